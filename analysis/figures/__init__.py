@@ -1,0 +1,1 @@
+"""The figures, each (data, ax=None) -> Figure."""

@@ -1,0 +1,1 @@
+"""Detector and six circles to q, real-space voxel basis."""

@@ -1,0 +1,1 @@
+"""Gauge-fixed uncentred PCA order parameter."""

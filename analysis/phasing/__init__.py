@@ -1,0 +1,1 @@
+"""Phase retrieval: training set, network, transfer, iterative engine, metrics."""

@@ -1,0 +1,1 @@
+"""Raw frames to a centred, masked, normalised crop."""

@@ -1,0 +1,1 @@
+"""Result files: HDF5 written atomically and read back."""

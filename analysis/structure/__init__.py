@@ -1,0 +1,1 @@
+"""Displacement, strain statistics and d-spacing."""

@@ -1,0 +1,1 @@
+"""Documents in, analysis out: the live, replayed and recovered paths are one."""

@@ -1,0 +1,1 @@
+"""The beamline as IPython and the queue server see it."""

@@ -1,0 +1,1 @@
+"""Ophyd devices: diffractometer, heated stage, Merlin detector and beam."""

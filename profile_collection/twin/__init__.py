@@ -1,0 +1,1 @@
+"""The simulated beamline in plain Python: crystal, scattering, thermal model and detector physics."""

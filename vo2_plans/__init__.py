@@ -1,0 +1,1 @@
+"""Bluesky plans: alignment, rocking scan, temperature series, dry run and time estimate."""
