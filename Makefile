@@ -27,7 +27,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
 python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 is required and no python was found: install Python 3.11 (with its venv module), or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@command -v "$(PYTHON)" >/dev/null || { echo "Python 3.11 is required and '$(PYTHON)' was not found: install Python 3.11 (with its venv module), or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is required; $(PYTHON) is $$("$(PYTHON)" --version 2>&1): install Python 3.11, or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) lacks the venv module: install it (Debian: python3.11-venv)" >&2; exit 1; }
 
