@@ -31,7 +31,8 @@ python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is required; $(PYTHON) is $$("$(PYTHON)" --version 2>&1): install Python 3.11, or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) lacks the venv module: install it (Debian: python3.11-venv)" >&2; exit 1; }
 
-$(VENV)/bin/python: | python
+$(VENV)/bin/python:
+	@$(MAKE) --no-print-directory python
 	"$(PYTHON)" -m venv "$(VENV)"
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
