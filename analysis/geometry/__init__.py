@@ -1,1 +1,32 @@
-"""Detector and six circles to q, real-space voxel basis."""
+"""Detector and six circles to q, real-space voxel basis.
+
+One laboratory frame throughout: x up, y along the incident beam, z = x × y (You 1999,
+doi:10.1107/S0021889899001223).
+"""
+
+from analysis.geometry.orthogonal import orthogonal_basis, q_axis, resample
+from analysis.geometry.pixels import detector_q, sample_q, scattering_vectors
+from analysis.geometry.rotations import detector_rotation, rocking_axis, rotation, sample_rotation
+from analysis.geometry.scan import ScanGeometry, aps_34idc_geometry, chip_gaps, i16_geometry
+from analysis.geometry.voxels import Sampling, reciprocal_steps, sampling, voxel_basis
+
+__all__ = [
+    "Sampling",
+    "ScanGeometry",
+    "aps_34idc_geometry",
+    "chip_gaps",
+    "detector_q",
+    "detector_rotation",
+    "i16_geometry",
+    "orthogonal_basis",
+    "q_axis",
+    "reciprocal_steps",
+    "resample",
+    "rocking_axis",
+    "rotation",
+    "sample_q",
+    "sample_rotation",
+    "sampling",
+    "scattering_vectors",
+    "voxel_basis",
+]
