@@ -1,0 +1,104 @@
+"""The order parameter of a temperature series, with all that is needed to judge it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeriesResult:
+    """One row for each analysed temperature, sorted by branch (heating first) and temperature.
+
+    Attributes
+    ----------
+    series_uid : str
+    reference : str
+        Label of the temperature that all others are compared with.
+    temperatures, temperature_sigma, setpoints : ndarray, (n,) float64, K
+    branches, run_uids, labels : tuple of str
+    attempts : tuple of int
+    order_parameter : ndarray, (n,) float64, rad
+        O_n = v_1ᵀ Δφ_n (Najeeb et al., eq. 3).
+    fit : ndarray, (n,) float64, rad
+        Best-fit curve at the temperatures.
+    residual, errors : ndarray, (n,) float64, rad
+        Order parameter minus fit, and its modulus: the paper's error bar.
+    curve : ndarray, (2, m) float64
+        Temperatures (K) and order parameter (rad) of the fit, finely sampled, for drawing.
+    scores : ndarray, (n, 2) float64, rad
+        Projections on the first two principal components.
+    eigenvalues, explained_ratio : ndarray, (k,) float64, rad²
+        All eigenvalues of C (eq. 2), and their shares of its trace.
+    valid_fraction : ndarray, (n,) float64
+        Share of the reference support where density is present.
+    rms_phase : ndarray, (n,) float64, rad
+        Root mean square of Δφ per valid voxel.
+    overlap, twin_margin : ndarray, (n,) float64
+        Of each object with the neighbour it was aligned to, and by how much the twin was decided.
+    d_spacing, chi_squared, noise_ratio : ndarray, (n,) float64
+    trusted, provisional : ndarray, (n,) bool
+    reasons : tuple of tuple of str
+        For each temperature, why it is not trusted or provisional.
+    aligned : ndarray, (n, 64, 64, 64) complex64
+        Gauge-fixed objects on one orthogonal grid.
+    basis : ndarray, (3, 3) float64, nm
+        Its voxel vectors, as columns.
+    q_axis : int
+        Array axis that lies along Q.
+    support : ndarray, (64, 64, 64) bool
+        S_0, the support of the reference.
+    expected : int or None
+        How many temperatures the series is to have.
+    notes : tuple of str
+        What concerns the series as a whole.
+    """
+
+    series_uid: str
+    reference: str
+    temperatures: Floats
+    temperature_sigma: Floats
+    setpoints: Floats
+    branches: tuple[str, ...]
+    run_uids: tuple[str, ...]
+    labels: tuple[str, ...]
+    attempts: tuple[int, ...]
+    order_parameter: Floats
+    fit: Floats
+    residual: Floats
+    curve: Floats
+    scores: Floats
+    eigenvalues: Floats
+    explained_ratio: Floats
+    valid_fraction: Floats
+    rms_phase: Floats
+    overlap: Floats
+    twin_margin: Floats
+    d_spacing: Floats
+    chi_squared: Floats
+    noise_ratio: Floats
+    trusted: Flags
+    provisional: Flags
+    reasons: tuple[tuple[str, ...], ...]
+    aligned: NDArray[np.complex64]
+    basis: Floats
+    q_axis: int
+    support: Flags
+    expected: int | None = None
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def errors(self) -> Floats:
+        """Error bar of each temperature, rad: distance from the best-fit curve (Najeeb et al., Fig 5b)."""
+        return np.abs(self.residual)
+
+    @property
+    def final(self) -> bool:
+        """True once nothing in the series is provisional."""
+        return not bool(self.provisional.any())
+
+    def __len__(self) -> int:
+        return len(self.temperatures)

@@ -1,0 +1,177 @@
+"""One HDF5 file per scan, which NeXus viewers and CXI tools open.
+
+Layout: NeXus classes throughout (NXentry, NXsample, NXinstrument, NXdata, NXprocess), under the names of
+the coherent imaging format CXI (``entry_1/image_1/data`` is the complex object), Maia 2012,
+doi:10.1038/nmeth.2110.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from analysis.results.atomic import replacing
+from analysis.results.scan_result import ScanResult
+
+CXI_VERSION = 150
+FORMAT = "vo2-bcdi scan 1"
+
+_IMAGE = {"object": "data", "support": "support", "voxel_basis": "voxel_basis", "q_vector": "q_vector"}
+_DETECTOR = {"intensity": "data", "mask": "mask", "background": "background", "pixel_kernel": "pixel_kernel"}
+_SAMPLE = ("temperature", "temperature_sigma", "temperature_setpoint", "branch", "d_spacing")
+_JSON = ("reasons", "versions", "parameters", "strain", "sample", "instrument")
+_UNITS = {
+    "voxel_basis": "nm",
+    "q_vector": "1/angstrom",
+    "background": "counts",
+    "intensity": "counts",
+    "temperature": "K",
+    "temperature_sigma": "K",
+    "temperature_setpoint": "K",
+    "d_spacing": "angstrom",
+    "seconds": "s",
+}
+
+
+def write_scan(path: Path, result: ScanResult) -> Path:
+    """Write ``result`` to ``path`` (HDF5), whole or not at all, and return the path."""
+    path = Path(path)
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(NX_class="NXroot", default="entry_1", file_name=path.name, creator=FORMAT)
+        file["cxi_version"] = CXI_VERSION
+        entry = _group(file, "entry_1", "NXentry", default="image_1")
+        entry["title"] = f"{result.sample.get('name', 'crystal')} {result.label}"
+        entry["program_name"] = "vo2-bcdi"
+        entry["entry_identifier"] = result.run_uid
+        _write_image(entry, result)
+        _write_sample(entry, result)
+        _write_instrument(entry, result)
+        _write_process(entry, result)
+        entry["data_1"] = h5py.SoftLink("/entry_1/image_1")
+    return path
+
+
+def read_scan(path: Path) -> ScanResult:
+    """Return the `ScanResult` stored at ``path`` by `write_scan`."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"a scan result file is required; {str(path)!r} does not exist: check the path"
+        )
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(
+            f"a scan result file (HDF5) is required; {str(path)!r} is not one: {error}"
+        ) from error
+    with file:
+        if file.attrs.get("creator") != FORMAT:
+            creator = file.attrs.get("creator")
+            raise ValueError(
+                f"a file of {FORMAT!r} is required; {str(path)!r} is by {creator!r}: use another"
+            )
+        return ScanResult(**_read_values(file["entry_1"]))
+
+
+def _group(parent: h5py.Group, name: str, nx_class: str, **attributes: str) -> h5py.Group:
+    group = parent.create_group(name)
+    group.attrs.update(NX_class=nx_class, **attributes)
+    return group
+
+
+def _put(group: h5py.Group, name: str, value: Any, units: str | None = None) -> None:
+    array = np.asarray(value)
+    if array.dtype == bool and array.ndim:
+        group.create_dataset(name, data=array.astype(np.uint8), compression="gzip", compression_opts=1)
+    else:
+        group[name] = value
+    if units:
+        group[name].attrs["units"] = units
+
+
+def _write_image(entry: h5py.Group, result: ScanResult) -> None:
+    image = _group(entry, "image_1", "NXdata", signal="data", interpretation="volume")
+    for name, place in _IMAGE.items():
+        _put(image, place, getattr(result, name), _UNITS.get(name))
+    image["data_space"] = "real"
+    image["data_type"] = "complex density; arg = -Q.u"
+    image["is_fft_shifted"] = 0
+    image["image_center"] = np.array(result.object.shape) // 2
+    lengths = np.linalg.norm(result.voxel_basis, axis=0) * 1e-9
+    _put(image, "image_size", lengths * result.object.shape, "m")
+
+
+def _write_sample(entry: h5py.Group, result: ScanResult) -> None:
+    sample = _group(entry, "sample_1", "NXsample")
+    for name in _SAMPLE:
+        _put(sample, name, getattr(result, name), _UNITS.get(name))
+    sample["name"] = str(result.sample.get("name", ""))
+    if result.sample.get("UB") is not None:
+        _put(sample, "ub_matrix", np.asarray(result.sample["UB"], dtype=float), "1/angstrom")
+    lattice = result.sample.get("lattice")
+    if lattice:
+        names = ("a", "b", "c", "alpha", "beta", "gamma")
+        sample["unit_cell"] = np.array([float(lattice[name]) for name in names])
+
+
+def _write_instrument(entry: h5py.Group, result: ScanResult) -> None:
+    instrument = _group(entry, "instrument_1", "NXinstrument")
+    instrument["name"] = str(result.instrument.get("name", ""))
+    for name, value in result.instrument.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            _group(instrument, name, "NXpositioner")["value"] = float(value)
+    detector = _group(instrument, "detector_1", "NXdetector")
+    for name, place in _DETECTOR.items():
+        _put(detector, place, getattr(result, name), _UNITS.get(name))
+
+
+def _write_process(entry: h5py.Group, result: ScanResult) -> None:
+    process = _group(entry["image_1"], "process_1", "NXprocess")
+    process["program"] = "vo2-bcdi"
+    process["command"] = "reconstruct"
+    for name in _process_fields():
+        _put(process, name, getattr(result, name), _UNITS.get(name))
+    for name in _JSON:
+        process[name] = json.dumps(getattr(result, name), default=_plain)
+
+
+def _process_fields() -> list[str]:
+    elsewhere = {*_IMAGE, *_DETECTOR, *_SAMPLE, *_JSON}
+    return [field.name for field in fields(ScanResult) if field.name not in elsewhere]
+
+
+def _read_values(entry: h5py.Group) -> dict[str, Any]:
+    process = entry["image_1/process_1"]
+    places = {name: entry["image_1"][place] for name, place in _IMAGE.items()}
+    places |= {name: entry["instrument_1/detector_1"][place] for name, place in _DETECTOR.items()}
+    places |= {name: entry["sample_1"][name] for name in _SAMPLE}
+    places |= {name: process[name] for name in _process_fields()}
+    values: dict[str, Any] = {name: _python(node[()]) for name, node in places.items()}
+    values |= {name: json.loads(process[name].asstr()[()]) for name in _JSON}
+    values["support"] = values["support"].astype(bool)
+    values["mask"] = values["mask"].astype(bool)
+    values["trusted"] = bool(values["trusted"])
+    values["reasons"] = tuple(values["reasons"])
+    values["pixel_kernel"] = tuple(float(width) for width in values["pixel_kernel"])
+    return values
+
+
+def _python(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _plain(value: Any) -> Any:
+    """Return numpy values and mappings as what JSON knows."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"provenance must be JSON-able; got {type(value).__name__} {value!r}")

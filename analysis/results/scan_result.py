@@ -1,0 +1,122 @@
+"""One analysed scan, as everything downstream sees it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScanResult:
+    """Reconstruction of one rocking scan with what is needed to judge, compare and repeat it.
+
+    Array axes are (rocking, row, column); the laboratory frame is that of `analysis.geometry`.
+
+    Attributes
+    ----------
+    object : ndarray, (n0, n1, n2) complex64, √counts
+        intensity = abs(fftshift(fftn(ifftshift(object))))², so arg(object) = −Q·u (science convention).
+    support : ndarray, (n0, n1, n2) bool
+    intensity : ndarray, (n0, n1, n2) float32, counts
+        Monitor-normalised crop about the peak, q = 0 at index n//2.
+    mask : ndarray, (n0, n1, n2) bool
+        True where a voxel was not measured.
+    background : float, counts
+        Expected background of a voxel.
+    pixel_kernel : tuple of float, voxels
+        Widths over which a measured voxel integrates.
+    voxel_basis : ndarray, (3, 3) float64, nm
+        Columns: voxel vectors of the object.
+    q_vector : ndarray, (3,) float64, Å⁻¹
+        Scattering vector at the centre of the crop, to which the object's phase belongs.
+    d_spacing : float, Å
+        From the centre of mass of the peak.
+    chi_squared, noise_ratio : float
+    trusted : bool
+    reasons : tuple of str
+        Why the reconstruction is not trusted, or what was odd about the data.
+    loss_history : ndarray, (steps,) float64
+    temperature, temperature_sigma, temperature_setpoint : float, K
+        Mean and standard deviation over the scan, and what was asked for.
+    branch : {"heating", "cooling"}
+    attempt, series_index : int
+    series_uid, run_uid : str
+    seed : int
+    seconds : float
+        Time the reconstruction took.
+    weights_hash : str
+    versions, parameters : mapping
+        Software versions; crop, voxel size and other settings (JSON-able).
+    strain : mapping
+        Isosurface percentage (as text) to strain statistics.
+    sample, instrument : mapping
+        For the record: name, UB, lattice, reflection; angles and counters under I16's own names.
+    """
+
+    object: NDArray[np.complex64]
+    support: NDArray[np.bool_]
+    intensity: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    background: float
+    pixel_kernel: tuple[float, float, float]
+    voxel_basis: NDArray[np.float64]
+    q_vector: NDArray[np.float64]
+    d_spacing: float
+    chi_squared: float
+    noise_ratio: float
+    trusted: bool
+    reasons: tuple[str, ...]
+    loss_history: NDArray[np.float64]
+    temperature: float
+    temperature_sigma: float
+    temperature_setpoint: float
+    branch: str
+    attempt: int
+    series_uid: str
+    series_index: int
+    run_uid: str
+    seed: int
+    seconds: float
+    weights_hash: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    strain: Mapping[str, Any] = field(default_factory=dict)
+    sample: Mapping[str, Any] = field(default_factory=dict)
+    instrument: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not belong together."""
+        shape = self.object.shape
+        if self.object.ndim != 3:
+            raise ValueError(f"object must have three axes (rocking, row, column); got shape {shape!r}")
+        for name in ("support", "intensity", "mask"):
+            other = getattr(self, name).shape
+            if other != shape:
+                raise ValueError(f"{name} must have the object's shape {shape!r}; got {other!r}")
+        for name, required in (("voxel_basis", (3, 3)), ("q_vector", (3,))):
+            array = getattr(self, name)
+            if array.shape != required or not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite and of shape {required!r}; got {array!r}")
+        if not np.isfinite(self.object).all():
+            count = int(np.count_nonzero(~np.isfinite(self.object)))
+            raise ValueError(f"object must be finite; {count} voxels are NaN or infinite: reconstruct again")
+        if self.branch not in ("heating", "cooling"):
+            raise ValueError(f"branch must be 'heating' or 'cooling'; got {self.branch!r}")
+
+    @property
+    def phase(self) -> NDArray[np.float32]:
+        """Physical phase Q·u = −arg(object), (n0, n1, n2) float32, rad, wrapped to (−π, π]."""
+        return np.angle(np.conj(self.object)).astype(np.float32)
+
+    @property
+    def label(self) -> str:
+        """Temperature in words for figures and tables, e.g. "345 K" or "345 K cooling"."""
+        suffix = "" if self.branch == "heating" else f" {self.branch}"
+        return f"{self.temperature_setpoint:g} K{suffix}"
+
+    @property
+    def filename(self) -> str:
+        """Name of the result file, e.g. ``345K_heating_1_a1b2c3d4.h5``."""
+        return f"{self.temperature_setpoint:g}K_{self.branch}_{self.attempt}_{self.run_uid[:8]}.h5"

@@ -1,0 +1,107 @@
+"""The order parameter of a series as a table (CSV) and as a record (JSON)."""
+
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.results.atomic import replacing
+
+if TYPE_CHECKING:
+    from analysis.order_parameter import SeriesResult
+
+TABLE = "order_parameter.csv"
+RECORD = "series.json"
+
+_COLUMNS = {
+    "temperature_K": "temperatures",
+    "temperature_sigma_K": "temperature_sigma",
+    "setpoint_K": "setpoints",
+    "branch": "branches",
+    "attempt": "attempts",
+    "order_parameter_rad": "order_parameter",
+    "fit_rad": "fit",
+    "residual_rad": "residual",
+    "valid_fraction": "valid_fraction",
+    "rms_phase_rad": "rms_phase",
+    "overlap_with_neighbour": "overlap",
+    "twin_margin": "twin_margin",
+    "d_spacing_angstrom": "d_spacing",
+    "chi_squared": "chi_squared",
+    "noise_ratio": "noise_ratio",
+    "trusted": "trusted",
+    "provisional": "provisional",
+    "run_uid": "run_uids",
+}
+
+
+def write_series(folder: Path, series: "SeriesResult") -> tuple[Path, Path]:
+    """Write ``order_parameter.csv`` and ``series.json`` into ``folder`` and return their paths.
+
+    The CSV has one line per temperature under a header that names the units; the JSON holds the same with
+    eigenvalues, fit curve and notes.
+    """
+    table, record = Path(folder) / TABLE, Path(folder) / RECORD
+    rows = _rows(series)
+    with replacing(table) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*_COLUMNS, "pc2_rad", "reasons"])
+        writer.writeheader()
+        writer.writerows({**row, "reasons": "; ".join(row["reasons"])} for row in rows)
+    with replacing(record) as temporary:
+        temporary.write_text(json.dumps(_record(series, rows), indent=2, allow_nan=False) + "\n")
+    return table, record
+
+
+def read_order_parameter(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of ``order_parameter.csv`` in ``folder``, numbers as numbers and flags as bool."""
+    path = Path(folder) / TABLE
+    if not path.is_file():
+        raise FileNotFoundError(f"{TABLE} is required in {str(folder)!r}: analyse the series first")
+    with path.open(newline="") as file:
+        return [{name: _parse(text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _rows(series: "SeriesResult") -> list[dict[str, Any]]:
+    rows = []
+    for index in range(len(series)):
+        row = {name: _cell(getattr(series, attribute)[index]) for name, attribute in _COLUMNS.items()}
+        row["pc2_rad"] = _cell(series.scores[index, 1])
+        row["reasons"] = list(series.reasons[index])
+        rows.append(row)
+    return rows
+
+
+def _record(series: "SeriesResult", rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "series_uid": series.series_uid,
+        "reference": series.reference,
+        "final": series.final,
+        "expected": series.expected,
+        "notes": list(series.notes),
+        "temperatures": rows,
+        "eigenvalues_rad2": [_cell(value) for value in series.eigenvalues],
+        "explained_ratio": [_cell(value) for value in series.explained_ratio],
+        "fit_curve": {
+            "temperature_K": series.curve[0].tolist(),
+            "order_parameter_rad": series.curve[1].tolist(),
+        },
+        "voxel_basis_nm": series.basis.tolist(),
+        "support_voxels": int(np.count_nonzero(series.support)),
+    }
+
+
+def _cell(value: Any) -> Any:
+    """Return a plain Python value; a number that is not finite becomes None, for JSON has none."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(plain, float) and not np.isfinite(plain) else plain
+
+
+def _parse(text: str) -> Any:
+    if text in ("True", "False"):
+        return text == "True"
+    try:
+        return float(text)
+    except ValueError:
+        return text

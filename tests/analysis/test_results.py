@@ -1,0 +1,133 @@
+import dataclasses
+import json
+import os
+
+import h5py
+import numpy as np
+import pytest
+
+from analysis.results import ScanResult, read_scan, write_scan
+
+
+def make_result(**changes):
+    rng = np.random.default_rng(3)
+    shape = (8, 10, 12)
+    values = {
+        "object": (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64),
+        "support": rng.random(shape) > 0.5,
+        "intensity": rng.poisson(4, shape).astype(np.float32),
+        "mask": rng.random(shape) > 0.9,
+        "background": 0.02,
+        "pixel_kernel": (0.0, 1.0, 1.0),
+        "voxel_basis": rng.normal(size=(3, 3)),
+        "q_vector": np.array([1.9, -0.42, 0.0]),
+        "d_spacing": 3.2068,
+        "chi_squared": 0.0123,
+        "noise_ratio": 1.1,
+        "trusted": False,
+        "reasons": ("noise ratio 1.9 above 1.6",),
+        "loss_history": np.linspace(0.3, 0.1, 20),
+        "temperature": 320.04,
+        "temperature_sigma": 0.03,
+        "temperature_setpoint": 320.0,
+        "branch": "heating",
+        "attempt": 1,
+        "series_uid": "20261122-143000-a1b2c3",
+        "series_index": 0,
+        "run_uid": "0f1e2d3c-0000-4000-8000-000000000000",
+        "seed": 5,
+        "seconds": 12.5,
+        "weights_hash": "abc",
+        "versions": {"vo2-bcdi": "0.1.0"},
+        "parameters": {"crop": [64, 64, 64], "voxel_size_nm": np.array([29.0, 52.0, 51.0])},
+        "strain": {"95": {"sigma": 1.9e-4}},
+        "sample": {
+            "name": "VO2-1",
+            "UB": np.eye(3),
+            "lattice": {"a": 5.75, "b": 4.54, "c": 5.38, "alpha": 90, "beta": 122.6, "gamma": 90},
+        },
+        "instrument": {"name": "Diamond I16", "eta": 17.8, "delta": 24.8, "rc": 300.0},
+    }
+    return ScanResult(**(values | changes))
+
+
+def plain(value):
+    return json.loads(json.dumps(value, default=lambda v: v.tolist()))
+
+
+def test_every_field_comes_back_as_it_went(tmp_path):
+    result = make_result()
+    back = read_scan(write_scan(tmp_path / "deep" / result.filename, result))
+    for field in dataclasses.fields(ScanResult):
+        before, after = getattr(result, field.name), getattr(back, field.name)
+        if isinstance(before, np.ndarray):
+            assert after.dtype == before.dtype, field.name
+            np.testing.assert_array_equal(after, before)
+        elif isinstance(before, dict):
+            assert after == plain(before), field.name
+        else:
+            assert after == before, field.name
+            assert type(after) is type(before), field.name
+
+
+def test_phase_is_minus_the_argument():
+    result = make_result()
+    np.testing.assert_allclose(np.exp(1j * result.phase), np.exp(-1j * np.angle(result.object)), atol=1e-6)
+
+
+def test_a_nexus_viewer_and_a_cxi_tool_find_their_way(tmp_path):
+    result = make_result()
+    with h5py.File(write_scan(tmp_path / "scan.h5", result)) as file:
+        default = file[file.attrs["default"]]
+        assert default.attrs["NX_class"] == "NXentry"
+        image = default[default.attrs["default"]]
+        assert image.attrs["NX_class"] == "NXdata"
+        assert image[image.attrs["signal"]].shape == result.object.shape
+        assert file["cxi_version"][()] >= 140
+        np.testing.assert_array_equal(file["entry_1/data_1/data"][()], result.object)
+        assert file["entry_1/image_1/voxel_basis"].attrs["units"] == "nm"
+        sample = file["entry_1/sample_1"]
+        assert sample.attrs["NX_class"] == "NXsample"
+        assert sample["temperature"][()] == result.temperature
+        assert sample["temperature_sigma"][()] == result.temperature_sigma
+        assert sample["ub_matrix"].shape == (3, 3)
+        assert file["entry_1/instrument_1/eta/value"][()] == 17.8
+        assert file["entry_1/instrument_1/rc"].attrs["NX_class"] == "NXpositioner"
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
+    path = tmp_path / "scan.h5"
+    write_scan(path, make_result())
+    before = path.read_bytes()
+    with pytest.raises(TypeError, match="JSON-able"):
+        write_scan(path, make_result(parameters={"bad": object()}))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["scan.h5"]  # noqa: PTH208 - hidden files count
+
+
+def test_foreign_files_are_refused_in_words(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        read_scan(tmp_path / "none.h5")
+    text = tmp_path / "text.h5"
+    text.write_text("no")
+    with pytest.raises(ValueError, match="is not one"):
+        read_scan(text)
+    other = tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["x"] = 1
+    with pytest.raises(ValueError, match="use another"):
+        read_scan(other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"support": np.ones((2, 2, 2), bool)}, "support must have the object's shape"),
+        ({"object": np.full((8, 10, 12), np.nan, np.complex64)}, "960 voxels are NaN"),
+        ({"branch": "up"}, "'heating' or 'cooling'"),
+        ({"voxel_basis": np.eye(2)}, "voxel_basis must be finite"),
+    ],
+)
+def test_results_that_contradict_themselves_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        make_result(**changes)
