@@ -1,0 +1,66 @@
+"""Training checkpoints as safetensors (no pickle): model, average, optimizer and step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+FORMAT = "vo2-bcdi training checkpoint"
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def save_checkpoint(
+    path: Path,
+    model: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    recipe: dict[str, Any],
+) -> None:
+    """Write everything the next step depends on; random numbers follow from (seed, step).
+
+    Parameters
+    ----------
+    recipe : dict
+        JSON-able training configuration, kept in the header.
+    """
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
+    for name, parameter in model.named_parameters():
+        for moment in _MOMENTS:
+            if parameter in optimizer.state:
+                tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+    header = {"format": FORMAT, "step": str(step), "recipe": json.dumps(recipe)}
+    temporary = path.with_suffix(".tmp")
+    save_file(tensors, temporary, metadata=header)
+    temporary.replace(path)
+
+
+def load_checkpoint(
+    path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[int, dict[str, Any]]:
+    """Restore what `save_checkpoint` wrote into the given objects; returns the step and the recipe."""
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata() or {}
+        if header.get("format") != FORMAT:
+            raise ValueError(f"{str(path)!r} is not a training checkpoint of this software; got {header!r}")
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    step = int(header["step"])
+    for prefix, module in (("model.", model), ("average.", average)):
+        module.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        )
+    for name, parameter in model.named_parameters():
+        moments = {
+            m: tensors[f"{m}.{name}"].to(parameter.device) for m in _MOMENTS if f"{m}.{name}" in tensors
+        }
+        if moments:
+            optimizer.state[parameter] = {"step": torch.tensor(float(step)), **moments}
+    return step, json.loads(header["recipe"])

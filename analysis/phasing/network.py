@@ -1,0 +1,193 @@
+"""Pretrained weights: writing, verifying and loading them, and the coarse guesses they make."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from analysis.phasing.architectures import SIZE, NetworkConfig, PaperNetwork, RefinedNetwork, build_network
+from analysis.phasing.orientations import ORIENTATIONS, orient, orient_back
+
+__all__ = [
+    "DEFAULT_WEIGHTS",
+    "NetworkConfig",
+    "PaperNetwork",
+    "Pretrained",
+    "RefinedNetwork",
+    "build_network",
+    "central_counts",
+    "load_pretrained",
+    "save_weights",
+]
+
+FORMAT = "vo2-bcdi phasing network"
+VERSION = 1
+DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "refined.safetensors"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A trained network, ready to guess; treat its weights as read-only.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode.
+    config : NetworkConfig
+    hash : str
+        SHA-256 of the weights file.
+    header : dict of str
+        What the file says about itself (training step, held-out scores, ...).
+    """
+
+    network: nn.Module
+    config: NetworkConfig
+    hash: str
+    header: dict[str, str]
+
+    def guess(
+        self,
+        intensity: np.ndarray,
+        mask: np.ndarray | None = None,
+        *,
+        orientations: Sequence[int] = (0,),
+        threads: int | None = None,
+    ) -> list[np.ndarray]:
+        """Guess the object from a pattern of any size, once per orientation of the input.
+
+        Parameters
+        ----------
+        intensity : (n0, n1, n2) array
+            Counts, q = 0 at index n // 2, each size at least 32; only the central 32 voxels are used.
+        mask : (n0, n1, n2) bool array, optional
+            True where not measured.
+        orientations : sequence of int
+            Numbers 0 to 47 (`orientations.ORIENTATIONS`); each gives another opinion, turned back to the
+            input's axes.
+        threads : int, optional
+            Number of torch threads; the setting before the call is restored.
+
+        Returns
+        -------
+        list of (32, 32, 32) complex64 arrays
+            Coarse objects on the WHOLE field of view (non-zero in its central three quarters), centre at
+            index 16; a voxel is n / 32 fine voxels wide along each axis: pad the transform with zeros.
+            The scale is such that the transform's modulus fits the central counts.
+        """
+        counts, masked = central_counts(intensity, mask)
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads or before)
+        try:
+            with torch.inference_mode():
+                return [_guess(self.network, counts, masked, number) for number in orientations]
+        finally:
+            torch.set_num_threads(before)
+
+
+def central_counts(intensity: np.ndarray, mask: np.ndarray | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut the central 32 voxels of q: counts (32, 32, 32) float32, 0 where unmeasured, and the mask, bool."""
+    if intensity.ndim != 3 or min(intensity.shape) < SIZE:
+        raise ValueError(
+            f"the network needs a 3D pattern of at least {SIZE} voxels per axis; got {intensity.shape!r}"
+        )
+    if mask is not None and mask.shape != intensity.shape:
+        raise ValueError(f"the mask must have the pattern's shape {intensity.shape!r}; got {mask.shape!r}")
+    window = tuple(slice(n // 2 - SIZE // 2, n // 2 + SIZE // 2) for n in intensity.shape)
+    counts = np.array(intensity[window], dtype=np.float32)
+    masked = np.zeros(counts.shape, bool) if mask is None else np.array(mask[window], dtype=bool)
+    masked |= ~np.isfinite(counts)
+    counts[masked] = 0
+    return torch.from_numpy(np.maximum(counts, 0)), torch.from_numpy(masked)
+
+
+def _guess(network: nn.Module, counts: torch.Tensor, mask: torch.Tensor, orientation: int) -> np.ndarray:
+    if not 0 <= orientation < len(ORIENTATIONS):
+        raise ValueError(f"an orientation is a number from 0 to {len(ORIENTATIONS) - 1}; got {orientation!r}")
+    turned = orient(counts, orientation).contiguous()[None]
+    turned_mask = orient(mask, orientation).contiguous()[None]
+    obj = orient_back(network(turned, turned_mask)[-1][0], orientation)
+    return scaled_to_counts(obj, counts, mask)
+
+
+def scaled_to_counts(obj: torch.Tensor, counts: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
+    """Scale the object, (32, 32, 32) complex64, so that its transform's modulus best fits the counts."""
+    modulus = torch.fft.fftshift(torch.fft.fftn(torch.fft.ifftshift(obj))).abs() * ~mask
+    scale = (modulus * counts.sqrt()).sum() / modulus.square().sum().clamp_min(1e-20)
+    return (obj * scale).numpy().astype(np.complex64)
+
+
+def save_weights(
+    path: Path,
+    network: nn.Module,
+    config: NetworkConfig,
+    *,
+    step: int = 0,
+    scores: dict[str, float] | None = None,
+) -> None:
+    """Write safetensors with a header that `load_pretrained` verifies; the file appears whole or not."""
+    header = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "architecture": json.dumps(asdict(config)),
+        "step": str(step),
+        "scores": json.dumps(scores or {}),
+    }
+    tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
+    temporary = path.with_suffix(".tmp")
+    save_file(tensors, temporary, metadata=header)
+    temporary.replace(path)
+
+
+def load_pretrained(path: str | Path | None = None) -> Pretrained:
+    """Load and verify trained weights; without a path, the weights that ship with the package."""
+    path = Path(path) if path is not None else DEFAULT_WEIGHTS
+    if not path.is_file():
+        raise ValueError(
+            f"a weights file is required; {str(path)!r} does not exist: train one or give its path"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(
+            f"{str(path)!r} is not a readable safetensors file ({error}): it may be cut short"
+        ) from error
+    config = _verified_config(path, header)
+    network = build_network(config)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the tensors of {str(path)!r} do not fit its own architecture {config!r}"
+        ) from error
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Pretrained(network.eval().requires_grad_(False), config, digest, header)
+
+
+def _verified_config(path: Path, header: dict[str, str]) -> NetworkConfig:
+    if header.get("format") != FORMAT:
+        raise ValueError(
+            f"{str(path)!r} is not a weights file of this software: its header must say format {FORMAT!r}, "
+            f"it says {header.get('format')!r}"
+        )
+    if header.get("version") != str(VERSION):
+        raise ValueError(
+            f"{str(path)!r} has weights format version {header.get('version')!r}; this software reads "
+            f"{VERSION!r}: train again or use the software that wrote it"
+        )
+    try:
+        return NetworkConfig(**json.loads(header["architecture"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the header of {str(path)!r} names no architecture that is known here ({error})"
+        ) from error

@@ -1,0 +1,37 @@
+"""Command line of the training, for detached runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.phasing.architectures import NetworkConfig
+from analysis.phasing.training import TrainingConfig, train
+
+
+def run(
+    folder: Annotated[
+        Path, typer.Argument(help="Receives weights, checkpoint, loss log and curve; resumes if not empty.")
+    ],
+    steps: int = TrainingConfig.steps,
+    batch: int = TrainingConfig.batch,
+    architecture: str = "refined",
+    threads: int = TrainingConfig.threads,
+) -> None:
+    """Train the phasing network; a second call with the same folder continues."""
+    config = TrainingConfig(steps=steps, batch=batch, threads=threads)
+    if architecture == "paper":
+        config = replace(config, network=NetworkConfig("paper"), loss="eqn1")
+    train(config, folder)
+
+
+def main() -> None:
+    """Entry point of `python -m analysis.phasing.training`."""
+    typer.run(run)
+
+
+if __name__ == "__main__":
+    main()
