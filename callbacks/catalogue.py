@@ -1,0 +1,189 @@
+"""The catalogue of runs: where it is, how to reach it, and its two halves.
+
+The root is a plain container. Its child ``raw`` takes the RunEngine's documents, ``processed`` the derived
+runs, so that ``db[-1]`` is always a measurement. Everything here reads runs through ``.v3``: after one
+``db[-1]`` of the databroker facade every other Tiled client in that process answers in its V2 form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+RAW = "raw"
+PROCESSED = "processed"
+_SPEC = ("CatalogOfBlueskyRuns", "3.0")
+
+
+class UnknownRunError(LookupError):
+    """No stored run or series answers to the name that was given."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a Tiled server answers, and the key that opens it (kept out of repr, logs and documents)."""
+
+    uri: str
+    api_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Both halves of the catalogue, opened.
+
+    Parameters
+    ----------
+    address
+        Where it was opened.
+    root, raw, processed
+        Tiled clients of the root container and of its two children.
+    """
+
+    address: Address
+    root: Any
+    raw: Any
+    processed: Any
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.root.context.close()
+
+
+def connect(address: Address) -> Catalogue:
+    """Open the catalogue at `address`, making its two children where they are missing.
+
+    Raises
+    ------
+    ConnectionError
+        The server does not answer, or refuses the key.
+    """
+    import httpx
+    from tiled.client import from_uri
+    from tiled.client.utils import ClientError
+
+    try:
+        # A proxy of the environment knows nothing of our loopback.
+        root = from_uri(
+            address.uri, api_key=address.api_key, show_progress=False, trust_env=not _is_local(address)
+        )
+        raw, processed = _child(root, RAW), _child(root, PROCESSED)
+    except (httpx.TransportError, ClientError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConnectionError(
+            f"a Tiled server was expected at {address.uri!r} and did not let us in ({reason}); "
+            "see 'vo2 serve --status', or correct VO2_TILED_URI and VO2_TILED_API_KEY"
+        ) from error
+    return Catalogue(address, root, raw, processed)
+
+
+def _is_local(address: Address) -> bool:
+    return urlsplit(address.uri).hostname in {"127.0.0.1", "::1", "localhost"}
+
+
+def _child(root: Any, name: str) -> Any:
+    """Open the child `name` of the root container, creating it once."""
+    from tiled.client.utils import ClientError
+    from tiled.structures.core import Spec
+
+    if name in root:
+        return root[name]
+    try:
+        return root.create_container(key=name, specs=[Spec(*_SPEC)])
+    except ClientError:  # another process made it between the two calls
+        return root[name]
+
+
+def as_v3(run: Any) -> Any:
+    """Return a run's client in its V3 form, whatever the databroker facade made of it."""
+    return getattr(run, "v3", run)
+
+
+def _by_time(found: Any) -> list[Any]:
+    """Return the runs of a search, oldest first."""
+    return sorted((as_v3(run) for run in found.values()), key=lambda run: run.metadata["start"]["time"])
+
+
+def find_run(catalogue: Catalogue, uid: str) -> Any:
+    """Return the stored measurement whose uid begins with `uid`.
+
+    Raises
+    ------
+    UnknownRunError
+        None does, or several do.
+    """
+    try:
+        return as_v3(catalogue.raw.v3[uid])
+    except (KeyError, ValueError) as error:
+        raise UnknownRunError(
+            f"the uid of a stored run was expected, {uid!r} came, and the catalogue has no single run "
+            "of that name; list them with 'list(db)' in IPython"
+        ) from error
+
+
+def series_runs(catalogue: Catalogue, series_uid: str, *, purpose: str = "rocking") -> list[Any]:
+    """Return the stored runs of one series in the order they were measured.
+
+    Raises
+    ------
+    UnknownRunError
+        The catalogue holds no such series.
+    """
+    from tiled.queries import Key
+
+    found = catalogue.raw.v3.search(Key("start.series_uid") == series_uid).search(
+        Key("start.purpose") == purpose
+    )
+    runs = sorted((as_v3(run) for run in found.values()), key=lambda run: run.metadata["start"]["time"])
+    if not runs:
+        raise UnknownRunError(
+            f"the uid of a stored series was expected, {series_uid!r} came, and the catalogue holds no scan "
+            "of it; 'vo2 replay -1' takes the last one"
+        )
+    return runs
+
+
+def last_series(catalogue: Catalogue) -> str:
+    """Return the uid of the series measured last.
+
+    Raises
+    ------
+    UnknownRunError
+        Nothing was measured yet.
+    """
+    starts = rocking_starts(catalogue)
+    if not starts:
+        raise UnknownRunError(
+            "a stored series was expected and the catalogue is empty; measure one with 'vo2 series'"
+        )
+    return str(starts[-1]["series_uid"])
+
+
+def rocking_starts(catalogue: Catalogue) -> list[dict[str, Any]]:
+    """Return the start documents of all stored rocking scans, oldest first."""
+    from tiled.queries import Key
+
+    found = catalogue.raw.v3.search(Key("start.purpose") == "rocking")
+    return sorted((dict(run.metadata["start"]) for run in found.values()), key=lambda start: start["time"])
+
+
+def derived_runs(catalogue: Catalogue, parent_run_uid: str) -> list[Any]:
+    """Return the derived runs of one measurement, oldest first."""
+    from tiled.queries import Key
+
+    found = catalogue.processed.v3.search(Key("start.parent_run_uid") == parent_run_uid)
+    return _by_time(found)
+
+
+def unanalysed_runs(catalogue: Catalogue) -> list[dict[str, Any]]:
+    """Return the start documents of finished rocking scans that have no derived run."""
+    from tiled.queries import Key
+
+    derived = {run.metadata["start"].get("parent_run_uid") for run in catalogue.processed.v3.values()}
+    found = catalogue.raw.v3.search(Key("start.purpose") == "rocking")
+    return [
+        dict(run.metadata["start"])
+        for run in found.values()
+        if run.metadata["start"]["uid"] not in derived
+        and (run.metadata.get("stop") or {}).get("exit_status") == "success"
+    ]

@@ -1,0 +1,229 @@
+"""One consumer of documents for live, replayed and offline runs: it collects, and acts at ``stop``.
+
+It works on index ranges and on a scalar frame number in each event, because a replayed run has one coalesced
+range of frames and forgets which of them were taken again after a pause.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from event_model import DocumentRouter
+from numpy.typing import NDArray
+
+from callbacks.frames import path_of
+from callbacks.jobs import ScanJob
+
+logger = logging.getLogger(__name__)
+
+FRAME_INDEX = "merlin_frame_index"
+IMAGE = "merlin_image"
+CIRCLES = ("mu", "eta", "chi", "phi", "delta", "gam")
+NEEDED_OF_START = ("series_uid", "temperature_setpoint", "branch", "attempt")
+
+
+class IncompleteScanError(ValueError):
+    """The documents of a scan do not add up to one that can be analysed."""
+
+
+@dataclass
+class _Run:
+    """What has arrived of one run so far."""
+
+    start: dict[str, Any]
+    streams: dict[str, str] = field(default_factory=dict)  # descriptor uid to stream name
+    points: dict[int, dict[str, Any]] = field(default_factory=dict)  # seq_num to data; a retake overwrites
+    baseline: dict[str, Any] = field(default_factory=dict)
+    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ranges: list[tuple[str, int, int]] = field(default_factory=list)  # resource uid, first, last + 1
+
+
+class ScanCollector(DocumentRouter):
+    """Turns the documents of a rocking scan into one `ScanJob`.
+
+    Parameters
+    ----------
+    submit
+        Called with the job at the end of each complete scan.
+    warn
+        Called with a sentence where a scan cannot be analysed, or deserves a remark.
+    results
+        Folder of the results of all series.
+    folders
+        Folders that frames may be read from.
+    seed
+        Of the phasing.
+    replayed
+        True for stored documents; their results go to ``<series>/replay``.
+    """
+
+    def __init__(
+        self,
+        submit: Callable[[ScanJob], None],
+        *,
+        warn: Callable[[str], None],
+        results: Path,
+        folders: Sequence[Path],
+        seed: int = 0,
+        replayed: bool = False,
+    ) -> None:
+        super().__init__()
+        self._submit = submit
+        self._warn = warn
+        self._results = results
+        self._folders = tuple(folders)
+        self._seed = seed
+        self._replayed = replayed
+        self._runs: dict[str, _Run] = {}
+        self._run_of: dict[str, _Run] = {}  # descriptor uid to run
+
+    def __call__(self, name: str, doc: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Take one document; nothing that goes wrong in here reaches the RunEngine."""
+        try:
+            return super().__call__(name, doc, *args, **kwargs)
+        except Exception as error:
+            logger.exception("the collector could not take a %s document", name)
+            self._warn(f"analysis: a {name} document could not be used ({error}); the measurement goes on")
+            return name, doc
+
+    def start(self, doc: Mapping[str, Any]) -> None:
+        """Begin a run, if it is a rocking scan."""
+        if doc.get("purpose") == "rocking":
+            self._runs[doc["uid"]] = _Run(start=dict(doc))
+
+    def descriptor(self, doc: Mapping[str, Any]) -> None:
+        """Note which stream a descriptor opens."""
+        run = self._runs.get(doc["run_start"])
+        if run is not None:
+            run.streams[doc["uid"]] = doc.get("name", "primary")
+            self._run_of[doc["uid"]] = run
+
+    def event(self, doc: Mapping[str, Any]) -> Any:
+        """Keep a point; of a repeated ``seq_num`` the last wins."""
+        run = self._run_of.get(doc["descriptor"])
+        if run is None:
+            return doc
+        stream = run.streams[doc["descriptor"]]
+        if stream == "primary":
+            run.points[doc["seq_num"]] = dict(doc["data"])
+        elif stream == "baseline" and not run.baseline:
+            run.baseline = dict(doc["data"])
+        return doc
+
+    def stream_resource(self, doc: Mapping[str, Any]) -> None:
+        """Keep where frames are."""
+        run = self._runs.get(doc.get("run_start", ""))
+        if run is not None and doc["data_key"] == IMAGE:
+            run.resources[doc["uid"]] = dict(doc)
+
+    def stream_datum(self, doc: Mapping[str, Any]) -> None:
+        """Keep which frames there are."""
+        run = self._run_of.get(doc["descriptor"])
+        if run is not None:
+            indices = doc["indices"]
+            run.ranges.append((doc["stream_resource"], int(indices["start"]), int(indices["stop"])))
+
+    def stop(self, doc: Mapping[str, Any]) -> None:
+        """Hand a complete scan on; say why where it is not."""
+        run = self._runs.pop(doc["run_start"], None)
+        if run is None:
+            return
+        self._run_of = {uid: kept for uid, kept in self._run_of.items() if kept is not run}
+        name = f"scan at {run.start.get('temperature_setpoint', '?')} K ({run.start['uid'][:8]})"
+        if doc.get("exit_status") != "success":
+            self._warn(f"{name}: {doc.get('exit_status')} after {len(run.points)} points, not analysed")
+            return
+        try:
+            job = self._assemble(run)
+        except ValueError as error:
+            self._warn(f"{name}: not analysed: {error}")
+            return
+        if job.extra_frames:
+            self._warn(f"{name}: {job.extra_frames} frames belong to no point (taken again); left out")
+        self._submit(job)
+
+    def _assemble(self, run: _Run) -> ScanJob:
+        """Put the job together, or raise `IncompleteScanError`."""
+        missing = [key for key in NEEDED_OF_START if key not in run.start]
+        if missing:
+            raise IncompleteScanError(
+                f"the start document must have {missing}; measure with vo2_plans.rocking_scan"
+            )
+        points = [run.points[number] for number in sorted(run.points)]
+        if len(points) < 2:
+            raise IncompleteScanError(f"a scan needs 2 points or more, {len(points)} came; repeat it")
+        axis = run.start.get("scan", {}).get("axis", "eta")
+        index = _column(points, FRAME_INDEX).astype(np.int64)
+        uri, dataset, available = _frames_of(run)
+        _check_index(index, available)
+        folder = self._results / str(run.start["series_uid"])
+        return ScanJob(
+            start=run.start,
+            frame_file=path_of(uri, self._folders),
+            dataset=dataset,
+            frame_index=index,
+            eta=_column(points, axis),
+            monitor=_column(points, "ic1monitor"),
+            temperature=_column(points, "Tsample"),
+            positions={name: float(run.baseline[name]) for name in CIRCLES if name in run.baseline},
+            folder=folder / "replay" if self._replayed else folder,
+            extra_frames=len(available) - len(set(index.tolist())),
+            seed=self._seed,
+            replayed=self._replayed,
+        )
+
+
+def _column(points: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
+    """Return one scalar of every point, (points,) float64."""
+    missing = [number + 1 for number, point in enumerate(points) if point.get(key) is None]
+    if missing:
+        raise IncompleteScanError(
+            f"every point needs {key!r}, points {_few(missing)} have none; repeat the scan"
+        )
+    values = np.asarray([point[key] for point in points], dtype=np.float64)
+    if not np.isfinite(values).all():
+        bad = (np.flatnonzero(~np.isfinite(values)) + 1).tolist()
+        raise IncompleteScanError(f"{key!r} must be finite, points {_few(bad)} are not; repeat the scan")
+    return values
+
+
+def _frames_of(run: _Run) -> tuple[str, str, set[int]]:
+    """Return the file's address, the dataset's name and the numbers of the frames in it."""
+    used = {uid for uid, _, _ in run.ranges if uid in run.resources}
+    if not used:
+        raise IncompleteScanError(
+            "no frames were announced for this scan; is the detector among its detectors?"
+        )
+    files = {run.resources[uid]["uri"] for uid in used}
+    if len(files) > 1:
+        raise IncompleteScanError(
+            f"one frame file per scan was expected, {sorted(files)!r} came; repeat the scan"
+        )
+    available = {n for uid, first, last in run.ranges if uid in used for n in range(first, last)}
+    resource = run.resources[used.pop()]
+    return resource["uri"], resource["parameters"]["dataset"], available
+
+
+def _check_index(index: NDArray[np.int64], available: set[int]) -> None:
+    """Refuse a point without its frame, and two points that share one."""
+    numbers = index.tolist()
+    if lost := sorted(set(numbers) - available):
+        raise IncompleteScanError(
+            f"each point needs a frame, frames {_few(lost)} were never written ({len(available)} were); "
+            "repeat the scan"
+        )
+    if shared := sorted({number for number in numbers if numbers.count(number) > 1}):
+        raise IncompleteScanError(
+            f"each point needs its own frame, frames {_few(shared)} serve several; repeat it"
+        )
+
+
+def _few(numbers: Sequence[int]) -> str:
+    """Name a few numbers of a long list."""
+    named = ", ".join(str(number) for number in numbers[:5])
+    return named if len(numbers) <= 5 else f"{named} … ({len(numbers)} in all)"

@@ -1,0 +1,141 @@
+"""What passes between collector, queue, worker and views: a scan to analyse, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ScanJob:
+    """One rocking scan to analyse: uids, paths and small arrays, never frames.
+
+    Parameters
+    ----------
+    start
+        Start document of the run.
+    frame_file, dataset
+        Where the frames are.
+    frame_index
+        (points,) int64, frame of each point in the file.
+    eta, monitor, temperature
+        (points,) float64; degrees, monitor counts, K.
+    positions
+        Angles (degrees) of the circles that stood still, from the baseline.
+    folder
+        Results folder of the series.
+    extra_frames
+        Frames in the file that belong to no point (taken again after a pause).
+    seed
+        Of the phasing.
+    replayed
+        True where stored documents were sent through again.
+    """
+
+    start: Mapping[str, Any]
+    frame_file: Path
+    dataset: str
+    frame_index: NDArray[np.int64]
+    eta: NDArray[np.float64]
+    monitor: NDArray[np.float64]
+    temperature: NDArray[np.float64]
+    positions: Mapping[str, float]
+    folder: Path
+    extra_frames: int = 0
+    seed: int = 0
+    replayed: bool = False
+
+    @property
+    def run_uid(self) -> str:
+        """Uid of the measured run."""
+        return str(self.start["uid"])
+
+    @property
+    def series_uid(self) -> str:
+        """Uid of the series it belongs to."""
+        return str(self.start["series_uid"])
+
+    @property
+    def stem(self) -> str:
+        """Name of the scan's files without a suffix: ``<T>K_<branch>_<attempt>_<uid8>``."""
+        temperature = f"{float(self.start['temperature_setpoint']):g}K"
+        return f"{temperature}_{self.start['branch']}_{self.start['attempt']}_{self.run_uid[:8]}"
+
+
+@dataclass(frozen=True)
+class OrderPoint:
+    """One temperature of the order parameter as it stands."""
+
+    temperature: float
+    value: float
+    error: float
+    provisional: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ScanSummary:
+    """What the views need to know of an analysed scan.
+
+    Parameters
+    ----------
+    run_uid, series_uid, temperature_setpoint, branch, attempt
+        Which scan.
+    temperature
+        Mean over the scan, K.
+    chi_squared, noise_ratio, strain_sigma
+        Of the reconstruction (science.md §3).
+    order
+        Order parameter of every temperature analysed so far.
+    trusted, reasons
+        The blind check's verdict.
+    seconds
+        The analysis took this long.
+    result_file
+        The scan's HDF5 file, None where the analysis failed.
+    derived_uid
+        Uid of the published run, None where publishing failed.
+    error
+        Why the analysis failed, in words; empty where it did not.
+    warnings
+        What else a person should read.
+    complete
+        True where every scan of the series has been analysed.
+    """
+
+    run_uid: str
+    series_uid: str
+    temperature_setpoint: float
+    branch: str
+    attempt: int
+    temperature: float = float("nan")
+    chi_squared: float = float("nan")
+    noise_ratio: float = float("nan")
+    strain_sigma: float = float("nan")
+    order: tuple[OrderPoint, ...] = ()
+    trusted: bool = False
+    reasons: tuple[str, ...] = ()
+    seconds: float = 0.0
+    result_file: Path | None = None
+    derived_uid: str | None = None
+    error: str = ""
+    warnings: tuple[str, ...] = field(default=())
+    complete: bool = False
+
+
+class Listener(Protocol):
+    """Whoever shows or records what the analysis is doing; called from any thread."""
+
+    def scan_queued(self, job: ScanJob) -> None:
+        """Take note of a scan that was handed to the analysis."""
+
+    def scan_analysed(self, summary: ScanSummary) -> None:
+        """Take note of a scan that was analysed, or failed to be (`ScanSummary.error`)."""
+
+    def warn(self, message: str) -> None:
+        """Show something that a person should read."""

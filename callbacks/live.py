@@ -1,0 +1,263 @@
+"""What a person sees: progress while measuring, a line per finished scan, a table at the end.
+
+The same information comes as bars in a terminal and as plain lines in a log.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from callbacks.jobs import ScanJob, ScanSummary
+
+LOG_EVERY = 0.25
+"""Share of a scan after which a log gets a line."""
+
+
+class LiveView:
+    """Shows documents of the measurement and messages of the analysis.
+
+    Subscribe it to the RunEngine, hand it to the queue as listener, set it as the RunEngine's ``state_hook``.
+
+    Parameters
+    ----------
+    console
+        Where to write.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console()
+        self._start: dict[str, Any] | None = None
+        self._primary: set[str] = set()
+        self._points = 0
+        self._waiting = 0
+        self._begun = 0.0
+        self._series_begun: tuple[str, float, int] = ("", 0.0, 0)
+        self._logged = 0.0
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._summaries: dict[str, dict[str, ScanSummary]] = {}
+
+    # -- documents -----------------------------------------------------------------------------------------
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Take one document of a rocking scan."""
+        if name == "start":
+            self._begin(doc)
+        elif name == "descriptor" and self._start and doc["run_start"] == self._start["uid"]:
+            if doc.get("name", "primary") == "primary":
+                self._primary.add(doc["uid"])
+        elif name == "event" and doc["descriptor"] in self._primary:
+            self._points = int(doc["seq_num"])
+            self._advance()
+        elif name == "stop" and self._start and doc["run_start"] == self._start["uid"]:
+            self._end(doc)
+
+    def state_changed(self, new: str, old: str) -> None:
+        """Take the bars away while the RunEngine is paused: the prompt needs the screen."""
+        if new == "running" and self._start is not None:
+            self._show_bars()
+        elif new != "running":
+            self._hide_bars()
+
+    def _begin(self, doc: Mapping[str, Any]) -> None:
+        if doc.get("purpose") != "rocking":
+            if doc.get("purpose") == "align":
+                self._line(f"aligning at {_kelvin(doc)}")
+            return
+        self._start = dict(doc)
+        self._points, self._logged, self._begun = 0, 0.0, time.monotonic()
+        if self._series_begun[0] != doc.get("series_uid"):
+            self._series_begun = (doc.get("series_uid", ""), self._begun, int(doc.get("series_index", 0)))
+        self._line(f"scan {self._position()}  {_kelvin(doc)}  {self._size()} points")
+        self._show_bars()
+
+    def _advance(self) -> None:
+        share = self._points / self._size()
+        if self._progress is not None:
+            self._update_bars()
+        elif share - self._logged >= LOG_EVERY and share < 1:
+            self._logged = share
+            left = f"{_duration(self._scan_left())} left, series {_duration(self._series_left())} left"
+            self._line(f"  point {self._points}/{self._size()}  {left}{self._backlog()}")
+
+    def _end(self, doc: Mapping[str, Any]) -> None:
+        self._hide_bars()
+        seconds = time.monotonic() - self._begun
+        word = "measured" if doc.get("exit_status") == "success" else f"[yellow]{doc.get('exit_status')}[/]"
+        left = f"series {_duration(self._series_left())} left" if self._scans_left() else "the last"
+        self._line(f"  {word} {self._points} points in {_duration(seconds)}, {left}{self._backlog()}")
+        self._start = None
+        self._primary.clear()
+
+    # -- messages of the analysis ------------------------------------------------------------------------
+
+    def scan_queued(self, job: ScanJob) -> None:
+        """Count one more in the backlog."""
+        self._waiting += 1
+
+    def scan_analysed(self, summary: ScanSummary) -> None:
+        """Print the line of a scan, and the table when the series is complete."""
+        self._waiting -= 1
+        known = self._summaries.setdefault(summary.series_uid, {})
+        known[summary.run_uid] = summary
+        self._line(scan_line(summary))
+        for warning in summary.warnings:
+            self.warn(warning)
+        if summary.complete:
+            self._console().print(series_table(list(known.values())))
+
+    def warn(self, message: str) -> None:
+        """Show a remark, in yellow."""
+        self._line(f"[yellow]{escape(message)}[/]")
+
+    def fail(self, message: str) -> None:
+        """Show a failure, in red."""
+        self._line(f"[bold red]{escape(message)}[/]")
+
+    def say(self, message: str) -> None:
+        """Show a plain sentence."""
+        self._line(escape(message))
+
+    # -- bars --------------------------------------------------------------------------------------------
+
+    def _show_bars(self) -> None:
+        if not self.console.is_terminal or self._progress is not None:
+            return
+        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}")
+        self._progress = Progress(*columns, console=self.console, transient=True, refresh_per_second=4)
+        self._tasks = {name: self._progress.add_task("", total=1.0, left="") for name in ("series", "scan")}
+        self._update_bars()
+        self._progress.start()
+
+    def _update_bars(self) -> None:
+        if self._progress is None or self._start is None:
+            return
+        scan = f"{_kelvin(self._start)}  point {self._points}/{self._size()}"
+        share = self._points / self._size()
+        series = (int(self._start.get("series_index", 0)) + share) / self._scans()
+        for name, text, done, left in (
+            ("series", f"series  {self._position()}", series, self._series_left()),
+            ("scan", scan, share, self._scan_left()),
+        ):
+            note = f"{_duration(left)} left" + (self._backlog() if name == "series" else "")
+            self._progress.update(self._tasks[name], description=text, completed=done, left=note)
+
+    def _hide_bars(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    # -- numbers -----------------------------------------------------------------------------------------
+
+    def _line(self, text: str) -> None:
+        self._console().print(text, highlight=False, soft_wrap=True)
+
+    def _console(self) -> Console:
+        return self._progress.console if self._progress is not None else self.console
+
+    def _size(self) -> int:
+        return max(int((self._start or {}).get("scan", {}).get("num", 0)) or self._points, 1)
+
+    def _scans(self) -> int:
+        return max(int((self._start or {}).get("series_size", 1)), 1)
+
+    def _scans_left(self) -> int:
+        return self._scans() - int((self._start or {}).get("series_index", 0)) - 1
+
+    def _position(self) -> str:
+        return f"{int((self._start or {}).get('series_index', 0)) + 1}/{self._scans()}"
+
+    def _backlog(self) -> str:
+        return f", {self._waiting} in analysis" if self._waiting else ""
+
+    def _scan_left(self) -> float:
+        return _remaining(time.monotonic() - self._begun, self._points, self._size())
+
+    def _series_left(self) -> float:
+        """Seconds to the series' end at its pace so far, moves and soaking included."""
+        _, begun, first = self._series_begun
+        done = int((self._start or {}).get("series_index", 0)) - first + self._points / self._size()
+        return _remaining(time.monotonic() - begun, done, self._scans() - first)
+
+
+def scan_line(summary: ScanSummary) -> str:
+    """Return the line of a finished scan, in rich markup."""
+    name = f"{summary.temperature_setpoint:g} K {summary.branch}"
+    if summary.attempt > 1:
+        name += f" (attempt {summary.attempt})"
+    if summary.error:
+        return f"[bold red]✗ {escape(name)}  analysis failed: {escape(summary.error)}[/]"
+    verdict = "[green]trusted[/]" if summary.trusted else "[yellow]untrusted[/]"
+    if reasons := "; ".join(summary.reasons):
+        verdict += f" [dim]({escape(reasons)})[/]"
+    return (
+        f"[bold]✓ {escape(name)}[/]  T {summary.temperature:.2f} K  χ² {_number(summary.chi_squared, '.4f')}  "
+        f"noise ratio {_number(summary.noise_ratio, '.2f')}  strain σ {_number(summary.strain_sigma, '.2e')}  "
+        f"O {_own_order(summary)}  {summary.seconds:.1f} s  {verdict}"
+    )
+
+
+def series_table(summaries: Sequence[ScanSummary]) -> Table:
+    """Return the table of a series: the last word of the analysis on each temperature."""
+    table = Table(title="order parameter", title_justify="left")
+    for heading in ("T (K)", "branch", "χ²", "noise ratio", "strain σ", "O", "± ", "s", ""):
+        table.add_column(heading, justify="left" if heading in ("branch", "") else "right")
+    latest = max(summaries, key=lambda summary: len(summary.order), default=None)
+    order = {point.temperature: point for point in (latest.order if latest else ())}
+    for one in sorted(
+        summaries, key=lambda summary: (summary.branch != "heating", summary.temperature_setpoint)
+    ):
+        point = order.get(one.temperature_setpoint)
+        verdict = "failed" if one.error else ("trusted" if one.trusted else "untrusted")
+        if point is not None and point.provisional:
+            verdict += f", provisional ({point.reason})"
+        table.add_row(
+            f"{one.temperature_setpoint:g}",
+            one.branch,
+            _number(one.chi_squared, ".4f"),
+            _number(one.noise_ratio, ".2f"),
+            _number(one.strain_sigma, ".2e"),
+            _number(point.value if point else math.nan, ".3f"),
+            _number(point.error if point else math.nan, ".3f"),
+            f"{one.seconds:.1f}",
+            escape(one.error or verdict),
+        )
+    return table
+
+
+def _own_order(summary: ScanSummary) -> str:
+    """Return the order parameter of the scan's own temperature, marked while provisional."""
+    for point in summary.order:
+        if point.temperature == summary.temperature_setpoint:
+            note = f" [yellow]provisional ({escape(point.reason)})[/]" if point.provisional else ""
+            return f"{_number(point.value, '.3f')}{note}"
+    return "—"
+
+
+def _number(value: float, form: str) -> str:
+    return format(value, form) if math.isfinite(value) else "—"
+
+
+def _remaining(elapsed: float, done: float, total: float) -> float:
+    return elapsed * (total - done) / done if done > 0 else math.nan
+
+
+def _kelvin(doc: Mapping[str, Any]) -> str:
+    return f"{float(doc.get('temperature_setpoint', math.nan)):g} K {doc.get('branch', '')}".rstrip()
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration as a person says it."""
+    if not math.isfinite(seconds):
+        return "?"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,171 @@
+"""Finding, starting and stopping the catalogue's server, from the side of those who use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from callbacks.catalogue import Address, Catalogue, connect
+from profile_collection.locks import private_folder
+from profile_collection.server_process import ADDRESS_FILE, ALREADY_RUNNING, LOG_FILE
+from profile_collection.settings import Settings
+
+START_TIMEOUT = 90.0
+"""Seconds a server may need to come up; a first start on a busy machine takes about ten."""
+STOP_TIMEOUT = 15.0
+
+
+class ServerError(RuntimeError):
+    """The catalogue's server could not be reached, started or stopped."""
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """A server that answers: where, and which process."""
+
+    uri: str
+    pid: int
+    host: str
+    since: str
+    api_key: str = field(repr=False)
+
+    @property
+    def address(self) -> Address:
+        """Address and key for a client."""
+        return Address(self.uri, self.api_key)
+
+
+def status(data: Path) -> ServerStatus | None:
+    """Return the live server of `data`, or None where none answers to the stored key."""
+    try:
+        stored = json.loads((data / ".vo2" / ADDRESS_FILE).read_text())
+        found = ServerStatus(**{name: stored[name] for name in ("uri", "pid", "host", "since", "api_key")})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if _answers(found) else None
+
+
+def _answers(server: ServerStatus) -> bool:
+    """Ask the server something only the holder of its key is told."""
+    import httpx
+
+    try:
+        reply = httpx.get(
+            f"{server.uri}/api/v1/metadata/",
+            headers={"Authorization": f"Apikey {server.api_key}"},
+            timeout=5.0,
+            trust_env=False,
+        )
+    except httpx.HTTPError:
+        return False
+    return reply.status_code == 200
+
+
+def ensure_server(data: Path, *, timeout: float = START_TIMEOUT) -> ServerStatus:
+    """Return the live server of `data`, starting one, detached, where there is none.
+
+    Raises
+    ------
+    ServerError
+        It did not come up; the message quotes its log.
+    """
+    if found := status(data):
+        return found
+    _check_writable(data)
+    process = _start(data)
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if found := status(data):
+            return found
+        # A loser of the race for the lock leaves at once; the winner answers soon.
+        if process.poll() not in (None, ALREADY_RUNNING):
+            break
+        time.sleep(0.1)
+    raise ServerError(
+        f"the catalogue of {data} did not start: {_last_words(data)}; see {data / '.vo2' / LOG_FILE}"
+    )
+
+
+def _check_writable(data: Path) -> None:
+    """Say in words that nothing can be written, before a server says it in a traceback."""
+    try:
+        folder = private_folder(data)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ServerError(
+            f"a folder that can be written was expected for the catalogue, {str(data)!r} came "
+            f"({error.strerror}); choose another with VO2_DATA"
+        ) from error
+
+
+def _start(data: Path) -> subprocess.Popen[bytes]:
+    """Start the server in a session of its own: it outlives us and our Ctrl-C."""
+    log = private_folder(data) / LOG_FILE
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "profile_collection.server_process", str(data)],
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            start_new_session=True,
+            cwd=Path(__file__).resolve().parents[1],
+        )
+    finally:
+        os.close(descriptor)
+
+
+def _last_words(data: Path) -> str:
+    try:
+        lines = [line for line in (data / ".vo2" / LOG_FILE).read_text().splitlines() if line.strip()]
+    except OSError:
+        return "it left no log"
+    return lines[-1] if lines else "it left no log"
+
+
+def stop_server(data: Path, *, timeout: float = STOP_TIMEOUT) -> bool:
+    """End the server of `data`; return False where none ran.
+
+    Raises
+    ------
+    ServerError
+        It runs on another machine, or does not end.
+    """
+    server = status(data)
+    if server is None:
+        return False
+    if server.host != socket.gethostname():
+        raise ServerError(f"the server of {data} runs on {server.host!r}; stop it there")
+    os.kill(server.pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if status(data) is None and not (data / ".vo2" / ADDRESS_FILE).exists():
+            return True
+        time.sleep(0.05)
+    raise ServerError(
+        f"the server of {data}, process {server.pid}, did not end within {timeout:g} s; end it by hand"
+    )
+
+
+def open_catalogue(settings: Settings) -> Catalogue:
+    """Open the configured catalogue: the Tiled server that is named, else that of ``settings.data``.
+
+    Raises
+    ------
+    ServerError
+        Our own server does not start.
+    ConnectionError
+        The named server does not let us in.
+    """
+    if settings.tiled_uri:
+        return connect(Address(settings.tiled_uri, settings.tiled_api_key))
+    return connect(ensure_server(settings.data).address)
