@@ -1,1 +1,29 @@
 """The simulated beamline in plain Python: crystal, scattering, thermal model and detector physics."""
+
+from profile_collection.twin.beamline import Exposure, Twin
+from profile_collection.twin.clock import Clock
+from profile_collection.twin.config import (
+    BeamConfig,
+    CrystalConfig,
+    DetectorConfig,
+    MountConfig,
+    ThermalConfig,
+    TwinConfig,
+)
+from profile_collection.twin.sampling import Oversampling, oversampling
+from profile_collection.twin.truth import truth_objects
+
+__all__ = [
+    "BeamConfig",
+    "Clock",
+    "CrystalConfig",
+    "DetectorConfig",
+    "Exposure",
+    "MountConfig",
+    "Oversampling",
+    "ThermalConfig",
+    "Twin",
+    "TwinConfig",
+    "oversampling",
+    "truth_objects",
+]

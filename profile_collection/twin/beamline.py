@@ -1,0 +1,229 @@
+"""The twin: axes, shutter, heater and detector around the simulated crystal."""
+
+import hashlib
+import threading
+from collections import Counter as Tally
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.unit_cells import bragg_angle
+from profile_collection.twin.beam import Source
+from profile_collection.twin.calibration import photons_per_intensity
+from profile_collection.twin.clock import Clock
+from profile_collection.twin.config import TwinConfig, require
+from profile_collection.twin.crystal import CrystalState, crystal
+from profile_collection.twin.detector import Counter
+from profile_collection.twin.diffraction import Diffraction
+from profile_collection.twin.geometry import D_M1, NOMINAL_ENERGY, Pose
+from profile_collection.twin.lookahead import LookAhead
+from profile_collection.twin.sampling import oversampling
+from profile_collection.twin.thermal import HeatedStage
+
+ANGLES = ("mu", "eta", "chi", "phi", "delta", "gam")
+STAGES = ("sx", "sy", "sz")
+
+STATE_TOLERANCE = 0.05
+"""The crystal is computed anew when its temperature has moved by more than this, K."""
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """One reading of the detector.
+
+    Attributes
+    ----------
+    frame : ndarray, uint32, (rows, columns), counts
+    monitor : float
+        Counts of the monitor, in front of the attenuator and behind the shutter.
+    ring_current : float, mA
+    timestamp : float
+        Virtual epoch seconds at the beginning.
+    """
+
+    frame: NDArray[np.uint32]
+    monitor: float
+    ring_current: float
+    timestamp: float
+
+
+class Twin:
+    """The simulated beamline.
+
+    Parameters
+    ----------
+    config : TwinConfig
+    clock : Clock
+    seed : int
+        Seed of noise, drift and detector defects; the crystal has its own.
+    """
+
+    def __init__(self, config: TwinConfig | None = None, clock: Clock | None = None, seed: int = 0) -> None:
+        self.config = config or TwinConfig()
+        self.clock = clock or Clock()
+        self.seed = seed
+        self.thermal = HeatedStage(self.config.thermal, self.clock, seed)
+        self.shutter_open = False
+        self._counter = Counter(self.config.detector, seed)
+        self._source = Source(self.config.beam, seed)
+        angles = dict(zip(("mu", "eta", "chi", "phi"), self.config.mount.angles, strict=True))
+        self._axes = (
+            angles | {"delta": 2 * bragg_angle(D_M1, NOMINAL_ENERGY), "gam": 0.0} | dict.fromkeys(STAGES, 0.0)
+        )
+        self._energy = self.config.beam.energy
+        self._transmission = 1.0
+        self._depth = self.config.detector.counter_depth
+        self._visits: Tally[str] = Tally()
+        self._state: CrystalState | None = None
+        self._frames: tuple[tuple[Pose, float], LookAhead] | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def axes(self) -> dict[str, float]:
+        """Positions of mu, eta, chi, phi, delta, gam (degrees) and sx, sy, sz (mm), a copy."""
+        return dict(self._axes)
+
+    def set_axis(self, name: str, value: float) -> None:
+        """Put axis ``name`` at ``value`` (degrees or mm)."""
+        require(
+            name in self._axes, f"the axis must be one of {', '.join(self._axes)}", name, "check its name"
+        )
+        require(
+            bool(np.isfinite(value)), f"the position of {name} must be finite", value, "give degrees or mm"
+        )
+        self._axes[name] = float(value)
+
+    @property
+    def energy(self) -> float:
+        """Photon energy, keV."""
+        return self._energy
+
+    @energy.setter
+    def energy(self, value: float) -> None:
+        require(
+            bool(np.isfinite(value)) and 5 <= value <= 15,
+            "energy must lie between 5 and 15 keV",
+            value,
+            "used was 9.0",
+        )
+        self._energy = float(value)
+
+    @property
+    def transmission(self) -> float:
+        """Transmission of the attenuator, 0 to 1."""
+        return self._transmission
+
+    @transmission.setter
+    def transmission(self, value: float) -> None:
+        require(0 <= value <= 1, "transmission must lie in [0, 1]", value, "1 means no attenuator")
+        self._transmission = float(value)
+
+    @property
+    def counter_depth(self) -> int:
+        """Bits of the detector's counter, 12 or 24."""
+        return self._depth
+
+    @counter_depth.setter
+    def counter_depth(self, value: int) -> None:
+        require(value in (12, 24), "counter_depth must be 12 or 24 bit", value, "choose one of them")
+        self._depth = int(value)
+
+    def ring_current(self) -> float:
+        """Return the stored current now, mA."""
+        return self._source.ring_current(self.clock.now())
+
+    @property
+    def pose(self) -> Pose:
+        """Everything but eta that decides which q a pixel sees."""
+        a = self._axes
+        return Pose(a["mu"], a["chi"], a["phi"], a["delta"], a["gam"], self._energy)
+
+    def state(self) -> CrystalState:
+        """Return the crystal as it is now; it is computed anew only when the temperature has moved."""
+        with self._lock:
+            temperature = self.thermal.temperature()
+            if self._state is None or abs(temperature - self._state.temperature) > STATE_TOLERANCE:
+                self._state = crystal(self.config.crystal).state(temperature)
+            return self._state
+
+    def expose(self, exposure_time: float, cancel: threading.Event | None = None) -> Exposure:
+        """Count for ``exposure_time`` s of the clock's time, which passes here, and return the reading.
+
+        With the shutter closed only the detector's own hot pixels count. ``cancel`` ends the waiting early;
+        the reading is then that of the whole exposure all the same.
+        """
+        require(
+            bool(np.isfinite(exposure_time)) and exposure_time > 0,
+            "the exposure time must be a positive number of seconds",
+            exposure_time,
+            "for example 30",
+        )
+        with self._lock:
+            begin = self.clock.now()
+            rng = np.random.default_rng([self.seed, 40, self._visit(exposure_time)])
+            flux = self._source.flux(begin + exposure_time / 2)
+            monitor = self._source.monitor(flux, exposure_time, rng) if self.shutter_open else 0.0
+            expected = self._expected(flux, exposure_time)
+            frame = self._counter.read(expected, exposure_time, self._depth, rng)
+        self.clock.sleep(exposure_time, cancel)
+        return Exposure(frame, monitor, self._source.ring_current(begin), begin)
+
+    def noiseless(self) -> NDArray[np.float32]:
+        """Return the expected photons of a reference exposure at nominal flux, float32, (rows, columns).
+
+        At the axes' positions, without background, defects and gaps; blurred and integrated over the pixels.
+        """
+        with self._lock:
+            scale = photons_per_intensity(self.config) * self._footprint()
+            return self._look_ahead().frame(self._axes["eta"]) * np.float32(scale)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what describes the simulation, for the run's metadata; the analysis never reads it."""
+        sampled = oversampling(self.config)
+        return {
+            "simulated": True,
+            "seed": self.seed,
+            "config": self.config.to_dict(),
+            "oversampling": [sampled.rocking, sampled.along_q, sampled.horizontal],
+            "warning": sampled.warning,
+        }
+
+    def write_truth(self, path: Path, run_uid: str, etas: NDArray[np.float64]) -> None:
+        """Write what it takes to compute this scan's truth later (see ``truth.truth_objects``)."""
+        from profile_collection.twin.truth import write_truth
+
+        write_truth(path, self, run_uid, etas)
+
+    def _expected(self, flux: float, exposure_time: float) -> NDArray[np.float64]:
+        """Return the expected photons of an exposure, float64, (rows, columns)."""
+        r0, r1, c0, c1 = self.config.detector.region
+        share = flux * self._transmission * exposure_time / self.config.beam.reference_exposure
+        if not self.shutter_open or share == 0:
+            return np.zeros((r1 - r0, c1 - c0))
+        return share * (self.noiseless().astype(float) + self.config.detector.background)
+
+    def _footprint(self) -> float:
+        stages = np.array([self._axes[n] for n in STAGES])
+        return self._source.footprint(stages - np.asarray(self.config.mount.position))
+
+    def _look_ahead(self) -> LookAhead:
+        state, pose = self.state(), self.pose
+        key = (pose, state.temperature)
+        if self._frames is None or self._frames[0] != key:
+            self._frames = (key, LookAhead(Diffraction(self.config, state, pose)))
+        return self._frames[1]
+
+    def _visit(self, exposure_time: float) -> int:
+        """Return the key of this exposure's noise.
+
+        It depends on where the axes stand and on how often an exposure was taken there, not on what was done
+        elsewhere in between: a scan that was interrupted has the noise of one that was not.
+        """
+        where = [f"{n}={round(v, 4)}" for n, v in self._axes.items()]
+        place = ";".join([*where, f"T={self.thermal.setpoint}", f"t={exposure_time}", f"E={self._energy}"])
+        self._visits[place] += 1
+        digest = hashlib.blake2b(f"{place};{self._visits[place]}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest)

@@ -1,0 +1,96 @@
+"""The crystal's shape: half-space facets of a truncated monoclinic prism."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import HalfspaceIntersection
+from scipy.spatial.transform import Rotation
+
+from analysis.unit_cells import VO2_M1
+from profile_collection.twin.config import CrystalConfig
+
+FloatArray = NDArray[np.float64]
+Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Facets:
+    """Half-spaces normal · r ≤ distance.
+
+    Attributes
+    ----------
+    normals : ndarray, float64, (n, 3)
+        Outward unit normals in the crystal's frame (rocking, Q, horizontal).
+    distances : ndarray, float64, (n,), nm
+    """
+
+    normals: FloatArray
+    distances: FloatArray
+
+    def vertices(self) -> FloatArray:
+        """Corners of the body, (m, 3), nm."""
+        return np.asarray(
+            HalfspaceIntersection(np.c_[self.normals, -self.distances], np.zeros(3)).intersections
+        )
+
+    def extent(self) -> FloatArray:
+        """Full width along each axis, (3,), nm."""
+        return np.ptp(self.vertices(), axis=0)
+
+    def support(self, axes: tuple[Field, Field, Field], edge: float) -> Field:
+        """Occupancy, (n0, n1, n2), 0 to 1: each facet is a linear edge of the width ``edge`` nm."""
+        result = np.ones([len(a) for a in axes], dtype=np.float32)
+        for inward in self._inward(axes):
+            np.multiply(result, np.clip(0.5 + inward / np.float32(edge), 0, 1), out=result)
+        return result
+
+    def depth(self, axes: tuple[Field, Field, Field], rounding: float) -> Field:
+        """Distance to the nearest facet, (n0, n1, n2), nm, creases rounded over ``rounding``; 0 outside."""
+        total = np.zeros([len(a) for a in axes], dtype=np.float32)
+        for inward in self._inward(axes):
+            total += np.exp(np.minimum(-inward / np.float32(rounding), 20))
+        return np.maximum(-np.float32(rounding) * np.log(total), 0)
+
+    def _inward(self, axes: tuple[Field, Field, Field]) -> Iterator[Field]:
+        x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
+        for normal, distance in zip(self.normals.astype(np.float32), self.distances, strict=True):
+            yield np.float32(distance) - normal[0] * x - normal[1] * y - normal[2] * z
+
+
+def faceted_crystal(config: CrystalConfig) -> Facets:
+    """Build the facets: a monoclinic prism, its edges and corners cut, brought to the size asked for."""
+    rng = np.random.default_rng([config.seed, 1])
+    beta = np.radians(VO2_M1.beta)
+    pinacoids = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, np.cos(beta), np.sin(beta)]])
+    normals = np.concatenate([pinacoids, -pinacoids])
+    body = Facets(normals, np.ones(6) * rng.uniform(0.95, 1.05, 6))
+    body = _cut(body, config.truncation, rng)
+    body = _bring_to_size(body, np.asarray(config.size, dtype=float))
+    turn = Rotation.from_rotvec(np.radians(config.orientation)).as_matrix()
+    return Facets(body.normals @ turn.T, body.distances)
+
+
+def _cut(body: Facets, truncation: float, rng: np.random.Generator) -> Facets:
+    """Cut the acute edges and some of the corners, each by a seeded amount."""
+    acute = body.normals[1] - body.normals[2]
+    directions = [acute, -acute]
+    directions += [body.normals[i] + s * body.normals[0] for i in (1, 2, 4, 5) for s in (1, -1)]
+    tilted = np.array(directions) + rng.normal(scale=0.12, size=(len(directions), 3))
+    tilted /= np.linalg.norm(tilted, axis=1, keepdims=True)
+    reach = (tilted @ body.vertices().T).max(axis=1)
+    share = truncation * np.r_[rng.uniform(0.5, 0.75, 2), rng.uniform(0.1, 0.4, len(directions) - 2)]
+    return Facets(
+        np.concatenate([body.normals, tilted]), np.concatenate([body.distances, reach * (1 - share)])
+    )
+
+
+def _bring_to_size(body: Facets, size: FloatArray) -> Facets:
+    """Scale along the axes and centre the body so that its bounding box is ``size``, nm."""
+    corners = body.vertices()
+    centre, scale = (corners.max(0) + corners.min(0)) / 2, size / np.ptp(corners, axis=0)
+    distances = body.distances - body.normals @ centre
+    normals = body.normals / scale
+    length = np.linalg.norm(normals, axis=1)
+    return Facets(normals / length[:, None], distances / length)

@@ -1,0 +1,108 @@
+"""The heated stage: an analytic temperature over virtual time, and the diodes that measure it."""
+
+import threading
+
+import numpy as np
+
+from profile_collection.twin.clock import Clock
+from profile_collection.twin.config import ThermalConfig, require
+
+DIODES = ("Ta", "Tb", "Tc", "Td")
+
+_PERIODS = np.array([1300.0, 470.0, 170.0])
+_SHARES = np.array([0.5, 0.3, 0.2])
+
+
+class HeatedStage:
+    """Controller, sample and diodes.
+
+    A change of setpoint ramps the temperature linearly; at the end it overshoots by rate · s · exp(−s /
+    settling), s the time since the ramp's end, and settles. A slow wander of at most ``fluctuation`` K
+    always remains.
+
+    Parameters
+    ----------
+    config : ThermalConfig
+    clock : Clock
+    seed : int
+    """
+
+    def __init__(self, config: ThermalConfig, clock: Clock, seed: int) -> None:
+        self.config = config
+        self._clock = clock
+        self._lock = threading.Lock()
+        rng = np.random.default_rng([seed, 30])
+        self._phases = rng.uniform(0, 2 * np.pi, 3)
+        self._offsets = dict(zip(DIODES, rng.normal(scale=config.diode_offset, size=4), strict=True))
+        self._noise = np.random.default_rng([seed, 31])
+        self._began, self._from = clock.now(), config.start
+        self._setpoint, self._rate = config.start, config.ramp_rate / 60
+
+    @property
+    def setpoint(self) -> float:
+        """Where the controller is going, K."""
+        return self._setpoint
+
+    @setpoint.setter
+    def setpoint(self, value: float) -> None:
+        low, high = self.config.minimum, self.config.maximum
+        require(
+            bool(np.isfinite(value)) and low <= value <= high,
+            f"the heated stage's setpoint must lie between {low} and {high} K",
+            value,
+            "choose a temperature in its range",
+        )
+        self._restart()
+        self._setpoint = float(value)
+
+    @property
+    def ramp_rate(self) -> float:
+        """Speed of a ramp, K per minute."""
+        return self._rate * 60
+
+    @ramp_rate.setter
+    def ramp_rate(self, value: float) -> None:
+        require(
+            bool(np.isfinite(value)) and value > 0,
+            "ramp_rate must be a positive number of K/min",
+            value,
+            "for example 5",
+        )
+        self._restart()
+        self._rate = float(value) / 60
+
+    def temperature(self, now: float | None = None) -> float:
+        """Return the sample's true temperature, K, at virtual time ``now`` (default: the clock's)."""
+        when = self._clock.now() if now is None else now
+        wander = float(_SHARES @ np.sin(2 * np.pi * when / _PERIODS + self._phases))
+        return self._controlled(when) + self.config.fluctuation * wander
+
+    def diodes(self, now: float | None = None) -> dict[str, float]:
+        """Return the diodes' readings Ta to Td and Tsample, their estimate of the sample, K."""
+        true = self.temperature(now)
+        with self._lock:
+            noise = self._noise.normal(scale=self.config.diode_noise, size=5)
+        readings = {n: true + self._offsets[n] + float(e) for n, e in zip(DIODES, noise[:4], strict=True)}
+        return readings | {"Tsample": true + float(noise[4]) / 2}
+
+    @property
+    def heater(self) -> float:
+        """Heater output, %: losses grow with the temperature above the surroundings, a ramp adds to it."""
+        span = self.config.maximum - self.config.minimum
+        now = self._clock.now()
+        trend = self._controlled(now + 1) - self._controlled(now)
+        return float(np.clip(80 * (self._controlled(now) - self.config.minimum) / span + 150 * trend, 0, 100))
+
+    def _controlled(self, when: float) -> float:
+        span = self._setpoint - self._from
+        rate = np.copysign(self._rate, span)
+        duration, since = span / rate, when - self._began
+        if since < duration:
+            return float(self._from + rate * max(since, 0.0))
+        after, tau = since - duration, self.config.settling
+        speed = rate * (1 - np.exp(-duration / tau))
+        return float(self._setpoint + speed * after * np.exp(-after / tau))
+
+    def _restart(self) -> None:
+        now = self._clock.now()
+        self._from, self._began = self._controlled(now), now
