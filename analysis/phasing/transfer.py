@@ -72,7 +72,7 @@ def _descend(
     """First and best object, (32, 32, 32) complex64 tensors, and the loss history."""
     # Evaluation mode: batch statistics of a single pattern would destroy what training learned.
     network = copy.deepcopy(pretrained.network).eval().requires_grad_(True)
-    optimizer = torch.optim.Adam(network.parameters(), lr=rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
     modulus, measured = counts.sqrt(), ~mask
     history: list[float] = []
     first = best = torch.empty(0)
