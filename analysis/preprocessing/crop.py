@@ -1,0 +1,127 @@
+"""The crop about the peak, and where in reciprocal space it lies."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.geometry import Sampling, ScanGeometry, sampling, voxel_basis
+from analysis.preprocessing.defects import filled, spikes
+from analysis.preprocessing.frames import RockingStack
+from analysis.preprocessing.peak import Centre, Survey
+from analysis.preprocessing.prepared import PreparedScan
+from analysis.preprocessing.wrapping import autocorrelation_wrap
+
+
+def crop_scan(
+    stack: RockingStack,
+    view: Survey,
+    geometry: ScanGeometry,
+    centre: Centre,
+    shape: tuple[int, int, int],
+    *,
+    continuous: bool,
+) -> PreparedScan:
+    """Return the crop of ``shape`` whose middle voxel is nearest to ``centre``, masked and normalised."""
+    corner = np.rint(centre.position).astype(int) - np.array(shape) // 2
+    crop = _read(stack, view, corner, shape)
+    counts = (crop.raw * crop.factors[:, None, None]).astype(np.float32)
+    saturated = crop.measured & (crop.raw >= geometry.saturation)
+    lone = spikes(counts, ~crop.measured)
+    mask = ~crop.measured | saturated | lone
+    whole = filled(counts, mask)
+    defects = {
+        "beyond_scan": int(crop.beyond.sum()),
+        "bad_pixels": int((~crop.measured & ~crop.beyond).sum()),
+        "saturated": int(saturated.sum()),
+        "spikes": int(lone.sum()),
+    }
+    where = _place(stack, geometry, centre, corner, shape)
+    return PreparedScan(
+        intensity=np.where(mask, 0, counts).astype(np.float32),
+        mask=mask,
+        background=view.background,
+        pixel_kernel=(1.0 if continuous else 0.0, 1.0, 1.0),
+        monitor_factors=crop.factors,
+        wrap=autocorrelation_wrap(whole - view.background),
+        counts=float(counts[~mask].sum()),
+        lost_fraction=float(whole[mask].sum() / max(float(whole.sum()), 1e-9)),
+        defects=defects,
+        notes=(*stack.notes, *_remarks(defects, where["sampling"])),
+        **where,
+    )
+
+
+def _place(
+    stack: RockingStack,
+    geometry: ScanGeometry,
+    centre: Centre,
+    corner: NDArray[np.int64],
+    shape: tuple[int, int, int],
+) -> dict[str, Any]:
+    """Return the fields of `PreparedScan` that say where in reciprocal space the crop lies."""
+    offset = np.array([0, geometry.roi[0], geometry.roi[2]])
+    peak, crop = centre.position + offset, corner + offset
+    step, row, col = (float(place) for place in crop + np.array(shape) // 2)
+    dq = geometry.steps(row, col, stack.step)
+    q_vector = geometry.lab_q(row, col)
+    spacing = 2 * np.pi / float(np.linalg.norm(geometry.lab_q(peak[1], peak[2])))
+    # Turning the crystal leaves abs(q) alone: the error of d comes from the detector's axes.
+    towards_q = q_vector / np.linalg.norm(q_vector) @ dq
+    sigma = float(np.linalg.norm(towards_q[1:] * centre.sigma[1:]) / np.linalg.norm(q_vector))
+    return {
+        "peak": (float(peak[0]), float(peak[1]), float(peak[2])),
+        "crop": (int(crop[0]), int(crop[1]), int(crop[2])),
+        "angle": float(stack.angles[0] + stack.step * step),
+        "dq": dq,
+        "voxel_basis": voxel_basis(dq, shape),
+        "q_vector": q_vector,
+        "d_spacing": spacing,
+        "d_spacing_sigma": spacing * sigma,
+        "sampling": sampling(dq, shape, geometry.crystal_size),
+    }
+
+
+@dataclass(frozen=True)
+class _Crop:
+    raw: NDArray[Any]
+    measured: NDArray[np.bool_]
+    beyond: NDArray[np.bool_]
+    factors: NDArray[np.float64]
+
+
+def _read(stack: RockingStack, view: Survey, corner: NDArray[np.int64], shape: tuple[int, int, int]) -> _Crop:
+    """Return raw counts, which voxels were measured, which lie beyond the scan, and the monitor factors."""
+    low = np.maximum(corner, 0)
+    high = np.minimum(corner + shape, stack.shape)
+    steps = [step for step in range(low[0], high[0]) if stack.present[step]]
+    rows, cols = slice(low[1], high[1]), slice(low[2], high[2])
+    place = np.ix_(
+        np.array(steps) - corner[0],
+        np.arange(low[1], high[1]) - corner[1],
+        np.arange(low[2], high[2]) - corner[2],
+    )
+    good = ~view.defects.bad[rows, cols]
+    raw, factors = np.zeros(shape), np.zeros(shape[0])
+    measured, beyond = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
+    raw[place] = stack.raw(steps, rows, cols) * good
+    measured[place] = good
+    beyond[place] = False
+    factors[np.array(steps) - corner[0]] = stack.factors[steps]
+    return _Crop(raw, measured, beyond, factors)
+
+
+def _remarks(defects: dict[str, int], report: Sampling) -> list[str]:
+    remarks = []
+    if defects["beyond_scan"]:
+        remarks.append(
+            f"the crop reaches beyond the scan: {defects['beyond_scan']} voxels count as not measured"
+        )
+    if defects["saturated"]:
+        remarks.append(f"{defects['saturated']} voxels are saturated: lower the transmission")
+    if defects["spikes"]:
+        remarks.append(f"{defects['spikes']} lone spikes were masked")
+    if not report.sufficient:
+        remarks.append(f"oversampling is too low to be phased: {report.describe()}")
+    return remarks

@@ -1,0 +1,212 @@
+from functools import lru_cache
+
+import h5py
+import numpy as np
+import pytest
+
+from analysis.geometry import ScanGeometry, i16_geometry
+from analysis.preprocessing import autocorrelation_wrap, prepare_scan
+
+ANGLES = {"mu": 0.0, "eta": 17.8, "chi": 90.0, "phi": 0.0, "delta": 24.807 + 0.31, "gam": 0.31}
+"""delta and gam that put the M1 peak near pixel (128, 128)."""
+
+ROI = (40, 280, 40, 280)
+STEPS = 81
+ETA = 17.4 + 0.01 * np.arange(STEPS)
+
+
+def geometry(**changes) -> ScanGeometry:
+    start = {
+        "energy": 9.0,
+        "reflection": [0, 1, 1],
+        "lattice": {"a": 5.7517, "b": 4.5378, "c": 5.3825, "alpha": 90, "beta": 122.646, "gamma": 90},
+        "detector": {"distance_mm": 1310.0, "pixel_size_mm": 0.055, "shape": [515, 515], "roi": ROI},
+        "scan": {"axis": "eta"},
+    }
+    start["detector"] |= changes.pop("detector", {})
+    return i16_geometry(start | changes, ANGLES)
+
+
+def peak_at(place, peak, width=(1.67, 2.05, 1.82)):
+    """Return a box crystal's intensity, (STEPS, 240, 240), integrated over pixels, at a fractional place."""
+    nodes, weights = np.polynomial.legendre.leggauss(4)
+    profiles = []
+    for size, middle, fringe, area in zip((STEPS, 240, 240), place, width, (0, 1, 1), strict=True):
+        samples = np.arange(size)[:, None] + 0.5 * area * nodes - middle
+        profiles.append(np.sinc(samples / fringe) ** 2 @ weights / 2)
+    return peak * profiles[0][:, None, None] * profiles[1][:, None] * profiles[2]
+
+
+M1 = (38.3, 87.6, 91.2)
+RUTILE = (38.3 - 5.4, 87.6 - 45, 91.2)
+
+
+@lru_cache
+def clean() -> np.ndarray:
+    """Return M1's peak, at pixel (127.6, 131.2) of the detector, and a brighter rutile one 45 rows below."""
+    return peak_at(M1, 2e5) + peak_at(RUTILE, 6e5) + 0.02
+
+
+def frames(seed=1, hot=(), dead=(), gap=True):
+    counts = np.random.default_rng(seed).poisson(clean()).astype(np.uint32)
+    for row, col, rate in hot:
+        counts[:, row, col] += np.random.default_rng(row).poisson(rate, STEPS).astype(np.uint32)
+    for row, col in dead:
+        counts[:, row, col] = 0
+    if gap:
+        counts[:, 216:219] = 0
+        counts[:, :, 216:219] = 0
+    return counts
+
+
+def test_the_monoclinic_peak_is_centred_though_rutile_is_brighter():
+    prepared = prepare_scan(frames(), ETA, None, geometry())
+    np.testing.assert_allclose(prepared.peak, np.add(M1, (0, 40, 40)), atol=0.1)
+    assert prepared.intensity.shape == (64, 64, 64)
+    assert prepared.intensity.dtype == np.float32
+    assert np.unravel_index(prepared.intensity.argmax(), (64, 64, 64)) == (32, 32, 32)
+    assert prepared.crop == (38 - 32, 128 - 32, 131 - 32)
+    assert prepared.background == pytest.approx(0.02, rel=0.15)
+    assert prepared.angle == pytest.approx(ETA[38])
+
+
+def test_d_spacing_is_good_to_1e_4_and_belongs_to_m1():
+    geo = geometry()
+    prepared = prepare_scan(frames(), ETA, None, geo)
+    true = 2 * np.pi / np.linalg.norm(geo.lab_q(127.6, 131.2))
+    assert prepared.d_spacing == pytest.approx(true, rel=1e-5)
+    assert prepared.d_spacing == pytest.approx(geo.expected_d, rel=5e-4)
+    assert 0 < prepared.d_spacing_sigma < 1e-4 * true
+    expected = 2 * np.pi / np.linalg.norm(prepared.q_vector)
+    assert prepared.d_spacing == pytest.approx(expected, rel=1e-4)
+
+
+def test_hot_and_dead_pixels_are_found_and_the_centre_stays():
+    hot = [(70, 80, 3.0), (70, 95, 300.0), (71, 95, 40.0), (100, 100, 2e4), (30, 200, 2e5)]
+    dead = [(88, 93), (84, 91), (90, 90)]
+    plain = prepare_scan(frames(), ETA, None, geometry())
+    prepared = prepare_scan(frames(hot=hot, dead=dead), ETA, None, geometry())
+    row0, col0 = prepared.crop[1] - 40, prepared.crop[2] - 40
+    bad = prepared.mask.all(axis=0)
+    for row, col in [(row, col) for row, col, _ in hot[:-1]] + dead:
+        assert bad[row - row0, col - col0], (row, col)
+    assert bad.sum() == len(hot) - 1 + len(dead)
+    assert prepared.mask.sum() == bad.sum() * 64
+    assert prepared.defects["bad_pixels"] == bad.sum() * 64
+    assert not prepared.intensity[prepared.mask].any()
+    np.testing.assert_allclose(prepared.peak, plain.peak, atol=0.1)
+    assert 0 < prepared.lost_fraction < 0.05
+
+
+def test_nothing_good_is_called_bad():
+    prepared = prepare_scan(frames(gap=False), ETA, None, geometry(detector={"shape": [512, 512]}))
+    assert not prepared.mask.any()
+    assert prepared.lost_fraction == 0
+
+
+def test_gap_in_the_crop_is_masked():
+    prepared = prepare_scan(frames(), ETA, None, geometry(), shape=(32, 300, 32))
+    first, last = 256 - prepared.crop[1], 259 - prepared.crop[1]
+    assert prepared.mask[:, first:last].all()
+    assert not prepared.mask[:, first - 1].any()
+    assert not prepared.mask[:, last].any()
+    assert prepared.defects["bad_pixels"] == prepared.mask.sum() - prepared.defects["beyond_scan"]
+
+
+def test_monitor_normalisation_keeps_the_scale():
+    monitor = 1e6 * (1 + 0.2 * np.sin(np.arange(STEPS)))
+    dimmed = np.random.default_rng(1).poisson(clean() * (monitor / 1e6)[:, None, None]).astype(np.uint32)
+    prepared = prepare_scan(dimmed, ETA, monitor, geometry(detector={"shape": [512, 512]}))
+    plain = prepare_scan(frames(gap=False), ETA, None, geometry(detector={"shape": [512, 512]}))
+    expected = monitor.mean() / monitor[6:70]
+    np.testing.assert_allclose(prepared.monitor_factors, expected)
+    assert prepared.counts == pytest.approx(plain.counts, rel=0.02)
+    np.testing.assert_allclose(prepared.peak, plain.peak, atol=0.1)
+
+
+def test_a_peak_at_the_end_of_the_scan_is_padded_as_not_measured():
+    start = 25
+    prepared = prepare_scan(frames()[start:], ETA[start:], None, geometry())
+    missing = 32 - (38 - start)
+    assert prepared.mask[:missing].all()
+    assert not prepared.mask[missing:, 30:34, 30:34].any()
+    assert prepared.crop[0] == 38 - start - 32
+    assert prepared.monitor_factors[:missing].sum() == 0
+    assert any("beyond the scan" in note for note in prepared.notes)
+
+
+def test_frames_are_picked_by_their_index_and_lost_angles_count_as_not_measured(tmp_path):
+    """A retaken point left a frame too many; another point was lost."""
+    counts = frames()
+    taken = np.insert(counts, 20, 77, axis=0)
+    index = np.delete(np.arange(STEPS + 1), 20)
+    with h5py.File(tmp_path / "frames.h5", "w") as file:
+        data = file.create_dataset("data", data=taken, chunks=(1, *taken.shape[1:]), compression="gzip")
+        prepared = prepare_scan(data, ETA, None, geometry(), frame_index=index)
+        keep = np.delete(np.arange(STEPS), 45)
+        lossy = prepare_scan(data, ETA[keep], None, geometry(), frame_index=index[keep])
+    plain = prepare_scan(counts, ETA, None, geometry())
+    np.testing.assert_array_equal(prepared.intensity, plain.intensity)
+    assert any("1 frames belong to no point" in note for note in prepared.notes)
+    assert lossy.crop == plain.crop
+    assert lossy.mask[45 - plain.crop[0]].all()
+    np.testing.assert_array_equal(lossy.intensity[10:38], plain.intensity[10:38])
+
+
+def test_saturated_voxels_and_cosmic_rays_are_masked_and_told():
+    counts = frames()
+    counts[60, 100, 110] = 5000
+    prepared = prepare_scan(counts, ETA, None, geometry(detector={"saturation": 100000}))
+    assert prepared.mask[60 - prepared.crop[0], 100 + 40 - prepared.crop[1], 110 + 40 - prepared.crop[2]]
+    assert prepared.defects["spikes"] == 1
+    assert prepared.defects["saturated"] == np.count_nonzero(counts[6:70, 56:120, 59:123] >= 100000)
+    assert prepared.mask[32, 32, 32]
+    assert any("saturated" in note for note in prepared.notes)
+
+
+def test_a_falling_scan_gives_the_same_crystal_the_other_way_round():
+    up = prepare_scan(frames(), ETA, None, geometry())
+    down = prepare_scan(frames()[::-1], ETA[::-1], None, geometry())
+    np.testing.assert_allclose(down.voxel_basis[:, 0], -up.voxel_basis[:, 0], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(down.d_spacing, up.d_spacing, rtol=1e-6)
+    np.testing.assert_array_equal(np.flip(down.intensity, 0)[:-1], up.intensity[1:])
+
+
+@pytest.mark.parametrize(
+    ("wide", "wraps"), [((3, 3, 3), (0, 0, 0)), ((1.67, 3, 3), (1, 0, 0)), ((3, 3, 1.8), (0, 0, 1))]
+)
+def test_wrapping_is_told_per_axis(wide, wraps):
+    boxes = [np.abs(np.arange(64) - 32) < 32 / factor for factor in wide]
+    crystal = boxes[0][:, None, None] & boxes[1][:, None] & boxes[2]
+    rough = np.exp(1j * np.random.default_rng(2).normal(0, 0.5, crystal.shape))
+    intensity = np.abs(np.fft.fftshift(np.fft.fftn(crystal * rough))) ** 2
+    counts = np.random.default_rng(0).poisson(intensity * 1e6 / intensity.max())
+    levels = autocorrelation_wrap(counts)
+    np.testing.assert_array_equal(np.array(levels) > 0.015, wraps)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"eta": ETA[:-1]}, "80 points came with 81 frames"),
+        ({"eta": np.where(ETA > 17.8, np.nan, ETA)}, "at least 8 finite rocking angles"),
+        ({"eta": np.full(STEPS, 17.8)}, "rise or fall throughout"),
+        ({"eta": 17 + 0.01 * np.arange(STEPS) ** 1.5}, "stray"),
+        ({"monitor": np.zeros(STEPS)}, "81 positive counts"),
+        ({"frame_index": np.arange(STEPS) + 5}, "frames are missing"),
+        ({"frame_index": np.zeros(STEPS, int)}, "one frame twice"),
+        ({"mask": np.zeros((3, 3), bool)}, "mask must have the frames' shape"),
+        ({"geometry": geometry(detector={"roi": [0, 240, 0, 100]})}, "frames of \\(240, 100\\) pixels"),
+        ({"frames": np.zeros((STEPS, 240, 240), np.uint32)}, "at least 100 counts"),
+        ({"geometry": geometry(reflection=[0, 2, 2])}, "no pixel of the frames"),
+        (
+            {"frames": np.roll(frames(gap=False), 167, axis=1), "geometry": geometry(reflection=None)},
+            "centre it on a chip",
+        ),
+    ],
+)
+def test_bad_input_is_refused_in_words(arguments, message):
+    values = {"frames": frames(), "eta": ETA, "monitor": None, "geometry": geometry()} | arguments
+    options = {name: values.pop(name) for name in ("mask", "frame_index") if name in values}
+    with pytest.raises(ValueError, match=message):
+        prepare_scan(*values.values(), **options)
