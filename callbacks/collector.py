@@ -52,14 +52,14 @@ class ScanCollector(DocumentRouter):
         Called with the job at the end of each complete scan.
     warn
         Called with a sentence where a scan cannot be analysed, or deserves a remark.
-    results
-        Folder of the results of all series.
+    folder_of
+        Gives the results folder of a series by its uid.
     folders
         Folders that frames may be read from.
     seed
         Of the phasing.
     replayed
-        True for stored documents; their results go to ``<series>/replay``.
+        True for stored documents.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ScanCollector(DocumentRouter):
         submit: Callable[[ScanJob], None],
         *,
         warn: Callable[[str], None],
-        results: Path,
+        folder_of: Callable[[str], Path],
         folders: Sequence[Path],
         seed: int = 0,
         replayed: bool = False,
@@ -75,7 +75,7 @@ class ScanCollector(DocumentRouter):
         super().__init__()
         self._submit = submit
         self._warn = warn
-        self._results = results
+        self._folder_of = folder_of
         self._folders = tuple(folders)
         self._seed = seed
         self._replayed = replayed
@@ -161,7 +161,6 @@ class ScanCollector(DocumentRouter):
         index = _column(points, FRAME_INDEX).astype(np.int64)
         uri, dataset, available = _frames_of(run)
         _check_index(index, available)
-        folder = self._results / str(run.start["series_uid"])
         return ScanJob(
             start=run.start,
             frame_file=path_of(uri, self._folders),
@@ -171,7 +170,7 @@ class ScanCollector(DocumentRouter):
             monitor=_column(points, "ic1monitor"),
             temperature=_column(points, "Tsample"),
             positions={name: float(run.baseline[name]) for name in CIRCLES if name in run.baseline},
-            folder=folder / "replay" if self._replayed else folder,
+            folder=self._folder_of(str(run.start["series_uid"])),
             extra_frames=len(available) - len(set(index.tolist())),
             seed=self._seed,
             replayed=self._replayed,

@@ -74,7 +74,7 @@ def read_counts(path: Path) -> NDArray[Any]:
         ) from error
     if counts.ndim != 3 or min(counts.shape) < 2 or not np.issubdtype(counts.dtype, np.number):
         raise ValueError(
-            f"'counts' must be (rocking, row, column) numbers, {counts.shape!r} of {counts.dtype} came; reorder it"
+            f"'counts' must be numbers, (rocking, row, column); {counts.shape!r} of {counts.dtype} came"
         )
     if counts.min() < 0 or counts.max() > np.iinfo(np.uint32).max:
         raise ValueError(f"counts must lie in 0 … 2³²−1, {counts.min()} … {counts.max()} came; convert them")
@@ -102,7 +102,7 @@ def ingest_documents(
     points, rows, cols = counts.shape
     start = _start(scan, name, points, (rows, cols), operator)
     theta = scan.theta_start + scan.theta_step * np.arange(points)
-    times: NDArray[np.float64] = float(start["time"]) + scan.exposure * np.arange(points)
+    times = np.asarray(float(start["time"]) + scan.exposure * np.arange(points), dtype=np.float64)
     temperature, monitor = np.full(points, scan.temperature), np.ones(points)
     path = frames_folder / start["series_uid"] / f"{start['uid']}.h5"
     in_file = {"eta": theta, "Tsample": temperature, "monitor": monitor, "timestamp": times}

@@ -69,8 +69,9 @@ class ScanJob:
 
 @dataclass(frozen=True)
 class OrderPoint:
-    """One temperature of the order parameter as it stands."""
+    """One scan's order parameter as the series stands."""
 
+    run_uid: str
     temperature: float
     value: float
     error: float
@@ -126,6 +127,19 @@ class ScanSummary:
     error: str = ""
     warnings: tuple[str, ...] = field(default=())
     complete: bool = False
+
+
+def failed(job: ScanJob, error: str) -> ScanSummary:
+    """Return the summary of a scan whose analysis failed for the reason `error`."""
+    return ScanSummary(
+        run_uid=job.run_uid,
+        series_uid=job.series_uid,
+        temperature_setpoint=float(job.start["temperature_setpoint"]),
+        branch=str(job.start["branch"]),
+        attempt=int(job.start["attempt"]),
+        temperature=float(job.temperature.mean()),
+        error=error,
+    )
 
 
 class Listener(Protocol):

@@ -17,6 +17,8 @@ from rich.table import Table
 
 from callbacks.jobs import ScanJob, ScanSummary
 
+WAIT_EVERY = 30.0
+"""Seconds between two lines that say how many scans are still in analysis."""
 LOG_EVERY = 0.25
 """Share of a scan after which a log gets a line."""
 
@@ -41,6 +43,7 @@ class LiveView:
         self._begun = 0.0
         self._series_begun: tuple[str, float, int] = ("", 0.0, 0)
         self._logged = 0.0
+        self._last_wait = time.monotonic()
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._summaries: dict[str, dict[str, ScanSummary]] = {}
@@ -113,6 +116,13 @@ class LiveView:
             self.warn(warning)
         if summary.complete:
             self._console().print(series_table(list(known.values())))
+
+    def waiting(self, left: int) -> None:
+        """Say from time to time how many scans are still in analysis."""
+        now = time.monotonic()
+        if now - self._last_wait > WAIT_EVERY:
+            self._last_wait = now
+            self.say(f"  {left} in analysis …")
 
     def warn(self, message: str) -> None:
         """Show a remark, in yellow."""
@@ -198,11 +208,15 @@ def scan_line(summary: ScanSummary) -> str:
     verdict = "[green]trusted[/]" if summary.trusted else "[yellow]untrusted[/]"
     if reasons := "; ".join(summary.reasons):
         verdict += f" [dim]({escape(reasons)})[/]"
-    return (
-        f"[bold]✓ {escape(name)}[/]  T {summary.temperature:.2f} K  χ² {_number(summary.chi_squared, '.4f')}  "
-        f"noise ratio {_number(summary.noise_ratio, '.2f')}  strain σ {_number(summary.strain_sigma, '.2e')}  "
-        f"O {_own_order(summary)}  {summary.seconds:.1f} s  {verdict}"
+    numbers = (
+        f"T {summary.temperature:.2f} K",
+        f"χ² {_number(summary.chi_squared, '.4f')}",
+        f"noise ratio {_number(summary.noise_ratio, '.2f')}",
+        f"strain σ {_number(summary.strain_sigma, '.2e')}",
+        f"O {_own_order(summary)}",
+        f"{summary.seconds:.1f} s",
     )
+    return f"[bold]✓ {escape(name)}[/]  {'  '.join(numbers)}  {verdict}"
 
 
 def series_table(summaries: Sequence[ScanSummary]) -> Table:
@@ -211,14 +225,14 @@ def series_table(summaries: Sequence[ScanSummary]) -> Table:
     for heading in ("T (K)", "branch", "χ²", "noise ratio", "strain σ", "O", "± ", "s", ""):
         table.add_column(heading, justify="left" if heading in ("branch", "") else "right")
     latest = max(summaries, key=lambda summary: len(summary.order), default=None)
-    order = {point.temperature: point for point in (latest.order if latest else ())}
+    order = {point.run_uid: point for point in (latest.order if latest else ())}
     for one in sorted(
         summaries, key=lambda summary: (summary.branch != "heating", summary.temperature_setpoint)
     ):
-        point = order.get(one.temperature_setpoint)
+        point = order.get(one.run_uid)
         verdict = "failed" if one.error else ("trusted" if one.trusted else "untrusted")
         if point is not None and point.provisional:
-            verdict += f", provisional ({point.reason})"
+            verdict += ", provisional"
         table.add_row(
             f"{one.temperature_setpoint:g}",
             one.branch,
@@ -228,7 +242,7 @@ def series_table(summaries: Sequence[ScanSummary]) -> Table:
             _number(point.value if point else math.nan, ".3f"),
             _number(point.error if point else math.nan, ".3f"),
             f"{one.seconds:.1f}",
-            escape(one.error or verdict),
+            verdict,
         )
     return table
 
@@ -236,7 +250,7 @@ def series_table(summaries: Sequence[ScanSummary]) -> Table:
 def _own_order(summary: ScanSummary) -> str:
     """Return the order parameter of the scan's own temperature, marked while provisional."""
     for point in summary.order:
-        if point.temperature == summary.temperature_setpoint:
+        if point.run_uid == summary.run_uid:
             note = f" [yellow]provisional ({escape(point.reason)})[/]" if point.provisional else ""
             return f"{_number(point.value, '.3f')}{note}"
     return "—"

@@ -99,6 +99,7 @@ def _scan_row(summary: ScanSummary) -> dict[str, Any]:
 
 def _order_row(point: Any) -> dict[str, Any]:
     return {
+        "scan_uid": point.run_uid,
         "temperature": point.temperature,
         "order_parameter": point.value,
         "order_parameter_error": point.error,

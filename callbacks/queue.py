@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.catalogue import Address
-from callbacks.jobs import Listener, ScanJob, ScanSummary
+from callbacks.jobs import Listener, ScanJob, ScanSummary, failed
 
 logger = logging.getLogger(__name__)
 
@@ -182,6 +182,13 @@ class AnalysisQueue:
         with contextlib.suppress(Exception):
             self._listener.scan_analysed(summary)
 
+    def call(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Have an importable function run by a worker, behind the job it is at."""
+        with self._changed:
+            self.start()
+            assert self._executor is not None  # noqa: S101  start() made it
+            return self._executor.submit(function, *args)
+
     def drain(self, *, timeout: float | None = None, tick: Callable[[int], None] | None = None) -> bool:
         """Wait until everything is analysed; return False at the time-out.
 
@@ -212,19 +219,6 @@ class AnalysisQueue:
         if executor is not None:
             stop_executor(executor, kill=bool(left))
         return left
-
-
-def failed(job: ScanJob, error: str) -> ScanSummary:
-    """Return the summary of a scan whose analysis failed for the reason `error`."""
-    return ScanSummary(
-        run_uid=job.run_uid,
-        series_uid=job.series_uid,
-        temperature_setpoint=float(job.start["temperature_setpoint"]),
-        branch=str(job.start["branch"]),
-        attempt=int(job.start["attempt"]),
-        temperature=float(job.temperature.mean()),
-        error=error,
-    )
 
 
 def stop_executor(executor: Executor, *, kill: bool) -> None:

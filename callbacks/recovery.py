@@ -1,7 +1,7 @@
 """After a crash: what the catalogue lacks of a scan, taken from the frame file.
 
-Each frame's angle, temperatures, monitor and time lie in the file beside it, and the run's start document too.
-So a run that ended in mid-scan can be completed to the last frame taken, under its own uid.
+Each frame's angle, temperatures, monitor and time lie in the file beside it, the run's start document too. So
+a run that ended in mid-scan can be completed to the last frame taken, under its own uid.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ def find_frame_file(frames_folder: Path, uid: str) -> StoredScan:
             continue  # not of ours, or cut short before its first frame
     if len(found) != 1:
         raise UnknownRunError(
-            f"the uid of one scan with a frame file was expected, {uid!r} came and fits {len(found)} files in "
-            f"{frames_folder}; give more of the uid"
+            f"the uid of one scan with a frame file was expected, {uid!r} came and fits {len(found)} files "
+            f"in {frames_folder}; give more of the uid"
         )
     return read_scan_file(found[0])
 
@@ -149,8 +149,8 @@ def unfinished_runs(catalogue: Catalogue) -> list[dict[str, Any]]:
 def recover(catalogue: Catalogue, scan: StoredScan, backup_folder: Path) -> Recovery:
     """Complete a run in the catalogue from its frame file.
 
-    The run as the catalogue has it, and as it will be, are first written to `backup_folder`, so that nothing is
-    lost if this is interrupted; then the run is replaced under its own uid.
+    The run as the catalogue has it, and as it will be, are first written to `backup_folder`, so that nothing
+    is lost if this is interrupted; then the run is replaced under its own uid.
 
     Parameters
     ----------

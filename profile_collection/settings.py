@@ -36,6 +36,8 @@ class Settings:
         Seed of the simulated beamline and of the phasing.
     analysis_threads
         Threads of the analysis worker; fixed, because the same seed must give the same result.
+    analysis
+        Importable function, ``module:name``, that the worker calls for each scan.
     operator, proposal, sample
         Written into every start document.
     """
@@ -48,6 +50,7 @@ class Settings:
     realtime: bool = False
     seed: int = 0
     analysis_threads: int = 1
+    analysis: str = "callbacks.worker:analyse_scan"
     operator: str = "simulated operator"
     proposal: str = "vo2-demo"
     sample: str = "VO2 nanocrystal"

@@ -1,0 +1,160 @@
+"""From a job to a `ScanResult`: read the frames, prepare, reconstruct, measure the strain."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import platform
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis import reconstruct
+from analysis.geometry.scan import ScanGeometry, aps_34idc_geometry, i16_geometry
+from analysis.preprocessing import PreparedScan, prepare_scan
+from analysis.results import ScanResult
+from analysis.structure import strain_statistics
+from callbacks.frames import read_frames
+from callbacks.jobs import ScanJob
+
+if TYPE_CHECKING:
+    from analysis import Reconstruction
+
+logger = logging.getLogger(__name__)
+
+PACKAGES = ("vo2-bcdi", "numpy", "scipy", "torch", "h5py")
+PERCENTAGES = (90.0, 95.0, 99.0, 99.74)
+"""Isosurfaces inside which strain is summarised."""
+
+
+def analyse(job: ScanJob) -> ScanResult:
+    """Return the reconstruction of one scan with its provenance.
+
+    Raises
+    ------
+    ValueError
+        The frames cannot be read or used; the message says why.
+    """
+    frames = read_frames(job.frame_file, job.dataset, job.frame_index)
+    geometry = scan_geometry(job)
+    prepared = prepare_scan(frames, job.eta, job.monitor, geometry, mask=_bad_pixels(job, geometry))
+    del frames
+    found = reconstruct(
+        prepared.intensity,
+        prepared.mask,
+        seed=job.seed,
+        pixel_kernel=prepared.pixel_kernel,
+        background=prepared.background,
+    )
+    return _result(job, prepared, found)
+
+
+def scan_geometry(job: ScanJob) -> ScanGeometry:
+    """Return the geometry of a job's scan, of whichever instrument took it."""
+    if job.start.get("instrument") == "APS 34-ID-C":
+        detector = job.start["detector"]
+        return aps_34idc_geometry(
+            delta=job.positions["delta"],
+            gamma=job.positions["gam"],
+            energy=job.start["energy"],
+            distance=detector["distance_mm"],
+            pixel_size=detector["pixel_size_mm"],
+            shape=tuple(detector["shape"]),
+        )
+    return i16_geometry(job.start, {**job.positions, "eta": float(np.mean(job.eta))})
+
+
+def _bad_pixels(job: ScanJob, geometry: ScanGeometry) -> NDArray[np.bool_] | None:
+    """Return the pixels known to be bad, (rows, cols) bool of the region read out, or None."""
+    known = job.start["detector"].get("bad_pixel")
+    if not known:
+        return None
+    row0, row1, col0, col1 = geometry.roi
+    mask = np.zeros(geometry.shape, dtype=bool)
+    rows, cols = np.asarray(known, dtype=int).T
+    mask[rows, cols] = True
+    return mask[row0:row1, col0:col1]
+
+
+def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> ScanResult:
+    """Put a reconstruction and its provenance together."""
+    start = job.start
+    result = ScanResult(
+        object=found.object,
+        support=found.support,
+        intensity=prepared.intensity,
+        mask=prepared.mask,
+        background=prepared.background,
+        pixel_kernel=prepared.pixel_kernel,
+        voxel_basis=prepared.voxel_basis,
+        q_vector=prepared.q_vector,
+        d_spacing=prepared.d_spacing,
+        chi_squared=float(found.chi_squared),
+        noise_ratio=float(found.noise_ratio),
+        trusted=bool(found.trusted),
+        reasons=(*found.reasons, *prepared.notes),
+        loss_history=np.asarray(found.loss_history, dtype=np.float64),
+        temperature=float(job.temperature.mean()),
+        temperature_sigma=float(job.temperature.std()),
+        temperature_setpoint=float(start["temperature_setpoint"]),
+        branch=str(start["branch"]),
+        attempt=int(start["attempt"]),
+        series_uid=job.series_uid,
+        series_index=int(start.get("series_index", 0)),
+        run_uid=job.run_uid,
+        seed=job.seed,
+        seconds=float(found.seconds),
+        weights_hash=str(found.weights_hash),
+        versions=versions(),
+        parameters={**prepared.parameters, "threads": torch_threads(), "extra_frames": job.extra_frames},
+        sample=_sample(job),
+        instrument=_instrument(job),
+    )
+    return replace(result, strain=strain_table(result))
+
+
+def strain_table(result: ScanResult) -> dict[str, dict[str, float]]:
+    """Return the strain statistics inside each isosurface of the paper's Fig 4."""
+    return {f"{percent:g}": dict(strain_statistics(result, percent=percent)) for percent in PERCENTAGES}
+
+
+def torch_threads() -> int:
+    """Return the threads that torch computes with; part of what makes a result repeatable."""
+    import torch
+
+    return int(torch.get_num_threads())
+
+
+def _sample(job: ScanJob) -> dict[str, Any]:
+    copied = ("UB", "lattice", "reflection", "crystal_size_nm", "proposal", "operator")
+    return {
+        "name": job.start.get("sample", ""),
+        **{key: job.start[key] for key in copied if key in job.start},
+    }
+
+
+def _instrument(job: ScanJob) -> dict[str, Any]:
+    """Return angles and counters under the instrument's own names."""
+    axis = job.start["scan"]["axis"]
+    return {
+        "name": str(job.start.get("instrument", "Diamond I16")),
+        **{name: float(value) for name, value in job.positions.items()},
+        axis: float(job.eta.mean()),
+        "en": float(job.start["energy"]),
+        "ic1monitor": float(job.monitor.mean()),
+        "detector": dict(job.start["detector"]),
+        "scan": dict(job.start["scan"]),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computed the result."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found

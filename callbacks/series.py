@@ -1,0 +1,169 @@
+"""The series on disk: which scans it has so far, the order parameter over them, its figures.
+
+The order parameter depends on the set of scans, not on the order they came in, so it is computed anew from
+the stored results whenever one is added.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from callbacks.jobs import OrderPoint, ScanJob
+
+if TYPE_CHECKING:
+    from analysis.order_parameter import SeriesResult
+    from analysis.results import ScanResult
+
+logger = logging.getLogger(__name__)
+
+SCANS = "scans"
+FIGURES = "figures"
+FAILED = ".failed.json"
+
+
+@dataclass(frozen=True)
+class SeriesState:
+    """A series as its stored results have it.
+
+    Parameters
+    ----------
+    order
+        One point per analysed scan.
+    complete
+        True where every scan of the series was analysed or failed to be.
+    warnings
+        What went wrong beside the scans themselves.
+    """
+
+    order: tuple[OrderPoint, ...] = ()
+    complete: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def scan_file(job: ScanJob) -> Path:
+    """Return the path of a scan's HDF5 file."""
+    return job.folder / SCANS / f"{job.stem}.h5"
+
+
+def note_failure(job: ScanJob, error: str) -> Path:
+    """Record beside the results that a scan could not be analysed, and why."""
+    path = job.folder / SCANS / f"{job.stem}{FAILED}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    note = {"run_uid": job.run_uid, "series_index": job.start.get("series_index", 0), "error": error}
+    path.write_text(json.dumps(note, indent=1))
+    return path
+
+
+def forget_failure(job: ScanJob) -> None:
+    """Remove the record of an earlier failure of the same scan."""
+    (job.folder / SCANS / f"{job.stem}{FAILED}").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def series_lock(folder: Path) -> Iterator[None]:
+    """Let one worker at a time, of any process, update the series in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".series.lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def read_results(folder: Path) -> list[ScanResult]:
+    """Return the series' stored scans: of several attempts at one temperature and branch the last."""
+    from analysis.results import read_scan
+
+    latest: dict[tuple[float, str], ScanResult] = {}
+    for path in sorted((folder / SCANS).glob("*.h5")):
+        result = read_scan(path)
+        key = result.temperature_setpoint, result.branch
+        if key not in latest or latest[key].attempt <= result.attempt:
+            latest[key] = result
+    return list(latest.values())
+
+
+def update_series(folder: Path, size: int) -> SeriesState:
+    """Compute and store the order parameter of what `folder` holds; draw the figures once it is complete.
+
+    Parameters
+    ----------
+    folder
+        Results folder of the series.
+    size
+        Scans the series is to have.
+    """
+    with series_lock(folder):
+        results = read_results(folder)
+        complete = _accounted_for(folder, results) >= size
+        if not results:
+            return SeriesState(complete=complete)
+        series, warnings = _order_parameter(folder, results, size)
+        if complete and series is not None:
+            warnings += draw_figures(folder, results, series)
+    return SeriesState(_points(series) if series else (), complete, tuple(warnings))
+
+
+def finish_series(folder: Path) -> SeriesState:
+    """Draw the figures of a series that ended early, from what there is."""
+    with series_lock(folder):
+        results = read_results(folder)
+        if not results:
+            return SeriesState()
+        series, warnings = _order_parameter(folder, results, len(results))
+        if series is not None:
+            warnings += draw_figures(folder, results, series)
+    return SeriesState(_points(series) if series else (), False, tuple(warnings))
+
+
+def _accounted_for(folder: Path, results: Sequence[ScanResult]) -> int:
+    """Return how many places of the series have a result or a failure."""
+    failures = [json.loads(path.read_text()) for path in (folder / SCANS).glob(f"*{FAILED}")]
+    return len({result.series_index for result in results} | {note["series_index"] for note in failures})
+
+
+def _order_parameter(
+    folder: Path, results: list[ScanResult], size: int
+) -> tuple[SeriesResult | None, list[str]]:
+    """Analyse and store the series; a failure leaves the scans as they are and says so."""
+    from analysis.order_parameter import analyse_series
+    from analysis.results import write_series
+
+    try:
+        series = analyse_series(results, expected=size)
+        write_series(folder, series)
+    except Exception as error:
+        logger.exception("the order parameter of %s could not be computed", folder)
+        return None, [f"order parameter not computed: {error}"]
+    return series, []
+
+
+def draw_figures(folder: Path, results: list[ScanResult], series: SeriesResult) -> list[str]:
+    """Draw the series' figures into its folder; return what went wrong in words."""
+    from analysis.figures import save_all
+
+    try:
+        save_all(folder / FIGURES, results, series)
+    except Exception as error:
+        logger.exception("the figures of %s could not be drawn", folder)
+        return [f"figures not drawn: {error}"]
+    return []
+
+
+def _points(series: Any) -> tuple[OrderPoint, ...]:
+    return tuple(
+        OrderPoint(
+            run_uid=series.run_uids[n],
+            temperature=float(series.setpoints[n]),
+            value=float(series.order_parameter[n]),
+            error=float(series.errors[n]),
+            provisional=bool(series.provisional[n]),
+            reason="; ".join(series.reasons[n]),
+        )
+        for n in range(len(series))
+    )

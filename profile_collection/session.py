@@ -1,0 +1,223 @@
+"""The session: the only place where devices, storage, plans and callbacks are put together."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import math
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from bluesky import RunEngine
+from rich.console import Console
+
+from callbacks.catalogue import Catalogue, unanalysed_runs
+from callbacks.jobs import OrderPoint
+from callbacks.live import LiveView
+from callbacks.pipeline import Pipeline, PipelineSettings
+from callbacks.recovery import unfinished_runs
+from profile_collection import replaying
+from profile_collection.devices import Beamline, make_simulated
+from profile_collection.locks import exclusive_lock, lock_holder, private_folder
+from profile_collection.server import ServerError, open_catalogue
+from profile_collection.settings import Settings, load_settings
+from profile_collection.simulation import twin_config
+from profile_collection.startup_error import StartupError
+from profile_collection.storage import TruthRecorder, document_writer, persistent_metadata
+from profile_collection.twin import Clock, Twin
+
+LOCK_FILE = "session.lock"
+
+
+class Session:
+    """One acquisition session; `open_session` makes it.
+
+    Parameters
+    ----------
+    settings
+        Its configuration.
+    view
+        Shows what happens.
+    make_executor
+        Makes the executor of the analysis; one spawned process by default.
+
+    Attributes
+    ----------
+    catalogue
+        Both halves of the catalogue.
+    db
+        databroker's facade over the measurements: ``db[-1]`` is the last one.
+    twin, beamline
+        The simulated beamline and its devices.
+    RE
+        The RunEngine.
+    pipeline
+        The live analysis.
+    """
+
+    def __init__(
+        self, settings: Settings, view: LiveView, make_executor: Callable[[], Executor] | None = None
+    ) -> None:
+        self.settings = settings
+        self.view = view
+        self._stack = contextlib.ExitStack()
+        self._closed = False
+        with contextlib.ExitStack() as undo:  # whatever fails below gives back what was taken above it
+            self._take_lock(undo)
+            self.catalogue: Catalogue = open_catalogue(settings)
+            undo.callback(self.catalogue.close)
+            self.twin = Twin(
+                twin_config(settings), Clock(1.0 if settings.realtime else math.inf), settings.seed
+            )
+            self.beamline: Beamline = make_simulated(self.twin, settings.data, identity=self._identity())
+            self.pipeline = Pipeline(self._pipeline_settings(), view, make_executor)
+            undo.callback(self.pipeline.close)
+            self.RE = self._make_run_engine()
+            self.db = self._facade()
+            self._stack = undo.pop_all()
+
+    # -- putting together --------------------------------------------------------------------------------
+
+    def _take_lock(self, stack: contextlib.ExitStack) -> None:
+        """Become the one acquisition session of this data folder."""
+        path = private_folder(self.settings.data) / LOCK_FILE
+        try:
+            stack.enter_context(exclusive_lock(path))
+        except BlockingIOError:
+            raise StartupError(
+                f"another session measures into {self.settings.data}: {lock_holder(path)}",
+                "close it, or choose another folder with VO2_DATA",
+            ) from None
+
+    def _identity(self) -> dict[str, str]:
+        """Return who measures what, with which software, for every start document."""
+        settings = self.settings
+        return {
+            "sample": settings.sample,
+            "proposal": settings.proposal,
+            "operator": settings.operator,
+            "software_version": importlib.metadata.version("vo2-bcdi"),
+        }
+
+    def _pipeline_settings(self) -> PipelineSettings:
+        settings = self.settings
+        return PipelineSettings(
+            folder_of=lambda series_uid: settings.results / series_uid,
+            folders=(settings.frames,),
+            address=self.catalogue.address,
+            pending=settings.private / "pending",
+            seed=settings.seed,
+            threads=settings.analysis_threads,
+            analysis=settings.analysis,
+        )
+
+    def _make_run_engine(self) -> RunEngine:
+        """Return the RunEngine with its documents going to catalogue, analysis and views."""
+        settings = self.settings
+        metadata = persistent_metadata(settings.private / "md", self.catalogue, self.view.warn)
+        engine: Any = RunEngine(metadata)  # type: ignore[arg-type]  # any mutable mapping serves
+        engine.subscribe(
+            document_writer(self.catalogue, settings.private / "backup", realtime=settings.realtime)
+        )
+        engine.subscribe(TruthRecorder(self.twin.write_truth, settings.data / "truth"))
+        engine.subscribe(self.view)
+        engine.subscribe(self.pipeline.collector)
+        engine.state_hook = self.view.state_changed
+        return engine
+
+    def _facade(self) -> Any:
+        """Return databroker's facade; it turns the runs it touches into their V2 form, ours stay V3."""
+        from databroker import Broker
+
+        return Broker(self.catalogue.raw)
+
+    # -- use ---------------------------------------------------------------------------------------------
+
+    def replay(self, which: Any = -1, output: Path | None = None) -> tuple[OrderPoint, ...]:
+        """Send stored runs through the live path again and return the order parameter.
+
+        Parameters
+        ----------
+        which
+            Uid of a series, -1 for the last one, a run (``db[-1]``) or its uid.
+        output
+            Folder of the results; ``results/<series>/replay`` by default.
+        """
+        return replaying.replay(self.catalogue, self.settings, self.view, which, output)
+
+    def remarks(self) -> list[str]:
+        """Return what earlier sessions left undone, with the command that does it."""
+        found = []
+        for start in unfinished_runs(self.catalogue):
+            found.append(
+                f"the scan {start['uid'][:8]} at {start.get('temperature_setpoint', 0):g} K never ended; "
+                f"complete it: vo2 recover {start['uid'][:8]}"
+            )
+        if waiting := unanalysed_runs(self.catalogue):
+            found.append(f"{len(waiting)} stored scans are not analysed yet; do it: vo2 replay --pending")
+        return found
+
+    def drain(self) -> None:
+        """Wait for the analysis, showing what is left; Ctrl-C leaves the rest for another session."""
+        if left := self.pipeline.queue.backlog:
+            self.view.say(f"waiting for the analysis of {left} scans (Ctrl-C leaves them for later)")
+        self.pipeline.finish(tick=self.view.waiting)
+
+    def close(self) -> None:
+        """Close the shutter, finish the analysis, give everything back; safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self.beamline.beam.shutter.close()
+        try:
+            self.drain()
+        except KeyboardInterrupt:
+            self.view.warn("the analysis is left for another session: vo2 replay --pending")
+        finally:
+            self._stack.close()
+
+
+def open_session(
+    settings: Settings | None = None,
+    *,
+    view: LiveView | None = None,
+    make_executor: Callable[[], Executor] | None = None,
+    **given: Any,
+) -> Session:
+    """Return the session of this process, closed when the process ends.
+
+    Parameters
+    ----------
+    settings
+        Its configuration; from the environment by default, with `given` on top.
+    view, make_executor
+        Stand-ins for the terminal and the worker process.
+    **given
+        Fields of `Settings`.
+
+    Raises
+    ------
+    StartupError
+        In one line: why not, and what to do.
+    """
+    try:
+        settings = dataclasses.replace(settings, **given) if settings else load_settings(**given)
+        session = Session(settings, view or LiveView(Console()), make_executor)
+    except StartupError:
+        raise
+    except (ServerError, ConnectionError) as error:
+        raise StartupError(str(error), "then start again") from error
+    except Exception as error:
+        raise StartupError(
+            f"{type(error).__name__}: {error}", "see the log, correct it, start again"
+        ) from error
+    session.pipeline.queue.start()
+    # The executor's own exit hook waits for its workers in silence and runs before atexit's; ours is earlier.
+    threading._register_atexit(session.close)  # type: ignore[attr-defined]  # noqa: SLF001
+    for remark in session.remarks():
+        session.view.warn(remark)
+    return session

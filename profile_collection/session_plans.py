@@ -1,0 +1,86 @@
+"""The plans of ``vo2_plans`` with a session's devices and defaults filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import vo2_plans
+from profile_collection.simulation import SeriesDefaults, series_defaults
+
+if TYPE_CHECKING:
+    from bluesky.utils import MsgGenerator
+
+    from profile_collection.devices import Beamline
+    from profile_collection.session import Session
+
+
+@dataclass(frozen=True)
+class SessionPlans:
+    """Plans over the devices of a beamline; None for an argument means the session's default.
+
+    Parameters
+    ----------
+    beamline
+        The devices.
+    defaults
+        What is measured where nothing else is asked for.
+    """
+
+    beamline: Beamline
+    defaults: SeriesDefaults
+
+    def temperature_series(
+        self,
+        temperatures: Sequence[float] | None = None,
+        eta_start: float | None = None,
+        eta_stop: float | None = None,
+        eta_step: float | None = None,
+        exposure: float | None = None,
+        locate: bool = True,
+    ) -> MsgGenerator[Any]:
+        """Measure a rocking curve at each temperature."""
+        asked = self.defaults.temperatures if temperatures is None else temperatures
+        window = self._window(eta_start, eta_stop, eta_step, exposure)
+        return (
+            yield from vo2_plans.temperature_series(self.beamline, temperatures=asked, locate=locate, **window)
+        )
+
+    def rocking_scan(
+        self,
+        eta_start: float | None = None,
+        eta_stop: float | None = None,
+        eta_step: float | None = None,
+        exposure: float | None = None,
+    ) -> MsgGenerator[Any]:
+        """Measure one rocking curve at the present temperature."""
+        window = self._window(eta_start, eta_stop, eta_step, exposure)
+        return (yield from vo2_plans.rocking_scan(self.beamline, **window))
+
+    def locate_reflection(self, exposure: float = 1.0) -> MsgGenerator[Any]:
+        """Find (011), centre it in eta and on one chip of the detector."""
+        setpoint = float(self.beamline.heated_stage.setpoint)
+        place = vo2_plans.SeriesPlace(vo2_plans.new_series_uid(), 0, 1, setpoint)
+        return (yield from vo2_plans.locate_reflection(self.beamline, place, exposure=exposure))
+
+    def soak(self, temperature: float) -> MsgGenerator[Any]:
+        """Go to a temperature and wait until it has settled."""
+        return (yield from vo2_plans.soak(self.beamline, temperature))
+
+    def _window(
+        self, start: float | None, stop: float | None, step: float | None, exposure: float | None
+    ) -> dict[str, float]:
+        """Fill the rocking curve's window up with the defaults."""
+        known = self.defaults
+        return {
+            "eta_start": known.eta_start if start is None else start,
+            "eta_stop": known.eta_stop if stop is None else stop,
+            "eta_step": known.eta_step if step is None else step,
+            "exposure": known.exposure if exposure is None else exposure,
+        }
+
+
+def current_plans(session: Session) -> SessionPlans:
+    """Return the plans of a session."""
+    return SessionPlans(session.beamline, series_defaults(session.settings))

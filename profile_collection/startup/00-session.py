@@ -1,0 +1,15 @@
+"""The session of this IPython, or of the queue server's worker: devices, RunEngine, catalogue."""
+
+from profile_collection.session import open_session
+
+session = open_session()
+
+RE = session.RE
+db = session.db
+replay = session.replay
+
+beamline = session.beamline
+diffractometer = beamline.diffractometer
+heated_stage = beamline.heated_stage
+merlin = beamline.merlin
+beam = beamline.beam

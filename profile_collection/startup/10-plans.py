@@ -1,0 +1,81 @@
+"""The plans of this session, typed and bound to its devices, as IPython and the queue server list them."""
+
+from bluesky.utils import MsgGenerator
+
+from profile_collection.session_plans import current_plans
+
+_plans = current_plans(session)  # noqa: F821  00-session.py defined it
+
+
+def temperature_series(
+    temperatures: list[float] | None = None,
+    eta_start: float | None = None,
+    eta_stop: float | None = None,
+    eta_step: float | None = None,
+    exposure: float | None = None,
+    locate: bool = True,
+) -> MsgGenerator:
+    """Measure a rocking curve at each temperature, through the phase transition.
+
+    Parameters
+    ----------
+    temperatures
+        K, in the order of measurement; the session's own by default.
+    eta_start
+        First eta of the rocking curve, degrees.
+    eta_stop
+        Last eta of the rocking curve, degrees.
+    eta_step
+        Step of eta, degrees.
+    exposure
+        Seconds per point.
+    locate
+        Search for the reflection first.
+    """
+    return (
+        yield from _plans.temperature_series(temperatures, eta_start, eta_stop, eta_step, exposure, locate)
+    )
+
+
+def rocking_scan(
+    eta_start: float | None = None,
+    eta_stop: float | None = None,
+    eta_step: float | None = None,
+    exposure: float | None = None,
+) -> MsgGenerator:
+    """Measure one rocking curve at the present temperature.
+
+    Parameters
+    ----------
+    eta_start
+        First eta, degrees; the session's own by default.
+    eta_stop
+        Last eta, degrees.
+    eta_step
+        Step of eta, degrees.
+    exposure
+        Seconds per point.
+    """
+    return (yield from _plans.rocking_scan(eta_start, eta_stop, eta_step, exposure))
+
+
+def locate_reflection(exposure: float = 1.0) -> MsgGenerator:
+    """Find (011), centre it in eta and on one chip of the detector.
+
+    Parameters
+    ----------
+    exposure
+        Seconds per point.
+    """
+    return (yield from _plans.locate_reflection(exposure))
+
+
+def soak(temperature: float) -> MsgGenerator:
+    """Go to a temperature and wait until it has settled.
+
+    Parameters
+    ----------
+    temperature
+        K.
+    """
+    return (yield from _plans.soak(temperature))
