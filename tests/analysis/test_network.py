@@ -148,6 +148,11 @@ def test_guess_takes_any_size_and_turns_its_opinions_back(weights, batch):
     other = pretrained.guess(turned, orient(batch.mask[0], 13).numpy())[0]
     opinion = pretrained.guess(counts, mask, orientations=[13])[0]
     np.testing.assert_allclose(orient(torch.from_numpy(opinion), 13).numpy(), other, rtol=1e-4, atol=1e-3)
+    # A batch of opinions holds each of them; mixed precision may round a batch otherwise than its parts.
+    several = pretrained.guess(counts, mask, orientations=range(10))
+    assert len(several) == 10
+    alone = pretrained.guess(counts, mask, orientations=[9])[0]
+    assert np.linalg.norm(several[9] - alone) < 0.05 * np.linalg.norm(alone)
 
 
 def test_guess_ignores_what_was_not_measured(weights, batch):
