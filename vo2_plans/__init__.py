@@ -1,1 +1,33 @@
-"""Bluesky plans: alignment, rocking scan, temperature series, dry run and time estimate."""
+"""Bluesky plans: alignment, rocking scan, temperature series, dry run and time estimate.
+
+Devices come as arguments (`protocols.BeamlineLike`); the plans know neither their make nor the analysis.
+"""
+
+from vo2_plans.alignment import Alignment, locate_reflection, recentre
+from vo2_plans.dry_run import DryRun, dry_run, duration_text, estimate_time
+from vo2_plans.preflight import Preflight, preflight
+from vo2_plans.protocols import BeamlineLike
+from vo2_plans.rocking import rocking_scan
+from vo2_plans.run_metadata import SeriesPlace, new_series_uid
+from vo2_plans.scan_window import EtaWindow
+from vo2_plans.series import TEMPERATURES, soak, temperature_series
+
+__all__ = [
+    "TEMPERATURES",
+    "Alignment",
+    "BeamlineLike",
+    "DryRun",
+    "EtaWindow",
+    "Preflight",
+    "SeriesPlace",
+    "dry_run",
+    "duration_text",
+    "estimate_time",
+    "locate_reflection",
+    "new_series_uid",
+    "preflight",
+    "recentre",
+    "rocking_scan",
+    "soak",
+    "temperature_series",
+]

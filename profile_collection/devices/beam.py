@@ -1,0 +1,113 @@
+"""The beam that arrives: energy, shutter, attenuator, ring current and intensity monitor."""
+
+from typing import Any, Literal
+
+from ophyd import Component as Cpt
+from ophyd import Device
+from ophyd.status import DeviceStatus
+
+from profile_collection.devices.axes import SimulatedAxis, VirtualClock
+from profile_collection.devices.signals import LimitedSignal, PolledSignal
+
+ShutterPosition = Literal["open", "closed"]
+
+
+class Shutter(Device):
+    """The fast shutter. It is open during exposures only: pause, resume and stop close it.
+
+    Parameters
+    ----------
+    twin : Twin
+        `twin.shutter_open` is the hardware.
+    """
+
+    state = Cpt(PolledSignal, value="closed", kind="normal")
+
+    def __init__(self, *, twin: Any, name: str = "shutter", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+        self._twin = twin
+        self.state.name = name
+        self.state.connect_source(lambda: "open" if twin.shutter_open else "closed")
+
+    @property
+    def position(self) -> ShutterPosition:
+        """Whether the shutter is "open" or "closed"."""
+        return "open" if self._twin.shutter_open else "closed"
+
+    def set(self, position: ShutterPosition) -> DeviceStatus:
+        """Open or close the shutter."""
+        if position not in ("open", "closed"):
+            raise ValueError(f'{self.name} must be set to "open" or "closed", got {position!r}.')
+        self._move(position)
+        status = DeviceStatus(self)
+        status.set_finished()
+        return status
+
+    def _move(self, position: ShutterPosition) -> None:
+        self._twin.shutter_open = position == "open"
+        self.state.get()
+
+    def open(self) -> None:
+        """Let the beam through."""
+        self._move("open")
+
+    def close(self) -> None:
+        """Block the beam."""
+        self._move("closed")
+
+    def pause(self) -> None:
+        """Close: nobody is watching the sample during a pause."""
+        self.close()
+
+    def resume(self) -> None:
+        """Stay closed: the detector opens for its next exposure."""
+        self.close()
+
+    def stop(self, *, success: bool = False) -> None:
+        """Close."""
+        self.close()
+
+
+class Beam(Device):
+    """Everything upstream of the sample.
+
+    Parameters
+    ----------
+    twin : Twin
+        `energy`, `shutter_open`, `transmission` and `ring_current()` are the hardware.
+    clock : VirtualClock
+        The monochromator moves on this clock.
+    """
+
+    rc = Cpt(PolledSignal, units="mA", kind="hinted")
+    ic1monitor = Cpt(PolledSignal, units="counts", kind="hinted")
+    transmission = Cpt(LimitedSignal, limits=(1e-9, 1.0), value=1.0, kind="normal")
+
+    def __init__(self, *, twin: Any, clock: VirtualClock, name: str = "beam", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+        self._twin = twin
+        for attribute in ("rc", "ic1monitor", "transmission"):
+            getattr(self, attribute).name = attribute
+        self.rc.connect_source(lambda: float(twin.ring_current()))
+        self.transmission.put(float(twin.transmission))
+        self.transmission.connect_target(self._set_transmission)
+        self.shutter = Shutter(twin=twin)
+        self.en = SimulatedAxis(
+            name="en",
+            clock=clock,
+            limits=(5.0, 14.0),
+            speed=0.05,
+            egu="keV",
+            position=float(twin.energy),
+            on_position=self._set_energy,
+        )
+
+    def _set_energy(self, energy: float) -> None:
+        self._twin.energy = energy
+
+    def _set_transmission(self, transmission: float) -> None:
+        self._twin.transmission = transmission
+
+    def note_exposure(self, exposure: Any) -> None:
+        """Publish the monitor counts that belong to the exposure just finished."""
+        self.ic1monitor.update(float(exposure.monitor))

@@ -1,0 +1,339 @@
+"""The Merlin photon-counting detector: one frame per trigger, written to HDF5 and announced as a stream."""
+
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from ophyd import Component as Cpt
+from ophyd import Device
+from ophyd.status import DeviceStatus
+
+from profile_collection.devices.beam import Shutter
+from profile_collection.devices.frame_file import FRAMES, FrameFile
+from profile_collection.devices.frame_statistics import FrameStatistics, PeakSearch, frame_statistics
+from profile_collection.devices.signals import ChoiceSignal, LimitedSignal, PolledSignal
+from profile_collection.devices.stream_documents import StreamDocument, StreamDocuments
+
+
+@dataclass(frozen=True)
+class DetectorGeometry:
+    """What the start document says about the detector.
+
+    Attributes
+    ----------
+    distance_mm, pixel_size_mm : float
+        Sample-detector distance and pixel pitch.
+    shape : tuple of int
+        Rows and columns of the full detector.
+    roi : tuple of int
+        (first row, end row, first column, end column) of what is read out.
+    bad_pixel : list, optional
+        (row, column) pairs known to be unusable.
+    """
+
+    distance_mm: float
+    pixel_size_mm: float
+    shape: tuple[int, int]
+    roi: tuple[int, int, int, int]
+    bad_pixel: Sequence[tuple[int, int]] | None = None
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Rows and columns of a frame."""
+        return self.roi[1] - self.roi[0], self.roi[3] - self.roi[2]
+
+
+@dataclass
+class _Exposure:
+    """One trigger: its status, and whether it was cancelled or has come to an end."""
+
+    status: DeviceStatus
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    finished: threading.Event = field(default_factory=threading.Event)
+
+
+class Merlin(Device):
+    """Counts photons; each exposure opens the shutter, and closes it again.
+
+    Parameters
+    ----------
+    twin : Twin
+        `expose(exposure_time)` is the hardware.
+    shutter : Shutter
+        Open during exposures only; closed on pause, stop and unstage.
+    geometry : DetectorGeometry
+    data_folder : pathlib.Path
+        Files go to `<data_folder>/raw/frames/<series_uid>/`.
+    scalars : callable, optional
+        Returns the numbers that go into the file beside each frame (`frame_file.SCALARS`).
+    on_exposure : callable, optional
+        Receives each finished exposure (the monitor's reading belongs to it).
+    """
+
+    acquire_time = Cpt(LimitedSignal, limits=(1e-6, 3600.0), value=1.0, units="s", kind="config")
+    counter_depth = Cpt(ChoiceSignal, choices=(12, 24), value=24, kind="config")
+    search_row = Cpt(LimitedSignal, limits=(0, 10000), value=0.0, units="px", kind="omitted")
+    search_column = Cpt(LimitedSignal, limits=(0, 10000), value=0.0, units="px", kind="omitted")
+    search_half_width = Cpt(LimitedSignal, limits=(0, 10000), value=0.0, units="px", kind="omitted")
+    frame_index = Cpt(PolledSignal, value=0, kind="normal")
+    total = Cpt(PolledSignal, value=0, units="counts", kind="hinted")
+    max = Cpt(PolledSignal, value=0, units="counts", kind="normal")
+    peak_total = Cpt(PolledSignal, value=0.0, units="counts", kind="normal")
+    peak_row = Cpt(PolledSignal, value=0.0, units="px", kind="normal")
+    peak_column = Cpt(PolledSignal, value=0.0, units="px", kind="normal")
+
+    def __init__(
+        self,
+        *,
+        twin: Any,
+        shutter: Shutter,
+        geometry: DetectorGeometry,
+        data_folder: Path,
+        scalars: Callable[[], Mapping[str, float]] | None = None,
+        on_exposure: Callable[[Any], None] | None = None,
+        name: str = "merlin",
+        **kwargs: Any,
+    ):
+        super().__init__(name=name, **kwargs)
+        self.geometry, self.data_folder = geometry, Path(data_folder)
+        self._twin, self._shutter = twin, shutter
+        self.counter_depth.connect_target(self._set_counter_depth)
+        self._scalars = scalars or (lambda: {})
+        self._on_exposure = on_exposure
+        self._lock = threading.RLock()  # guards file, documents, and the shutter against a cancelled exposure
+        self._file: FrameFile | None = None
+        self._documents: StreamDocuments | None = None
+        self._exposure: _Exposure | None = None
+        self._start: Mapping[str, Any] | None = None
+
+    def _set_counter_depth(self, bits: int) -> None:
+        self._twin.counter_depth = bits
+
+    @property
+    def saturation(self) -> int:
+        """Largest count that a pixel can hold."""
+        return int(2 ** int(self.counter_depth.get()) - 1)
+
+    @property
+    def file_path(self) -> Path | None:
+        """The file that is being written, None when not staged."""
+        return self._file.path if self._file else None
+
+    def note_start(self, document: Mapping[str, Any]) -> None:
+        """Keep the start document of the run that begins: it names the file and is stored in it."""
+        self._start = dict(document)
+
+    def note_document(self, name: str, document: dict[str, Any]) -> None:
+        """Follow the run's documents (a callback for all of them): they tell which frames really went out."""
+        if name == "start":
+            self.note_start(document)
+        elif name == "stream_datum" and self._documents is not None:
+            self._documents.confirm(document)
+        if name == "descriptor" and self._documents is not None and self._image_key in document["data_keys"]:
+            self._documents.expect_confirmation()
+
+    def stage(self) -> list[object]:
+        """Open a new file; an unwritable disk is found here, before the first exposure."""
+        with self._lock:
+            shape = self.geometry.frame_shape
+            path = self._new_path()
+            try:
+                self._file = FrameFile(path, shape)
+            except OSError as error:
+                raise OSError(
+                    f"{self.name} cannot write its frames to {path}: {error}. Free or repair the disk, or "
+                    "choose another data folder."
+                ) from error
+            self._documents = StreamDocuments(path, data_key=self._image_key, dataset=FRAMES, shape=shape)
+        staged: list[object] = super().stage()
+        return staged
+
+    def unstage(self) -> list[object]:
+        """End a running exposure, close shutter and file."""
+        self._cancel()
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+            self._file = self._documents = self._start = self._exposure = None
+        unstaged: list[object] = super().unstage()
+        return unstaged
+
+    def _new_path(self) -> Path:
+        start = self._start or {}
+        setpoint = start.get("temperature_setpoint")
+        parts = [
+            f"{start.get('series_index', 0):02d}",
+            f"{setpoint:g}K" if isinstance(setpoint, int | float) else "noT",
+            *(str(start.get(key, "none")) for key in ("branch", "purpose", "attempt")),
+            str(start.get("uid", uuid.uuid4()))[:8],
+        ]
+        folder = _safe(str(start.get("series_uid") or "unassigned"))
+        return self.data_folder / "raw" / "frames" / folder / (_safe("_".join(parts)) + ".h5")
+
+    def trigger(self) -> DeviceStatus:
+        """Start one exposure of `acquire_time` and return at once."""
+        if self._file is None:
+            raise RuntimeError(
+                f"{self.name} must be staged before it is triggered. Use a plan that stages it."
+            )
+        exposure, previous = _Exposure(DeviceStatus(self)), self._exposure
+        self._exposure = exposure
+        worker = threading.Thread(
+            target=self._expose, args=(exposure, previous), name=f"{self.name}-exposure", daemon=True
+        )
+        worker.start()
+        return exposure.status
+
+    def _expose(self, exposure: _Exposure, previous: _Exposure | None) -> None:
+        if previous is not None:
+            previous.finished.wait()
+        try:
+            self._take_frame(exposure)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong belongs into the status, not into this thread
+            self._end(exposure, RuntimeError(f"{self.name} could not take a frame: {error}"), error)
+        else:
+            self._end(exposure)
+        finally:
+            exposure.finished.set()
+
+    def _take_frame(self, exposure: _Exposure) -> None:
+        acquire_time = float(self.acquire_time.get())
+        with self._lock:
+            if exposure.cancelled.is_set():
+                return
+            self._shutter.open()
+        try:
+            taken = self._twin.expose(acquire_time, exposure.cancelled)
+        finally:
+            self._shutter.close()
+        frame = np.minimum(taken.frame, self.saturation).astype(np.uint32, copy=False)
+        statistics = frame_statistics(frame, self._search())
+        with self._lock:
+            if exposure.cancelled.is_set() or self._documents is None:
+                return
+            if self._on_exposure is not None:
+                self._on_exposure(taken)
+            self._store(frame, taken, acquire_time)
+            self._publish(statistics)
+
+    def _store(self, frame: NDArray[np.uint32], taken: Any, acquire_time: float) -> None:
+        if self._documents is None or self._file is None:
+            return
+        index = self._documents.begin_frame()
+        scalars = {
+            **self._scalars(),
+            "monitor": float(taken.monitor),
+            "ring_current": float(taken.ring_current),
+            "timestamp": time.time(),
+            "exposure_time": acquire_time,
+        }
+        try:
+            self._file.write(index, frame, scalars, start=self._start)
+        except (OSError, RuntimeError) as error:
+            raise OSError(
+                f"frame {index} could not be written to {self._file.path}: {error}. "
+                "Frames before it are kept. Free disk space, then measure this scan again."
+            ) from error
+        self._documents.announce()
+
+    def _publish(self, statistics: FrameStatistics) -> None:
+        first_row, _, first_column, _ = self.geometry.roi
+        self.frame_index.update(self._documents.index if self._documents else 0)
+        self.total.update(statistics.total)
+        self.max.update(statistics.maximum)
+        self.peak_total.update(statistics.peak_total)
+        self.peak_row.update(statistics.peak_row + first_row)
+        self.peak_column.update(statistics.peak_column + first_column)
+
+    def _search(self) -> PeakSearch:
+        first_row, _, first_column, _ = self.geometry.roi
+        return PeakSearch(
+            self.search_row.get() - first_row,
+            self.search_column.get() - first_column,
+            self.search_half_width.get(),
+        )
+
+    def _end(
+        self, exposure: _Exposure, error: Exception | None = None, cause: Exception | None = None
+    ) -> None:
+        """End the exposure's status once, whoever comes first: the worker or a pause."""
+        with self._lock:
+            if exposure.status.done:
+                return
+            if error is None:
+                exposure.status.set_finished()
+            else:
+                error.__cause__ = cause
+                exposure.status.set_exception(error)
+
+    def _cancel(self) -> None:
+        """End a running exposure without a frame and close the shutter."""
+        with self._lock:
+            exposure = self._exposure
+            if exposure is not None and not exposure.finished.is_set():
+                exposure.cancelled.set()
+                self._end(exposure)
+            self._shutter.close()
+
+    def pause(self) -> None:
+        """Break off a running exposure (Bluesky takes the point again) and close the shutter."""
+        self._cancel()
+
+    def resume(self) -> None:
+        """Leave the shutter closed until the next exposure."""
+        self._shutter.close()
+
+    def stop(self, *, success: bool = False) -> None:
+        """Break off a running exposure and close the shutter."""
+        self._cancel()
+        super().stop(success=success)
+
+    @property
+    def _image_key(self) -> str:
+        return f"{self.name}_image"
+
+    def describe(self) -> dict[str, Any]:
+        """Describe scalars and image; the image's data go to the file, not into events."""
+        description = super().describe()
+        rows, columns = self.geometry.frame_shape
+        description[self._image_key] = {
+            "source": "simulated" if self._twin is not None else self.name,
+            "dtype": "array",
+            "dtype_numpy": "<u4",
+            "shape": [rows, columns],
+            "dims": ["row", "column"],
+            "external": "STREAM:",
+            "units": "counts",
+        }
+        return description
+
+    def read(self) -> dict[str, Any]:
+        """Return the scalars of the last frame."""
+        if self._exposure is not None and self._exposure.cancelled.is_set():
+            raise RuntimeError(
+                f"{self.name} has no frame to read: its last exposure was broken off. Trigger it again."
+            )
+        reading: dict[str, Any] = super().read()
+        return reading
+
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[StreamDocument]:
+        """Hand the documents of the frames taken since the last call to the RunEngine."""
+        with self._lock:
+            documents = list(self._documents.collect()) if self._documents is not None else []
+        yield from documents
+
+    def get_index(self) -> int:
+        """Return the number of frames in the present file."""
+        return self._documents.frame_count if self._documents is not None else 0
+
+
+def _safe(text: str) -> str:
+    """Return text that can be a file's name: nothing but letters, digits, dots, dashes and underscores."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", text).lstrip(".") or "unnamed"

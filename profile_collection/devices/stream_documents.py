@@ -1,0 +1,98 @@
+"""StreamResource and StreamDatum documents of a detector that is read in a step scan, safe against rewinding.
+
+When a pause or a suspension comes, the RunEngine throws away what it had of the point and takes it again. A
+frame whose StreamDatum never went out must then be overwritten, else the file holds one frame more than there
+are points and every later frame is shown against the wrong point.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from event_model import compose_stream_resource
+from event_model.documents import StreamDatum, StreamRange, StreamResource
+
+StreamDocument = tuple[str, StreamResource | StreamDatum]
+
+
+class StreamDocuments:
+    """Composes the documents of one file and knows which frame index comes next.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The HDF5 file.
+    data_key : str
+        Key of the image in the event descriptor.
+    dataset : str
+        Path of the frames inside the file.
+    shape : tuple of int
+        Rows and columns of a frame.
+    """
+
+    def __init__(self, path: Path, *, data_key: str, dataset: str, shape: tuple[int, int]):
+        bundle = compose_stream_resource(
+            mimetype="application/x-hdf5",
+            uri="file://localhost" + quote(path.resolve().as_posix()),
+            data_key=data_key,
+            parameters={"dataset": dataset, "swmr": True, "chunk_shape": [1, *shape]},
+        )
+        self._resource = bundle.stream_resource_doc
+        self._compose_datum = bundle.compose_stream_datum
+        self._resource_sent = False
+        self._queue: deque[StreamDocument] = deque()
+        self._index = 0
+        self._taken = self._collected = False
+        self._confirmed: bool | None = None
+
+    @property
+    def index(self) -> int:
+        """Index of the frame taken last, or of the one to be taken."""
+        return self._index
+
+    @property
+    def frame_count(self) -> int:
+        """Number of frames announced so far."""
+        return self._index + int(self._taken)
+
+    def begin_frame(self) -> int:
+        """Return the index for a new exposure: the previous one again if its document never went out."""
+        if self._taken and self._went_out():
+            self._index += 1
+        elif self._taken and self._index == 0:
+            self._resource_sent = False  # the resource was lost together with the first frame's document
+        self._taken = self._collected = False
+        self._confirmed = None if self._confirmed is None else False
+        self._queue.clear()
+        return self._index
+
+    def _went_out(self) -> bool:
+        """Whether the RunEngine emitted the last document; without its word, whether it took it."""
+        return self._collected if self._confirmed is None else self._confirmed
+
+    def announce(self) -> None:
+        """Queue the documents of the frame that has just been written."""
+        if not self._resource_sent:
+            self._queue.append(("stream_resource", StreamResource(**self._resource)))
+        datum = self._compose_datum(StreamRange(start=self._index, stop=self._index + 1))
+        self._queue.append(("stream_datum", datum))
+        self._taken = True
+
+    def collect(self) -> Iterator[StreamDocument]:
+        """Hand over what is queued."""
+        while self._queue:
+            name, document = self._queue.popleft()
+            self._resource_sent = True
+            self._collected = True
+            yield name, document
+
+    def expect_confirmation(self) -> None:
+        """From now on only documents reported to `confirm` count as gone out."""
+        self._confirmed = False
+
+    def confirm(self, datum: dict[str, Any]) -> None:
+        """Note that this StreamDatum was emitted."""
+        if datum["stream_resource"] == self._resource["uid"] and datum["indices"]["start"] == self._index:
+            self._confirmed = True

@@ -1,0 +1,222 @@
+"""Find the Bragg peak, put it on one chip of the detector, and follow it as it drifts with temperature."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import hypot, isfinite
+from typing import Any
+
+import bluesky.plan_stubs as bps
+from bluesky.utils import MsgGenerator
+
+from vo2_plans.curve import RockingCurve
+from vo2_plans.detector_arm import Arm, Pixel, chip_centre, distance_to_gap
+from vo2_plans.protocols import BeamlineLike
+from vo2_plans.run_metadata import HKL, SeriesPlace, start_metadata
+from vo2_plans.scan import measure
+from vo2_plans.scan_window import EtaWindow
+
+_log = logging.getLogger(__name__)
+
+GAP_MARGIN = 20.0
+"""A peak must keep this many pixels from the gaps between the chips."""
+
+DRIFT_ALLOWED = 3.0
+"""Pixels by which the peak may miss its aim before the detector is moved."""
+
+TRACKING_HALF_WIDTH = 25.0
+"""Pixels around the aim in which the drifting peak is followed; the rutile peak is 45 away and stays out."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Where the peak is: eta in degrees, (row, column) on the detector; NaN pixels where nothing was read."""
+
+    eta: float
+    pixel: Pixel
+
+
+def locate_reflection(
+    beamline: BeamlineLike,
+    place: SeriesPlace,
+    *,
+    reflection: HKL = (0, 1, 1),
+    exposure: float = 1.0,
+    reach: float = 0.6,
+    coarse_step: float = 0.05,
+    fine_step: float = 0.02,
+    md: Mapping[str, Any] | None = None,
+) -> MsgGenerator[Alignment]:
+    """Find the reflection, centre it in eta and on one chip of the detector.
+
+    Parameters
+    ----------
+    beamline : BeamlineLike
+    place : SeriesPlace
+        The series the alignment belongs to.
+    reflection : tuple of int
+        Miller indices; the search begins at the angles that UB gives for them.
+    exposure : float
+        Seconds per point.
+    reach : float
+        Degrees searched on either side of the nominal eta.
+    coarse_step, fine_step : float
+        Degrees; the fine scan covers two coarse steps on either side of the coarse maximum.
+    md : mapping, optional
+        Goes into the start documents.
+    """
+    nominal = beamline.diffractometer.forward(*reflection)
+    arm = Arm.from_metadata(beamline.metadata()["detector"])
+    aim = chip_centre(arm.shape)
+    yield from _move_to(beamline, nominal, arm, aim)
+    yield from _search_around(beamline, aim, 0.0)
+    align = _Aligner(beamline, place, reflection, exposure, "locate_reflection", md)
+    coarse = yield from align.scan(nominal.eta, reach, coarse_step)
+    eta = coarse.maximum() if coarse.has_peak else nominal.eta
+    found = yield from _centre(align, arm, aim, eta, reach=2 * coarse_step, step=fine_step)
+    if isfinite(found.pixel[0]):
+        check_clear_of_gaps(found.pixel, arm)
+    elif align.saw_frames:
+        raise RuntimeError(
+            f"reflection {reflection!r} was not found within {reach:g}° of eta = {nominal.eta:.3f}°: "
+            "no region of the detector rises above the background. Check sample position, shutter, attenuator, UB."
+        )
+    yield from bps.mv(beamline.diffractometer.eta, found.eta)
+    return found
+
+
+def recentre(
+    beamline: BeamlineLike,
+    place: SeriesPlace,
+    previous: Alignment,
+    *,
+    reflection: HKL = (0, 1, 1),
+    exposure: float = 1.0,
+    reach: float = 0.1,
+    step: float = 0.02,
+    md: Mapping[str, Any] | None = None,
+) -> MsgGenerator[Alignment]:
+    """Follow the peak from where it was; move the detector if it drifted by more than a few pixels.
+
+    Only the surroundings of the aim are looked at, so that rutile, 45 pixels away, is not taken for the peak.
+    Where no peak is seen the previous alignment stays, with a warning.
+    """
+    arm = Arm.from_metadata(beamline.metadata()["detector"])
+    aim = chip_centre(arm.shape)
+    yield from _search_around(beamline, aim, TRACKING_HALF_WIDTH)
+    align = _Aligner(beamline, place, reflection, exposure, "recentre", md)
+    curve = yield from align.scan(previous.eta, reach, step)
+    if not curve.has_peak:
+        if align.saw_frames:
+            _log.warning(
+                "No peak at %g K within %g° of eta %.3f°: kept.", place.temperature, reach, previous.eta
+            )
+        return previous
+    pixel = curve.pixel()
+    if hypot(pixel[0] - aim[0], pixel[1] - aim[1]) > DRIFT_ALLOWED:
+        yield from _move_peak(beamline, arm, pixel, aim)
+        pixel = aim
+    check_clear_of_gaps(pixel, arm)
+    return Alignment(curve.centre(), pixel)
+
+
+def check_clear_of_gaps(pixel: Pixel, arm: Arm) -> None:
+    """Raise `RuntimeError`, in words, if a peak lies too near a gap or off the detector."""
+    row, column = pixel
+    on_detector = 0 <= row < arm.shape[0] and 0 <= column < arm.shape[1]
+    if not on_detector or distance_to_gap(pixel, arm.shape) < GAP_MARGIN:
+        raise RuntimeError(
+            f"the peak must lie on a chip, at least {GAP_MARGIN:g} pixels from a gap; it is at "
+            f"row {row:.1f}, column {column:.1f}. Move delta and gam to put it on the centre of a chip."
+        )
+
+
+class _Aligner:
+    """Runs short rocking scans with purpose "align"."""
+
+    def __init__(
+        self,
+        beamline: BeamlineLike,
+        place: SeriesPlace,
+        reflection: HKL,
+        exposure: float,
+        plan_name: str,
+        md: Mapping[str, Any] | None,
+    ):
+        self.beamline, self.place, self.reflection = beamline, place, reflection
+        self.exposure, self.plan_name, self.md = exposure, plan_name, md
+        self.saw_frames = False
+
+    def scan(self, centre: float, reach: float, step: float) -> MsgGenerator[RockingCurve]:
+        """Measure a curve of ± `reach` degrees around `centre`."""
+        half = round(reach / step)
+        centre = round(centre, 3)
+        ends = round(centre - half * step, 6), round(centre + half * step, 6)
+        window = EtaWindow(*ends, step, self.exposure)
+        curve = RockingCurve(self.beamline.merlin.name)
+
+        def on_point(eta: float, readings: Any) -> None:
+            self.saw_frames = self.saw_frames or f"{self.beamline.merlin.name}_total" in readings
+            curve.add(eta, readings)
+
+        yield from measure(
+            self.beamline,
+            window.positions(),
+            exposure=self.exposure,
+            temperature=self.place.temperature,
+            md=start_metadata(
+                self.beamline,
+                self.place,
+                plan_name=self.plan_name,
+                purpose="align",
+                window=window,
+                reflection=self.reflection,
+                md=self.md,
+            ),
+            on_point=on_point,
+        )
+        return curve
+
+
+def _centre(
+    align: _Aligner, arm: Arm, aim: Pixel, eta: float, *, reach: float, step: float, attempts: int = 3
+) -> MsgGenerator[Alignment]:
+    """Scan finely and move the detector until the peak is where it shall be."""
+    pixel: Pixel = (float("nan"), float("nan"))
+    for _ in range(attempts):
+        curve = yield from align.scan(eta, reach, step)
+        if not curve.has_peak:
+            return Alignment(eta, pixel)
+        eta, pixel = curve.centre(), curve.pixel()
+        if hypot(pixel[0] - aim[0], pixel[1] - aim[1]) <= DRIFT_ALLOWED:
+            break
+        yield from _move_peak(align.beamline, arm, pixel, aim)
+    return Alignment(eta, pixel)
+
+
+def _move_to(beamline: BeamlineLike, nominal: Any, arm: Arm, aim: Pixel) -> MsgGenerator[None]:
+    """Go to the nominal angles, with the arm offset that brings the nominal peak to the aim."""
+    middle = ((arm.shape[0] - 1) / 2, (arm.shape[1] - 1) / 2)
+    delta, gam = arm.angles(arm.ray(middle, delta=nominal.delta, gam=nominal.gam), aim)
+    circles = beamline.diffractometer
+    moves: list[Any] = []
+    for axis in ("mu", "eta", "chi", "phi"):
+        moves += [getattr(circles, axis), getattr(nominal, axis)]
+    yield from bps.checkpoint()
+    yield from bps.mv(*moves, circles.delta, delta, circles.gam, gam)
+
+
+def _move_peak(beamline: BeamlineLike, arm: Arm, pixel: Pixel, aim: Pixel) -> MsgGenerator[None]:
+    """Move the arm so that what is at `pixel` now comes to `aim`."""
+    circles = beamline.diffractometer
+    delta, gam = arm.angles(arm.ray(pixel, delta=circles.delta.position, gam=circles.gam.position), aim)
+    yield from bps.checkpoint()
+    yield from bps.mv(circles.delta, delta, circles.gam, gam)
+
+
+def _search_around(beamline: BeamlineLike, pixel: Pixel, half_width: float) -> MsgGenerator[None]:
+    """Tell the detector where to look for the peak; half_width 0 means everywhere."""
+    merlin = beamline.merlin
+    yield from bps.mv(
+        merlin.search_row, pixel[0], merlin.search_column, pixel[1], merlin.search_half_width, half_width
+    )

@@ -1,0 +1,148 @@
+"""Everything that can be known to go wrong is found before anything moves."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+
+from vo2_plans.oversampling import DIRECTIONS, sampling_of
+from vo2_plans.protocols import BeamlineLike
+from vo2_plans.run_metadata import HKL
+from vo2_plans.scan_window import EtaWindow
+
+COMPRESSION = 3.0
+"""Assumed ratio by which Bitshuffle-LZ4 shrinks frames of mostly empty 32-bit counters; a cautious figure."""
+
+RESERVE_BYTES = 200_000_000
+"""Disk space to be left over for catalogue, results and other programs."""
+
+SECONDS_PER_POINT = 0.2
+"""Assumed time for motion, read-out and documents at each point."""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What a series will take.
+
+    Attributes
+    ----------
+    points : int
+        Frames of all rocking scans.
+    disk_bytes : int
+        Estimated size of the frame files.
+    seconds : float
+        Estimated duration of the rocking scans and temperature ramps.
+    oversampling : tuple of float, optional
+        Along the rocking direction, along Q, and horizontally, where the crystal's size is known.
+    warnings : list of str
+        What one should know and may accept.
+    """
+
+    points: int
+    disk_bytes: int
+    seconds: float
+    oversampling: tuple[float, float, float] | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def preflight(
+    beamline: BeamlineLike,
+    temperatures: Sequence[float],
+    window: EtaWindow,
+    *,
+    reflection: HKL = (0, 1, 1),
+) -> Preflight:
+    """Check a series; raise `ValueError` that lists, in words, all that is wrong.
+
+    Parameters
+    ----------
+    beamline : BeamlineLike
+    temperatures : sequence of float
+        Setpoints, K.
+    window : EtaWindow
+    reflection : tuple of int
+        Miller indices.
+    """
+    problems = _temperature_problems(beamline, temperatures) + _window_problems(beamline, window)
+    _raise_if(problems)
+    points = len(temperatures) * window.num
+    disk_bytes = int(points * _frame_bytes(beamline) / COMPRESSION)
+    _raise_if(_disk_problems(beamline.merlin.data_folder, disk_bytes))
+    oversampling, warnings = _oversampling(beamline, window, reflection)
+    return Preflight(points, disk_bytes, _duration(beamline, temperatures, window), oversampling, warnings)
+
+
+def check_window(beamline: BeamlineLike, window: EtaWindow) -> None:
+    """Raise `ValueError`, in words, if this window cannot be measured."""
+    _raise_if(_window_problems(beamline, window))
+
+
+def _raise_if(problems: list[str]) -> None:
+    if problems:
+        raise ValueError("Nothing was moved: " + "; ".join(problems) + ".")
+
+
+def _temperature_problems(beamline: BeamlineLike, temperatures: Sequence[float]) -> list[str]:
+    low, high = beamline.heated_stage.limits
+    if len(temperatures) == 0:
+        return ["temperatures must name at least one setpoint in K, got none"]
+    return [
+        f"temperatures must be finite numbers from {low:g} to {high:g} K (the range of "
+        f"{beamline.heated_stage.name}), got {temperature!r}"
+        for temperature in temperatures
+        if not (isinstance(temperature, int | float) and isfinite(temperature) and low <= temperature <= high)
+    ]
+
+
+def _window_problems(beamline: BeamlineLike, window: EtaWindow) -> list[str]:
+    problems = window.problems()
+    if problems:
+        return problems
+    low, high = beamline.diffractometer.eta.limits
+    return [
+        f"eta must stay within its limits {low:g}° to {high:g}°, got {position:g}°"
+        for position in (window.start, window.stop)
+        if not low <= position <= high
+    ]
+
+
+def _frame_bytes(beamline: BeamlineLike) -> int:
+    first_row, last_row, first_column, last_column = beamline.metadata()["detector"]["roi"]
+    return int((last_row - first_row) * (last_column - first_column) * 4)
+
+
+def _disk_problems(folder: Path, needed: int) -> list[str]:
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free >= needed + RESERVE_BYTES:
+        return []
+    return [
+        f"{existing} must have {(needed + RESERVE_BYTES) / 1e6:.0f} MB free (frames compressed "
+        f"{COMPRESSION:g} times, and {RESERVE_BYTES / 1e6:.0f} MB in reserve), it has {free / 1e6:.0f} MB: free "
+        "some space or choose another data folder"
+    ]
+
+
+def _oversampling(
+    beamline: BeamlineLike, window: EtaWindow, reflection: HKL
+) -> tuple[tuple[float, float, float] | None, list[str]]:
+    size = beamline.crystal_size_nm
+    if size is None:
+        return None, ["the crystal's size is not known beforehand: oversampling cannot be checked"]
+    ratios = sampling_of(beamline.metadata(), window, reflection).oversampling(size)
+    warnings = [
+        f"the crystal's {length:g} nm {direction} are oversampled {ratio:.2f} times, a unique phase needs 2: "
+        + ("they cannot be phased" if ratio <= 1 else "the autocorrelation wraps")
+        for length, direction, ratio in zip(size, DIRECTIONS, ratios, strict=True)
+        if ratio < 2
+    ]
+    return ratios, warnings
+
+
+def _duration(beamline: BeamlineLike, temperatures: Sequence[float], window: EtaWindow) -> float:
+    stage = beamline.heated_stage
+    reached = [stage.setpoint, *temperatures]
+    ramps = sum(abs(b - a) for a, b in zip(reached, reached[1:], strict=False)) / stage.ramp_rate.get() * 60
+    per_temperature = window.num * (window.exposure + SECONDS_PER_POINT) + stage.settle_time.get()
+    return float(ramps + len(temperatures) * per_temperature)

@@ -1,0 +1,114 @@
+"""The experiment: a rocking scan at each temperature, through the phase transition."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import bluesky.plan_stubs as bps
+from bluesky.utils import FailedStatus, MsgGenerator
+
+from vo2_plans.alignment import Alignment, locate_reflection, recentre
+from vo2_plans.preflight import preflight
+from vo2_plans.protocols import BeamlineLike
+from vo2_plans.rocking import rocking_scan
+from vo2_plans.run_metadata import HKL, SeriesPlace, branch_of, new_series_uid
+from vo2_plans.scan_window import EtaWindow
+
+_log = logging.getLogger(__name__)
+
+TEMPERATURES = (320.0, 325.0, 330.0, 335.0, 340.0, 345.0, 350.0, 355.0, 360.0, 365.0)
+"""The temperatures of the published series, K."""
+
+_SOAKS = 3  # a soak is repeated this often where the temperature has left the tolerance meanwhile
+
+
+def temperature_series(
+    beamline: BeamlineLike,
+    *,
+    temperatures: Sequence[float] = TEMPERATURES,
+    eta_start: float = 16.7,
+    eta_stop: float = 18.9,
+    eta_step: float = 0.01,
+    exposure: float = 30.0,
+    reflection: HKL = (0, 1, 1),
+    align_exposure: float = 1.0,
+    locate: bool = True,
+    series_uid: str | None = None,
+    md: Mapping[str, Any] | None = None,
+) -> MsgGenerator[tuple[str | None, ...]]:
+    """At each temperature: soak, follow the drifting peak, rock eta. Return the rocking scans' uids.
+
+    Parameters
+    ----------
+    beamline : BeamlineLike
+    temperatures : sequence of float
+        Setpoints in the order in which they are measured, K.
+    eta_start, eta_stop, eta_step : float
+        Degrees. The window keeps its width and step; its centre follows the peak by whole steps.
+    exposure : float
+        Seconds per point.
+    reflection : tuple of int
+        Miller indices.
+    align_exposure : float
+        Seconds per point of the alignment scans.
+    locate : bool
+        Whether to search for the reflection first; without it the peak is expected where the axes are, at the
+        window's centre.
+    series_uid : str, optional
+        A new one is made otherwise.
+    md : mapping, optional
+        Goes into every start document.
+    """
+    window = EtaWindow(eta_start, eta_stop, eta_step, exposure)
+    for warning in preflight(beamline, temperatures, window, reflection=reflection).warnings:
+        _log.warning("%s", warning)
+    uid = series_uid or new_series_uid()
+    present = float(beamline.heated_stage.setpoint)
+    options: dict[str, Any] = {"reflection": reflection, "exposure": align_exposure, "md": md}
+    found: Alignment | None = None if locate else Alignment(window.centre, (float("nan"), float("nan")))
+    uids = []
+    for index, temperature in enumerate(temperatures):
+        branch = branch_of(temperatures, index, present)
+        place = SeriesPlace(uid, index, len(temperatures), float(temperature), branch)
+        yield from soak(beamline, place.temperature)
+        if found is None:
+            found = yield from locate_reflection(beamline, place, **options)
+        else:
+            found = yield from recentre(beamline, place, found, **options)
+        shifted = window.centred_on(found.eta)
+        uids.append(
+            (
+                yield from rocking_scan(
+                    beamline,
+                    eta_start=shifted.start,
+                    eta_stop=shifted.stop,
+                    eta_step=shifted.step,
+                    exposure=exposure,
+                    place=place,
+                    reflection=reflection,
+                    md=md,
+                )
+            )
+        )
+    return tuple(uids)
+
+
+def soak(beamline: BeamlineLike, temperature: float) -> MsgGenerator[None]:
+    """Go to a temperature (K), wait until it has settled; look again, a pause may have come between."""
+    stage = beamline.heated_stage
+    for _ in range(_SOAKS):
+        yield from bps.checkpoint()
+        try:
+            yield from bps.mv(stage, temperature)
+        except FailedStatus as failed:
+            raise RuntimeError(
+                f"Soaking at {temperature:g} K failed: {failed.__cause__ or failed}"
+            ) from failed
+        reached = yield from bps.rd(stage.Tsample, default_value=float("nan"))
+        if not isfinite(reached) or abs(reached - temperature) <= stage.tolerance.get():
+            return
+    raise RuntimeError(
+        f"{stage.name} must stay within {stage.tolerance.get():g} K of {temperature:g} K, it is at "
+        f"{reached:.2f} K after {_SOAKS} soaks. Check its regulation; the setpoint is kept."
+    )
