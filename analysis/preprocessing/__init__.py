@@ -2,6 +2,6 @@
 
 from analysis.preprocessing.prepare import prepare_scan
 from analysis.preprocessing.prepared import PreparedScan
-from analysis.preprocessing.wrapping import autocorrelation_wrap
+from analysis.preprocessing.wrapping import WRAPS, autocorrelation_wrap
 
-__all__ = ["PreparedScan", "autocorrelation_wrap", "prepare_scan"]
+__all__ = ["WRAPS", "PreparedScan", "autocorrelation_wrap", "prepare_scan"]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from analysis.geometry import ScanGeometry, i16_geometry
-from analysis.preprocessing import autocorrelation_wrap, prepare_scan
+from analysis.preprocessing import WRAPS, autocorrelation_wrap, prepare_scan
 
 ANGLES = {"mu": 0.0, "eta": 17.8, "chi": 90.0, "phi": 0.0, "delta": 24.807 + 0.31, "gam": 0.31}
 """delta and gam that put the M1 peak near pixel (128, 128)."""
@@ -182,7 +182,7 @@ def test_wrapping_is_told_per_axis(wide, wraps):
     intensity = np.abs(np.fft.fftshift(np.fft.fftn(crystal * rough))) ** 2
     counts = np.random.default_rng(0).poisson(intensity * 1e6 / intensity.max())
     levels = autocorrelation_wrap(counts)
-    np.testing.assert_array_equal(np.array(levels) > 0.015, wraps)
+    np.testing.assert_array_equal(np.array(levels) > WRAPS, wraps)
 
 
 @pytest.mark.parametrize(
