@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from callbacks.catalogue import Catalogue, UnknownRunError
+from callbacks.collector import CIRCLES
 from callbacks.compose import Document, scan_documents
 from callbacks.frames import DATASET, GROUP, FrameFileError
 
 RENAMED = {"monitor": "ic1monitor", "ring_current": "rc"}
 """Column of the frame file to event key, where they differ."""
 NOT_EVENT_KEYS = frozenset({"data", "timestamp", "frame_index", "exposure_time"})
+"""Columns that documents carry elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class StoredScan:
         Event key to (points,) values.
     timestamps
         (points,) epoch seconds.
+    positions
+        Angles of the circles that stood still, degrees.
     """
 
     path: Path
@@ -47,6 +51,7 @@ class StoredScan:
     shape: tuple[int, int]
     columns: Mapping[str, NDArray[np.float64]]
     timestamps: NDArray[np.float64]
+    positions: Mapping[str, float]
 
     @property
     def points(self) -> int:
@@ -92,13 +97,12 @@ def read_scan_file(path: Path) -> StoredScan:
             f"a frame file with a start document was expected, {str(path)!r} came ({error})"
         ) from error
     points = min(len(total), *(len(values) for values in stored.values()))
-    columns = {
-        RENAMED.get(name, name): values[:points]
-        for name, values in stored.items()
-        if name not in NOT_EVENT_KEYS
-    }
+    named = {name: values[:points] for name, values in stored.items() if name not in NOT_EVENT_KEYS}
+    still = set(CIRCLES) - {start.get("scan", {}).get("axis", "eta")}
+    positions = {name: float(values[0]) for name, values in named.items() if name in still and points}
+    columns = {RENAMED.get(name, name): values for name, values in named.items() if name not in still}
     columns |= {"merlin_total": total[:points], "merlin_max": maximum[:points]}
-    return StoredScan(path, start, shape, columns, stored["timestamp"][:points])
+    return StoredScan(path, start, shape, columns, stored["timestamp"][:points], positions)
 
 
 def _statistics(frames: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -197,9 +201,8 @@ def _completed(scan: StoredScan, known: list[Document], complete: bool) -> list[
         doc["uid"] for name, doc in known if name == "descriptor" and doc.get("name") == "baseline"
     }
     kept = [doc["data"] for name, doc in known if name == "event" and doc["descriptor"] in baseline_uids]
-    baseline = {
-        key: value for key, value in (kept[0] if kept else {}).items() if isinstance(value, int | float)
-    }
+    known_still = {key: value for key, value in (kept[0] if kept else {}).items() if _is_number(value)}
+    baseline = {**scan.positions, **known_still}
     reason = f"restored from {scan.path.name}: {scan.points} points were taken before the session ended"
     return list(
         scan_documents(
@@ -213,6 +216,10 @@ def _completed(scan: StoredScan, known: list[Document], complete: bool) -> list[
             reason=reason,
         )
     )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _keep(path: Path, documents: list[Document]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import vo2_plans
 from profile_collection.simulation import SeriesDefaults, series_defaults
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
     from profile_collection.devices import Beamline
     from profile_collection.session import Session
+
+
+class Window(TypedDict):
+    """A rocking curve: degrees, and seconds per point."""
+
+    eta_start: float
+    eta_stop: float
+    eta_step: float
+    exposure: float
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,9 @@ class SessionPlans:
         asked = self.defaults.temperatures if temperatures is None else temperatures
         window = self._window(eta_start, eta_stop, eta_step, exposure)
         return (
-            yield from vo2_plans.temperature_series(self.beamline, temperatures=asked, locate=locate, **window)
+            yield from vo2_plans.temperature_series(
+                self.beamline, temperatures=asked, locate=locate, **window
+            )
         )
 
     def rocking_scan(
@@ -70,7 +81,7 @@ class SessionPlans:
 
     def _window(
         self, start: float | None, stop: float | None, step: float | None, exposure: float | None
-    ) -> dict[str, float]:
+    ) -> Window:
         """Fill the rocking curve's window up with the defaults."""
         known = self.defaults
         return {

@@ -9,6 +9,7 @@ from hklpy2.diffract import DiffractometerBase
 
 from profile_collection.devices.beam import Beam
 from profile_collection.devices.diffractometer import make_simulated_diffractometer, orient, ub_matrix
+from profile_collection.devices.frame_file import CIRCLES
 from profile_collection.devices.heated_stage import DIODES, HeatedStage
 from profile_collection.devices.merlin import DetectorGeometry, Merlin
 from profile_collection.devices.orientation import VO2_M1, Lattice, simulated_mount
@@ -129,8 +130,8 @@ def _frame_scalars(diffractometer: DiffractometerBase, stage: HeatedStage, beam:
     temperatures = {
         name: float(getattr(stage, name).get()) for name in (*DIODES, "Tsample", "Theater", "Tset")
     }
-    eta, transmission = float(diffractometer.eta.position), float(beam.transmission.get())
-    return {**temperatures, "eta": eta, "transmission": transmission}
+    angles = {name: float(getattr(diffractometer, name).position) for name in CIRCLES}
+    return {**temperatures, **angles, "transmission": float(beam.transmission.get())}
 
 
 def _twin_detector(twin: Any) -> DetectorGeometry:

@@ -14,8 +14,10 @@ DETECTOR_GROUP = "/entry/instrument/merlin"
 FRAMES = f"{DETECTOR_GROUP}/data"
 """Path of the frames inside the file: (n, rows, columns), uint32."""
 
+CIRCLES = ("mu", "eta", "chi", "phi", "delta", "gam")
+
 SCALARS: dict[str, str] = {
-    "eta": "f8",
+    **dict.fromkeys(CIRCLES, "f8"),
     "Tsample": "f8",
     "Ta": "f8",
     "Tb": "f8",
@@ -33,7 +35,7 @@ SCALARS: dict[str, str] = {
 """Numbers kept for every frame beside the image, so that the file alone can be analysed."""
 
 _UNITS = {
-    "eta": "deg",
+    **dict.fromkeys(CIRCLES, "deg"),
     **dict.fromkeys(("Tsample", "Ta", "Tb", "Tc", "Td", "Tset"), "K"),
     "Theater": "%",
     "timestamp": "s",
