@@ -61,15 +61,15 @@ class CrystalConfig:
         Thermal expansion of d, 1/K.
     """
 
-    seed: int = 2026
+    seed: int = 3
     size: Triple = (1100.0, 1600.0, 1800.0)
     orientation: Triple = (0.0, 0.0, 0.0)
-    truncation: float = 0.5
+    truncation: float = 0.7
     pitch: Triple = (10.0, 10.0, 10.0)
     displacement: float = 1.0
     correlation_length: float = 420.0
-    domain_length: float = 190.0
-    m2_phase: float = 1.3
+    domain_length: float = 170.0
+    m2_phase: float = 1.4
     m2_strain: float = 1.2e-4
     rutile_fraction: float | None = None
     m2_fraction: float | None = None
@@ -118,7 +118,7 @@ class CrystalConfig:
             and min(self.correlation_length, self.domain_length) >= 100,
             "correlation lengths must be at least 100 nm, or the phase outruns the voxels of the M1 band",
             (self.correlation_length, self.domain_length),
-            "for example 420 and 190",
+            "for example 420 and 170",
         )
 
 

@@ -27,10 +27,7 @@ from profile_collection.twin.story import Story, story
 Q_M1 = 2 * np.pi / D_M1
 """|Q| of (011) of M1 at 320 K, Å⁻¹."""
 
-RIM_AMPLITUDE = 0.85 * np.pi
-"""Half the phase between rim and core at 320 K, rad."""
-
-RUTILE_WALL, M2_WALL = 18.0, 35.0
+RUTILE_WALL, M2_WALL = 18.0, 45.0
 """Half-widths of the domain walls, nm."""
 
 ComplexField = NDArray[np.complex64]
@@ -119,16 +116,29 @@ class Crystal:
         rngs = np.random.default_rng([self.config.seed, 2]).spawn(6)
         long, short = self.config.correlation_length, self.config.domain_length
         self._ripple, self._settled, self._rearranged = (
-            self._zero_mean(correlated_field(rng, self.axes, long)) for rng in rngs[:3]
+            self._pattern(correlated_field(rng, self.axes, long)) for rng in rngs[:3]
         )
         self._grains, self._new_grains, self._islands = (
             correlated_field(rng, self.axes, short) for rng in rngs[3:]
         )
         rim = np.cos(np.pi * self._depth**0.8)
-        self._ground = self._zero_mean(RIM_AMPLITUDE * rim + 0.35 * self._ripple)
+        self._ground = self._pattern(rim + 0.08 * self._ripple)
 
-    def _zero_mean(self, field: Field) -> Field:
-        return field - field[self._inside].mean()
+    def _pattern(self, field: Field) -> Field:
+        """Bring a field to 2π peak to peak inside the crystal, without mean and mean slope.
+
+        A mean slope would only move the Bragg peak; what moves it is left to the thermal expansion.
+        """
+        x, y, z = np.meshgrid(*self.axes, indexing="ij", sparse=True)
+        some = np.flatnonzero(self._inside)[::11]
+        positions = np.stack([np.broadcast_to(a, field.shape).ravel()[some] for a in (x, y, z)], axis=1)
+        terms = np.c_[np.ones(len(some)), positions]
+        constant, *slopes = (float(v) for v in np.linalg.lstsq(terms, field.ravel()[some], rcond=None)[0])
+        flat = field - np.float32(constant)
+        for slope, position in zip(slopes, (x, y, z), strict=True):
+            flat -= np.float32(slope) * position
+        low, high = np.percentile(flat.ravel()[some], [0.5, 99.5])
+        return flat * np.float32(2 * np.pi / (high - low))
 
     def state(self, temperature: float) -> CrystalState:
         """Return the crystal at ``temperature`` K."""
@@ -155,11 +165,8 @@ class Crystal:
 
     def _phase(self, part: Story, m2: Field) -> Field:
         """Phi = Q·u of the monoclinic lattice, rad."""
-        pattern = (
-            part.ground * self._ground
-            + 1.1 * part.settled * self._settled
-            + 0.9 * part.rearranged * self._rearranged
-        )
+        pattern = part.ground * self._ground
+        pattern = pattern + part.settled * self._settled + part.rearranged * self._rearranged
         eigenstrain = (10 * Q_M1 * self.config.m2_strain * self.axes[1])[None, :, None]
         pattern = pattern + part.offset + m2 * (self.config.m2_phase + eigenstrain)
         return np.asarray(self.config.displacement * pattern, dtype=np.float32)
@@ -169,7 +176,7 @@ class Crystal:
         forced = self.config.rutile_fraction
         fraction = part.rutile * self.config.rutile_maximum if forced is None else forced
         grains = np.cos(part.migration) * self._grains + np.sin(part.migration) * self._new_grains
-        nuclei = grains + 1.2 * (1 - self._depth) ** 2
+        nuclei = grains + 0.9 * (1 - self._depth) ** 2
         return level_set(
             nuclei, self._inside, fraction, RUTILE_WALL, self.config.pitch, self.config.domain_length
         )
@@ -177,7 +184,7 @@ class Crystal:
     def _m2(self, part: Story) -> Field:
         """M2 grows in from the rim and survives as islands."""
         fraction = part.m2 if self.config.m2_fraction is None else self.config.m2_fraction
-        nuclei = 0.6 * self._islands - 2.0 * part.m2_at_rim * self._depth
+        nuclei = 0.6 * self._islands - 1.5 * part.m2_at_rim * self._depth
         return level_set(
             nuclei, self._inside, fraction, M2_WALL, self.config.pitch, self.config.domain_length
         )

@@ -74,13 +74,15 @@ def faceted_crystal(config: CrystalConfig) -> Facets:
 
 def _cut(body: Facets, truncation: float, rng: np.random.Generator) -> Facets:
     """Cut the acute edges and some of the corners, each by a seeded amount."""
-    acute = body.normals[1] - body.normals[2]
+    acute = body.normals[1] + body.normals[2]
     directions = [acute, -acute]
     directions += [body.normals[i] + s * body.normals[0] for i in (1, 2, 4, 5) for s in (1, -1)]
     tilted = np.array(directions) + rng.normal(scale=0.12, size=(len(directions), 3))
     tilted /= np.linalg.norm(tilted, axis=1, keepdims=True)
     reach = (tilted @ body.vertices().T).max(axis=1)
-    share = truncation * np.r_[rng.uniform(0.5, 0.75, 2), rng.uniform(0.1, 0.4, len(directions) - 2)]
+    # The two acute edges differ: a centrosymmetric body could hardly be told from its twin.
+    edges = [rng.uniform(0.7, 0.85), rng.uniform(0.3, 0.45), *rng.uniform(0.05, 0.45, len(directions) - 2)]
+    share = truncation * np.array(edges)
     return Facets(
         np.concatenate([body.normals, tilted]), np.concatenate([body.distances, reach * (1 - share)])
     )
