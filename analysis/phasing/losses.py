@@ -128,10 +128,21 @@ def _overlaps(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     return (torch.view_as_real(both).square().sum(-1) / (norms + _SMALL) + _SMALL).sqrt()
 
 
-def overlap_loss(predicted: torch.Tensor, truth: torch.Tensor, modulus: torch.Tensor) -> torch.Tensor:
-    """(1 - overlap) + 0.5 L1 + 0.5 L3, per example: the default network's loss, truth centred on its mass."""
+def overlap_loss(
+    predicted: torch.Tensor, truth: torch.Tensor, modulus: torch.Tensor, twin_weight: float = 0.0
+) -> torch.Tensor:
+    """Add (1 - overlap) + 0.5 L1 + 0.5 L3, per example: the default network's loss.
+
+    Only twin and global phase are free: the truth is centred on its mass, and so must the prediction be.
+
+    A mixture of both twins has an overlap of 0.7 with each, where training gets stuck. So `twin_weight` times
+    the overlap with the worse twin, as far as it exceeds that of the two twins with each other, is added: an
+    undecided guess pays, a right one does not.
+    """
     overlaps = _overlaps(predicted, truth)
     use_twin = (overlaps[1] > overlaps[0])[:, None, None, None]
     nearest = torch.where(use_twin, twin(truth), truth)
     loss = 1 - overlaps.amax(0) + 0.5 * amplitude_loss(predicted, nearest)
+    if twin_weight:
+        loss = loss + twin_weight * (overlaps.amin(0) - _overlaps(truth, truth)[1]).clamp_min(0)
     return loss + 0.5 * fourier_loss(predicted, modulus)

@@ -40,6 +40,8 @@ class TrainingConfig:
     network, data : NetworkConfig, TrainingSetConfig
     loss : str
         "overlap" (default network) or "eqn1" (the paper's Eqn 1 with the integers `alphas`).
+    twin_weight : float
+        What the overlap loss charges for undecided mixtures of the two twins.
     steps, batch : int
         Optimizer steps (resuming with another number moves the end of the schedule) and patterns per step.
     block, reuse : int
@@ -67,6 +69,7 @@ class TrainingConfig:
     data: TrainingSetConfig = field(default_factory=TrainingSetConfig)
     loss: str = "overlap"
     alphas: tuple[int, int, int] = (1, 1, 1)
+    twin_weight: float = 0.3
     steps: int = 4000
     batch: int = 16
     block: int = 192
@@ -127,7 +130,7 @@ def batch_loss(config: TrainingConfig, guesses: list[torch.Tensor], batch: Batch
         if config.loss == "eqn1":
             value = eqn1(guess, batch.truth, batch.modulus, config.alphas)
         else:
-            value = overlap_loss(guess, batch.truth, batch.modulus).mean()
+            value = overlap_loss(guess, batch.truth, batch.modulus, config.twin_weight).mean()
         total = total + float(weight) * value
     return total
 

@@ -20,9 +20,13 @@ def run(
     batch: int = TrainingConfig.batch,
     architecture: str = "refined",
     threads: int = TrainingConfig.threads,
+    twin_weight: float = TrainingConfig.twin_weight,
+    average: float = TrainingConfig.average,
 ) -> None:
     """Train the phasing network; a second call with the same folder continues."""
-    config = TrainingConfig(steps=steps, batch=batch, threads=threads)
+    config = TrainingConfig(
+        steps=steps, batch=batch, threads=threads, twin_weight=twin_weight, average=average
+    )
     if architecture == "paper":
         config = replace(config, network=NetworkConfig("paper"), loss="eqn1")
     train(config, folder)

@@ -213,3 +213,13 @@ def test_weights_of_another_version_or_architecture_are_refused(weights, tmp_pat
     save_file(load_file(weights), path, metadata=header)
     with pytest.raises(ValueError, match=message):
         load_pretrained(path)
+
+
+def test_an_undecided_mixture_of_twins_pays_and_the_right_object_does_not(batch):
+    mixture = batch.truth + twin(batch.truth)
+    free, charged = (overlap_loss(mixture, batch.truth, batch.modulus, weight) for weight in (0.0, 1.0))
+    # The first crystal is nearly its own twin, the second is not.
+    assert 0 < float((charged - free)[0]) < 0.05
+    assert float((charged - free)[1]) > 0.3
+    right = overlap_loss(1j * batch.truth, batch.truth, batch.modulus, 1.0)
+    assert float(right.max()) < 1e-3
