@@ -52,6 +52,7 @@ def load_checkpoint(
         if header.get("format") != FORMAT:
             raise ValueError(f"{str(path)!r} is not a training checkpoint of this software; got {header!r}")
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors = {name: _full(tensor) for name, tensor in tensors.items()}
     step = int(header["step"])
     for prefix, module in (("model.", model), ("average.", average)):
         module.load_state_dict(
@@ -64,3 +65,25 @@ def load_checkpoint(
         if moments:
             optimizer.state[parameter] = {"step": torch.tensor(float(step)), **moments}
     return step, json.loads(header["recipe"])
+
+
+def compact_checkpoint(source: Path, target: Path) -> None:
+    """Copy a checkpoint at half its size, for the repository: weights as float16, moments as bfloat16.
+
+    Training continues from it, but not bit for bit as from the original.
+    """
+    with safe_open(source, framework="pt") as file:
+        header = file.metadata()
+        tensors = {name: _compact(name, file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, target, metadata=header)
+
+
+def _compact(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    # Squared gradients fall below what float16 can hold.
+    return tensor.to(torch.bfloat16 if name.startswith(_MOMENTS) else torch.float16)
+
+
+def _full(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor

@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 
 from analysis.phasing.architectures import NetworkConfig
 from analysis.phasing.network import load_pretrained
+from analysis.phasing.publish import publish
 from analysis.phasing.training import Trainer, TrainingConfig, batches, learning_rate, train
 from analysis.phasing.training_log import read_log
 
@@ -96,3 +97,18 @@ def test_wrong_settings_are_refused(tmp_path):
     train(TINY, tmp_path, progress=False)
     with pytest.raises(ValueError, match="another run"):
         train(replace(TINY, network=NetworkConfig(width=8, refiner_width=8)), tmp_path, progress=False)
+
+
+def test_a_published_run_ships_its_weights_and_can_be_continued(tmp_path):
+    run, shipped = tmp_path / "run", tmp_path / "shipped"
+    shipped.mkdir()
+    path = train(TINY, run, progress=False)
+    publish(run, shipped)
+    original, copy = (
+        load_pretrained(p).network.state_dict() for p in (path, shipped / "refined.safetensors")
+    )
+    assert all(torch.equal(original[name], copy[name]) for name in original)
+    size = (run / "checkpoint.safetensors").stat().st_size
+    assert (shipped / "checkpoint.safetensors").stat().st_size < 0.7 * size
+    train(replace(TINY, steps=8), shipped, progress=False)
+    assert [int(row["step"]) for row in read_log(shipped / "loss.csv")] == list(range(1, 9))
