@@ -22,6 +22,7 @@ from profile_collection.twin.geometry import D_M1, NOMINAL_ENERGY, Pose
 from profile_collection.twin.lookahead import LookAhead
 from profile_collection.twin.sampling import oversampling
 from profile_collection.twin.thermal import HeatedStage
+from profile_collection.twin.truth import TruthRecord
 
 ANGLES = ("mu", "eta", "chi", "phi", "delta", "gam")
 STAGES = ("sx", "sy", "sz")
@@ -193,9 +194,9 @@ class Twin:
 
     def write_truth(self, path: Path, run_uid: str, etas: NDArray[np.float64]) -> None:
         """Write what it takes to compute this scan's truth later (see ``truth.truth_objects``)."""
-        from profile_collection.twin.truth import write_truth
-
-        write_truth(path, self, run_uid, etas)
+        TruthRecord(run_uid, self.seed, self.state().temperature, self.pose, etas, self.config).write(
+            Path(path)
+        )
 
     def _expected(self, flux: float, exposure_time: float) -> NDArray[np.float64]:
         """Return the expected photons of an exposure, float64, (rows, columns)."""

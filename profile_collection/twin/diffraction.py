@@ -37,7 +37,7 @@ class PixelSamples:
         self.shape = (region[1] - region[0], region[3] - region[2])
         rows, columns = np.mgrid[region[0] : region[1], region[2] : region[3]].astype(float)
         reach = detector.quadrature_reach if detector.quadrature > 1 else -1
-        self.near = (np.abs(rows - peak[0]) <= reach) & (np.abs(columns - peak[1]) <= reach)
+        self.near = (np.abs(rows - round(peak[0])) <= reach) & (np.abs(columns - round(peak[1])) <= reach)
         nodes, weights = np.polynomial.legendre.leggauss(detector.quadrature)
         self.weights = np.outer(weights, weights).ravel() / 4
         offsets = [(a / 2, b / 2) for a in nodes for b in nodes]

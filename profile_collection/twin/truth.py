@@ -6,8 +6,9 @@ coarse voxels instead would alias.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,42 +20,65 @@ from profile_collection.twin.crystal import CrystalState, crystal
 from profile_collection.twin.geometry import FloatArray, Pose, pixel_q
 from profile_collection.twin.scattering import Complex, Scatterer
 
-if TYPE_CHECKING:
-    from profile_collection.twin.beamline import Twin
-
 FORMAT = "vo2 twin truth 1"
 
 
-def write_truth(path: Path, twin: "Twin", run_uid: str, etas: NDArray[np.float64]) -> None:
-    """Write what the truth of a scan can be computed from: configuration, state, pose, etas; a few kilobytes.
+@dataclass(frozen=True)
+class TruthRecord:
+    """What the truth of a scan can be computed from.
 
-    Parameters
+    Attributes
     ----------
-    path : Path
-    twin : Twin
-        With its axes and temperature as in the scan.
     run_uid : str
-    etas : array_like, float, (n,), degrees
+    seed : int
+        The twin's.
+    temperature : float, K
+        Of the crystal's state during the scan.
+    pose : Pose
+    etas : ndarray, float64, (n,), degrees
         Position of each frame in the order of the scan.
+    config : TwinConfig
     """
-    positions = np.asarray(etas, dtype=float)
-    require(
-        positions.ndim == 1 and positions.size > 1 and bool(np.all(np.isfinite(positions))),
-        "etas must be at least two finite positions in degrees",
-        etas,
-        "give one per frame of the scan",
-    )
-    record = {
-        "format": FORMAT,
-        "run_uid": run_uid,
-        "seed": twin.seed,
-        "temperature": twin.state().temperature,
-        "pose": vars(twin.pose),
-        "etas": positions.tolist(),
-        "config": twin.config.to_dict(),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record))
+
+    run_uid: str
+    seed: int
+    temperature: float
+    pose: Pose
+    etas: FloatArray
+    config: TwinConfig
+
+    def write(self, path: Path) -> None:
+        """Write a few kilobytes of JSON."""
+        positions = np.asarray(self.etas, dtype=float)
+        require(
+            positions.ndim == 1 and positions.size > 1 and bool(np.all(np.isfinite(positions))),
+            "etas must be at least two finite positions in degrees",
+            self.etas,
+            "give one per frame of the scan",
+        )
+        values = {
+            **vars(self),
+            "format": FORMAT,
+            "pose": vars(self.pose),
+            "etas": positions.tolist(),
+            "config": self.config.to_dict(),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a file of ``write``."""
+        values = json.loads(path.read_text())
+        found = values.pop("format", None) if isinstance(values, dict) else None
+        require(
+            found == FORMAT,
+            f"{path.name} must be a file of the twin's write_truth ({FORMAT!r})",
+            found,
+            "check the path",
+        )
+        config, pose = TwinConfig.from_dict(values.pop("config")), Pose(**values.pop("pose"))
+        return cls(**{**values, "etas": np.asarray(values["etas"])}, config=config, pose=pose)
 
 
 def truth_objects(
@@ -65,7 +89,7 @@ def truth_objects(
     Parameters
     ----------
     path : Path
-        A file of ``write_truth``.
+        A file of ``Twin.write_truth``.
     frame_slice, row_slice, col_slice : slice
         The crop: frames of the scan, and pixels counted from the corner of the frames as they were read
         out. Bounds are literal (a negative start lies before the first frame; eta continues there by the
@@ -81,13 +105,13 @@ def truth_objects(
         the crop's centre and ``voxel_basis`` (3, 3) nm with the voxels' edges as columns, both in the
         laboratory at the crop's central eta.
     """
-    record = _read(Path(path))
-    config, pose = TwinConfig.from_dict(record["config"]), Pose(**record["pose"])
-    state = crystal(config.crystal).state(record["temperature"])
+    record = TruthRecord.read(Path(path))
+    config, pose = record.config, record.pose
+    state = crystal(config.crystal).state(record.temperature)
     frames, rows, columns = (
         _indices(s, n) for s, n in ((frame_slice, "frame"), (row_slice, "row"), (col_slice, "col"))
     )
-    etas = _extended(np.asarray(record["etas"]), frames)
+    etas = _extended(record.etas, frames)
     q = crop_q(config, pose, etas, rows, columns)
     scale = np.float32(np.sqrt(photons_per_intensity(config)))
     centre = tuple(n // 2 for n in q.shape[:3])
@@ -143,18 +167,6 @@ def _fields(state: CrystalState, basis: FloatArray, shape: tuple[int, ...]) -> d
         "strain": state.strain(),
     }
     return {name: map_coordinates(field, nodes, order=1, mode="constant") for name, field in fine.items()}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    record = json.loads(path.read_text())
-    found = record.get("format") if isinstance(record, dict) else None
-    require(
-        found == FORMAT,
-        f"{path.name} must be a file of the twin's write_truth ({FORMAT!r})",
-        found,
-        "check the path",
-    )
-    return dict(record)
 
 
 def _indices(crop: slice, name: str) -> NDArray[np.int_]:
