@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from profile_collection.twin.config import BeamConfig, Triple
+from profile_collection.twin.config import BeamConfig
+from profile_collection.twin.requirements import Triple
 
 _PERIODS = np.array([5400.0, 2100.0, 900.0])
 _SHARES = np.array([0.5, 0.3, 0.2])

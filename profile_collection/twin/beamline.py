@@ -14,12 +14,13 @@ from analysis.unit_cells import bragg_angle
 from profile_collection.twin.beam import Source
 from profile_collection.twin.calibration import photons_per_intensity
 from profile_collection.twin.clock import Clock
-from profile_collection.twin.config import TwinConfig, require
+from profile_collection.twin.config import TwinConfig
 from profile_collection.twin.crystal import CrystalState, crystal
 from profile_collection.twin.detector import Counter
 from profile_collection.twin.diffraction import Diffraction
 from profile_collection.twin.geometry import D_M1, NOMINAL_ENERGY, Pose
 from profile_collection.twin.lookahead import LookAhead
+from profile_collection.twin.requirements import require
 from profile_collection.twin.sampling import oversampling
 from profile_collection.twin.thermal import HeatedStage
 from profile_collection.twin.truth import TruthRecord

@@ -18,9 +18,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from profile_collection.twin.config import CrystalConfig, require
+from profile_collection.twin.crystal_config import CrystalConfig
 from profile_collection.twin.fields import Field, correlated_field, level_set
 from profile_collection.twin.geometry import D_M1, D_RUTILE
+from profile_collection.twin.requirements import require
 from profile_collection.twin.shape import faceted_crystal
 from profile_collection.twin.story import Story, story
 

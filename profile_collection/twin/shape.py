@@ -9,7 +9,7 @@ from scipy.spatial import HalfspaceIntersection
 from scipy.spatial.transform import Rotation
 
 from analysis.unit_cells import VO2_M1
-from profile_collection.twin.config import CrystalConfig
+from profile_collection.twin.crystal_config import CrystalConfig
 
 FloatArray = NDArray[np.float64]
 Field = NDArray[np.float32]

@@ -5,7 +5,8 @@ import threading
 import numpy as np
 
 from profile_collection.twin.clock import Clock
-from profile_collection.twin.config import ThermalConfig, require
+from profile_collection.twin.config import ThermalConfig
+from profile_collection.twin.requirements import require
 
 DIODES = ("Ta", "Tb", "Tc", "Td")
 
