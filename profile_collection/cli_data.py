@@ -152,7 +152,7 @@ def clean(
     data: DataOption = None,
     results: ResultsOption = None,
 ) -> None:
-    """List old simulated series with their frames and results; delete them with --yes. Measured data stays."""
+    """List old simulated series with frames and results; delete them with --yes. Measured data stays."""
     from profile_collection.cleaning import old_series, remove
 
     with explained():
@@ -169,3 +169,19 @@ def clean(
                 console.print(f"{len(found)} series deleted")
             else:
                 console.print("nothing was deleted; add --yes to delete what is listed")
+
+
+@data_app.command()
+def truth(
+    series: Annotated[str, typer.Argument(help="Uid of a simulated series.")],
+    data: DataOption = None,
+    results: ResultsOption = None,
+) -> None:
+    """Compare a simulated series' results with the simulation's truth."""
+    from profile_collection.truth_report import compare_with_truth, table_lines
+
+    with explained():
+        settings = configured(data, results)
+        report = compare_with_truth(settings.results / series, settings.data / "truth" / series)
+    for line in table_lines(report):
+        console.print(line, highlight=False, soft_wrap=True)
