@@ -171,7 +171,8 @@ def table_lines(report: TruthReport) -> Sequence[str]:
         lines.append(
             f"{row.setpoint:7g}  {'yes' if row.trusted else 'NO':>7}  {row.overlap:7.3f}  "
             f"{row.strain_sigma:10.2e} ({row.true_strain_sigma:.2e})  "
-            f"{row.missing:7.2f} ({row.true_missing:.2f})  {row.rutile_fraction:6.2f}  {row.order:8.1f} ({row.true_order:.1f})"
+            f"{row.missing:7.2f} ({row.true_missing:.2f})  {row.rutile_fraction:6.2f}  "
+            f"{row.order:8.1f} ({row.true_order:.1f})"
         )
     lines.append(
         f"order parameter: correlation with the true one {report.correlation:.4f}, "
