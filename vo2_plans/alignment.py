@@ -79,7 +79,7 @@ def locate_reflection(
     elif align.saw_frames:
         raise RuntimeError(
             f"reflection {reflection!r} was not found within {reach:g}° of eta = {nominal.eta:.3f}°: "
-            "no region of the detector rises above the background. Check sample position, shutter, attenuator, UB."
+            "no region of the detector is above the background. Check sample, shutter, attenuator and UB."
         )
     yield from bps.mv(beamline.diffractometer.eta, found.eta)
     return found

@@ -119,7 +119,7 @@ def _disk_problems(folder: Path, needed: int) -> list[str]:
         return []
     return [
         f"{existing} must have {(needed + RESERVE_BYTES) / 1e6:.0f} MB free (frames compressed "
-        f"{COMPRESSION:g} times, and {RESERVE_BYTES / 1e6:.0f} MB in reserve), it has {free / 1e6:.0f} MB: free "
+        f"{COMPRESSION:g} times, {RESERVE_BYTES / 1e6:.0f} MB in reserve), it has {free / 1e6:.0f} MB: free "
         "some space or choose another data folder"
     ]
 

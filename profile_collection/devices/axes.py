@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from math import ceil
 from typing import Any, Protocol
 
@@ -62,8 +64,8 @@ class SimulatedAxis(SoftPositioner):
         self._on_position = on_position
         self._set_position(float(position))
         self._motion_lock = threading.Lock()
-        self._stop_requested = threading.Event()
-        self._stop_requested.set()
+        self._claim_lock = threading.Lock()
+        self._motion: _Motion | None = None
 
     def follow_with(self, on_position: Callable[[float], None]) -> None:
         """Hand each position on the way to this function from now on."""
@@ -73,34 +75,42 @@ class SimulatedAxis(SoftPositioner):
         """Raise `LimitError`, in words, for a position that cannot be reached."""
         check_number(self.name, pos, self.limits, self.egu)
 
-    def move(self, position: float, wait: bool = False, **kwargs: Any) -> MoveStatus:
-        """Start moving to `position` and return a status, unless told to wait."""
-        return super().move(float(position), wait=wait, **kwargs)
+    def move(
+        self,
+        position: float,
+        wait: bool = False,
+        timeout: float | None = None,
+        moved_cb: Callable[..., None] | None = None,
+    ) -> MoveStatus:
+        """Start moving to `position` and return a status, unless told to wait.
 
-    def _setup_move(self, position: float, status: MoveStatus) -> None:
-        self._stop_requested.set()  # a motor has one target: a new one ends the motion to the old
-        stop = threading.Event()
-        self._stop_requested = stop
+        ophyd's own way, one list of "done" subscriptions per axis, loses a status when the next motion begins
+        in the moment the last one ends; here each motion ends its own status.
+        """
+        self.check_value(position)
+        self.stop(success=False)  # a motor has one target: a new one ends the motion to the old
+        status = MoveStatus(self, float(position), timeout=timeout, settle_time=self._settle_time)
+        if moved_cb is not None:
+            status.add_callback(partial(moved_cb, obj=self))
+        motion = self._motion = _Motion(float(position), status)
         self._run_subs(sub_type=self.SUB_START, timestamp=time.time())
         self._started_moving = self._moving = True
-        worker = threading.Thread(
-            target=self._travel, args=(position, stop), name=f"{self.name}-motion", daemon=True
-        )
-        worker.start()
+        threading.Thread(target=self._travel, args=(motion,), name=f"{self.name}-motion", daemon=True).start()
+        if wait:
+            status.wait()
+        return status
 
-    def _travel(self, target: float, stop: threading.Event) -> None:
+    def _travel(self, motion: "_Motion") -> None:
         with self._motion_lock:
             start = self._position
-            duration = abs(target - start) / self.speed
+            duration = abs(motion.target - start) / self.speed
             steps = max(1, ceil(duration / self._clock.pace / _REAL_SECONDS_PER_STEP))
             for step in range(1, steps + 1):
-                if stop.is_set() or not self._clock.sleep(duration / steps, stop):
+                if not self._clock.sleep(duration / steps, motion.ended):
                     return
-                self._arrive_at(target if step == steps else start + (target - start) * step / steps)
-            if not stop.is_set():
-                stop.set()
-                self._moving = False
-                self._done_moving()
+                part = step / steps
+                self._arrive_at(motion.target if step == steps else start + (motion.target - start) * part)
+        self._end(motion, success=True)
 
     def _arrive_at(self, position: float) -> None:
         if self._on_position is not None:
@@ -109,7 +119,31 @@ class SimulatedAxis(SoftPositioner):
 
     def stop(self, *, success: bool = False) -> None:
         """Stop where the axis is; the status of a running motion ends with `success`."""
-        if not self._stop_requested.is_set():
-            self._stop_requested.set()
-            self._moving = False
-            self._done_moving(success=success)
+        if self._motion is not None:
+            self._end(self._motion, success=success)
+
+    def _end(self, motion: "_Motion", *, success: bool) -> None:
+        """End a motion's status once, whoever comes first: its worker or `stop`."""
+        with self._claim_lock:
+            if motion.ended.is_set():
+                return
+            motion.ended.set()
+        self._moving = False
+        if success:
+            motion.status.set_finished()
+            self._run_subs(sub_type=self.SUB_DONE, timestamp=time.time(), value=self._position)
+        else:
+            motion.status.set_exception(
+                RuntimeError(
+                    f"{self.name} was stopped at {self._position:g} on its way to {motion.target:g}."
+                )
+            )
+
+
+@dataclass
+class _Motion:
+    """One move: where to, its status, and whether it has come to an end."""
+
+    target: float
+    status: MoveStatus
+    ended: threading.Event = field(default_factory=threading.Event)

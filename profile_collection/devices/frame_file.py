@@ -1,6 +1,7 @@
 """The HDF5 file a scan's frames go into, readable while it is written (SWMR) and after a `kill -9`."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -127,21 +128,47 @@ class FrameFile:
             raise IndexError(
                 f"frame index must be at most {self.frame_count}, got {index!r}: the file has no holes."
             )
+        try:
+            self._write(index, frame, scalars, start)
+        except (OSError, RuntimeError):
+            self.abandon()
+            raise
+
+    def _write(
+        self,
+        index: int,
+        frame: NDArray[np.uint32],
+        scalars: Mapping[str, float],
+        start: Mapping[str, Any] | None,
+    ) -> None:
         if not self._file.swmr_mode:
             self._begin(start)
         if index == self.frame_count:
             self._frames.resize(index + 1, axis=0)
         self._frames[index] = frame
-        for name, dataset in self._scalars.items():
+        self._frames.flush()
+        for name, dataset in self._scalars.items():  # frame_index last: where it is, the frame is complete
             if index == dataset.shape[0]:
                 dataset.resize((index + 1,))
             dataset[index] = index if name == "frame_index" else scalars.get(name, np.nan)
             dataset.flush()
-        self._frames.flush()
 
     def _begin(self, start: Mapping[str, Any] | None) -> None:
         self._file["entry"].attrs["start"] = json.dumps(start or {}, default=_plain)
         self._file.swmr_mode = True
+
+    def abandon(self) -> None:
+        """Give the file up as it is on disk, after a write has failed.
+
+        HDF5 would try again to write what is pending when it closes, fail, and then crash the whole process. So
+        its file descriptor is turned to memory first; the file keeps what was flushed, readable with SWMR.
+        """
+        if not self._file:
+            return
+        memory = os.memfd_create(self.path.name)
+        os.dup2(memory, self._file.id.get_vfd_handle())
+        os.close(memory)
+        self._file.close()
 
     def close(self) -> None:
         """Flush and close; does nothing where that has been done."""

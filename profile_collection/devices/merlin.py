@@ -112,6 +112,7 @@ class Merlin(Device):
         self._documents: StreamDocuments | None = None
         self._exposure: _Exposure | None = None
         self._start: Mapping[str, Any] | None = None
+        self._followed = False
 
     def _set_counter_depth(self, bits: int) -> None:
         self._twin.counter_depth = bits
@@ -134,10 +135,9 @@ class Merlin(Device):
         """Follow the run's documents (a callback for all of them): they tell which frames really went out."""
         if name == "start":
             self.note_start(document)
+            self._followed = True
         elif name == "stream_datum" and self._documents is not None:
             self._documents.confirm(document)
-        if name == "descriptor" and self._documents is not None and self._image_key in document["data_keys"]:
-            self._documents.expect_confirmation()
 
     def stage(self) -> list[object]:
         """Open a new file; an unwritable disk is found here, before the first exposure."""
@@ -151,7 +151,9 @@ class Merlin(Device):
                     f"{self.name} cannot write its frames to {path}: {error}. Free or repair the disk, or "
                     "choose another data folder."
                 ) from error
-            self._documents = StreamDocuments(path, data_key=self._image_key, dataset=FRAMES, shape=shape)
+            self._documents = StreamDocuments(
+                path, data_key=self._image_key, dataset=FRAMES, shape=shape, followed=self._followed
+            )
         staged: list[object] = super().stage()
         return staged
 
@@ -162,6 +164,7 @@ class Merlin(Device):
             if self._file is not None:
                 self._file.close()
             self._file = self._documents = self._start = self._exposure = None
+            self._followed = False
         unstaged: list[object] = super().unstage()
         return unstaged
 

@@ -30,9 +30,14 @@ class StreamDocuments:
         Path of the frames inside the file.
     shape : tuple of int
         Rows and columns of a frame.
+    followed : bool
+        Whether emitted documents will be reported to `confirm`; only those then count as gone out. Otherwise
+        collected ones do, which is wrong for a pause between reading and saving.
     """
 
-    def __init__(self, path: Path, *, data_key: str, dataset: str, shape: tuple[int, int]):
+    def __init__(
+        self, path: Path, *, data_key: str, dataset: str, shape: tuple[int, int], followed: bool = False
+    ):
         bundle = compose_stream_resource(
             mimetype="application/x-hdf5",
             uri="file://localhost" + quote(path.resolve().as_posix()),
@@ -44,8 +49,8 @@ class StreamDocuments:
         self._resource_sent = False
         self._queue: deque[StreamDocument] = deque()
         self._index = 0
-        self._taken = self._collected = False
-        self._confirmed: bool | None = None
+        self._followed = followed
+        self._taken = self._collected = self._confirmed = False
 
     @property
     def index(self) -> int:
@@ -63,14 +68,13 @@ class StreamDocuments:
             self._index += 1
         elif self._taken and self._index == 0:
             self._resource_sent = False  # the resource was lost together with the first frame's document
-        self._taken = self._collected = False
-        self._confirmed = None if self._confirmed is None else False
+        self._taken = self._collected = self._confirmed = False
         self._queue.clear()
         return self._index
 
     def _went_out(self) -> bool:
         """Whether the RunEngine emitted the last document; without its word, whether it took it."""
-        return self._collected if self._confirmed is None else self._confirmed
+        return self._confirmed if self._followed else self._collected
 
     def announce(self) -> None:
         """Queue the documents of the frame that has just been written."""
@@ -87,10 +91,6 @@ class StreamDocuments:
             self._resource_sent = True
             self._collected = True
             yield name, document
-
-    def expect_confirmation(self) -> None:
-        """From now on only documents reported to `confirm` count as gone out."""
-        self._confirmed = False
 
     def confirm(self, datum: dict[str, Any]) -> None:
         """Note that this StreamDatum was emitted."""
