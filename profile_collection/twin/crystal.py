@@ -91,8 +91,10 @@ class CrystalState:
 
     def _lattice(self, share: Field, q: float) -> ComplexField:
         ramp = (10 * (q - self.carrier) * self.axes[1])[None, :, None].astype(np.float32)
-        amplitude = np.float32(self.density) * self.support * share
-        return (amplitude * np.exp(1j * (ramp - self.phase))).astype(np.complex64)
+        amplitude, argument = np.float32(self.density) * self.support * share, ramp - self.phase
+        result = np.empty(amplitude.shape, dtype=np.complex64)
+        result.real, result.imag = amplitude * np.cos(argument), amplitude * np.sin(argument)
+        return result
 
 
 class Crystal:

@@ -8,7 +8,7 @@ from scipy.ndimage import fourier_gaussian
 from profile_collection.twin.config import DetectorConfig, TwinConfig
 from profile_collection.twin.crystal import CrystalState
 from profile_collection.twin.geometry import FloatArray, Pose, bragg_pixel, pixel_q
-from profile_collection.twin.scattering import Scatterer
+from profile_collection.twin.scattering import Complex, Scatterer, form_factor
 
 Frames = NDArray[np.float32]
 Region = tuple[int, int, int, int]
@@ -43,7 +43,8 @@ class PixelSamples:
         offsets = [(a / 2, b / 2) for a in nodes for b in nodes]
         far_q = pixel_q(detector, pose, rows[~self.near], columns[~self.near])
         near_q = [pixel_q(detector, pose, rows[self.near] + a, columns[self.near] + b) for a, b in offsets]
-        self.q_lab: FloatArray = np.concatenate([far_q, *near_q])
+        self.q_lab: FloatArray = np.ascontiguousarray(np.concatenate([far_q, *near_q]).T)
+        """Momentum transfer in the laboratory, (3, points), Å⁻¹."""
 
     def assemble(self, intensity: Frames) -> Frames:
         """Put one frame's point intensities, (points,), together as a frame, (rows, columns)."""
@@ -83,7 +84,7 @@ class Diffraction:
     @property
     def points_per_frame(self) -> int:
         """Points in q that one frame needs."""
-        return len(self.samples.q_lab)
+        return self.samples.q_lab.shape[1]
 
     def intensity(self, etas: NDArray[np.float64]) -> Frames:
         """Return abs(amplitude)² as the pixels see it, float32, (n, rows, columns), nm⁶.
@@ -93,13 +94,24 @@ class Diffraction:
         All frames share one call of the non-uniform FFT, and so its inner FFT. Eta is a point sample: it
         stands still during an exposure.
         """
-        phases = np.empty((3, len(etas), self.points_per_frame), dtype=np.float32)
-        for i, eta in enumerate(etas):
-            turned = self.samples.q_lab @ self.pose.lab_to_crystal(self.config.mount, eta).T
-            phases[:, i] = self.scatterer.phases(turned).T
-        amplitude = self.scatterer.amplitude_at(phases)
-        power = np.square(amplitude.real) + np.square(amplitude.imag)
-        return np.stack([blurred(self.samples.assemble(p), self.config.detector.blur) for p in power])
+        count = self.points_per_frame
+        phases = np.empty((3, len(etas) * count), dtype=np.float32)
+        for part, eta in zip(_parts(len(etas), count), etas, strict=True):
+            turn = self.pose.lab_to_crystal(self.config.mount, eta)
+            phases[:, part] = self.scatterer.phases(self.samples.q_lab, turn)
+        total = self.scatterer.node_sum(phases)
+        return np.stack([self._frame(total[part], phases[:, part]) for part in _parts(len(etas), count)])
+
+    def _frame(self, total: Complex, phases: Frames) -> Frames:
+        """Return one frame from its points' node sums, (n,), and phases, (3, n)."""
+        power = np.square(total.real) + np.square(total.imag)
+        power *= np.square(form_factor(phases, self.scatterer.pitch))
+        return blurred(self.samples.assemble(power), self.config.detector.blur)
+
+
+def _parts(frames: int, points: int) -> list[slice]:
+    """Return where each frame's points lie in a block."""
+    return [slice(i * points, (i + 1) * points) for i in range(frames)]
 
 
 def blurred(frame: Frames, sigma: float) -> Frames:

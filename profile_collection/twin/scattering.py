@@ -65,9 +65,23 @@ class Scatterer:
         pitch = np.array([float(a[1] - a[0]) for a in state.axes])
         return cls(density, pitch, np.array([0.0, state.carrier, 0.0]), tolerance=tolerance, threads=threads)
 
-    def phases(self, q: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Phase advance per node, (..., 3), rad, of ``q`` in the crystal's frame, (..., 3), Å⁻¹."""
-        return ((q - self.carrier) * (10 * self.pitch)).astype(np.float32)
+    def phases(
+        self, q: NDArray[np.float64], rotation: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the phase advance per node.
+
+        Parameters
+        ----------
+        q : ndarray, float64, (3, n), Å⁻¹
+        rotation : ndarray, float64, (3, 3), optional
+            Takes ``q`` to the crystal's frame.
+
+        Returns
+        -------
+        ndarray, float32, (3, n), rad
+        """
+        per_node = 10 * self.pitch[:, None] * (np.eye(3) if rotation is None else rotation)
+        return (per_node @ q - 10 * (self.pitch * self.carrier)[:, None]).astype(np.float32)
 
     def amplitude(self, q: NDArray[np.float64]) -> Complex:
         """Return ∫ρ exp(−i q·r) d³r.
@@ -81,21 +95,32 @@ class Scatterer:
         -------
         ndarray, complex64, (...), nm³
         """
-        phases = self.phases(np.asarray(q, dtype=float))
-        return self.amplitude_at(np.ascontiguousarray(np.moveaxis(phases, -1, 0)))
+        phases = self.phases(np.asarray(q, dtype=float).reshape(-1, 3).T)
+        amplitude = self.node_sum(phases) * form_factor(phases, self.pitch)
+        return amplitude.reshape(np.shape(q)[:-1])
 
-    def amplitude_at(self, phases: NDArray[np.float32]) -> Complex:
-        """Return the amplitude for phase advances per node, float32, (3, ...), rad; complex64, (...), nm³."""
-        points = phases.reshape(3, -1)
-        self._plan.setpts(*points)
-        amplitude = self._plan.execute(self.density)
-        amplitude *= self.form_factor(points)
-        return np.asarray(amplitude).reshape(phases.shape[1:])
+    def node_sum(self, phases: NDArray[np.float32]) -> Complex:
+        """Return the nodes' sum without the form factor, complex64, (n,), for phases (3, n), rad."""
+        self._plan.setpts(*phases)
+        return np.asarray(self._plan.execute(self.density))
 
-    def form_factor(self, phases: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the transform of one node's tent, nm³, for phases (3, ...), rad: volume times Π sinc²."""
-        half = phases * np.float32(0.5)
-        half[np.abs(half) < 1e-4] = 1e-4
-        np.divide(np.sin(half), half, out=half)
-        product = half[0] * half[1] * half[2]
-        return np.float32(np.prod(self.pitch)) * product * product
+
+def form_factor(phases: NDArray[np.float32], pitch: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the transform of one node's tent: volume times Π (sin(φ/2) / (φ/2))².
+
+    Parameters
+    ----------
+    phases : ndarray, float32, (3, n), rad
+        Phase advance per node.
+    pitch : ndarray, float64, (3,), nm
+
+    Returns
+    -------
+    ndarray, float32, (n,), nm³
+    """
+    # The offset keeps 0/0 away and is lost in rounding everywhere else.
+    half = phases * np.float32(0.5) + np.float32(1e-12)
+    product = half[0] * half[1] * half[2]
+    np.sin(half, out=half)
+    ratio = half[0] * half[1] * half[2] / product
+    return np.float32(np.prod(pitch)) * ratio * ratio

@@ -31,7 +31,7 @@ def test_one_frame_against_a_brute_force_sum():
     state = crystal(SMALL).state(350.0)
     frame = Diffraction(config, state, POSE)
     peak = np.abs(state.full()).sum() * 1e3
-    q = frame.samples.q_lab @ POSE.lab_to_crystal(config.mount, 17.83).T
+    q = frame.samples.q_lab.T @ POSE.lab_to_crystal(config.mount, 17.83).T
     # Every 23rd pixel of the whole frame, and all near the peak.
     rows, columns = np.divmod(np.arange(515 * 515), 515)
     chosen = (np.arange(515 * 515) % 23 == 0) | ((abs(rows - 257) < 12) & (abs(columns - 257) < 12))
