@@ -59,22 +59,34 @@ def connect(address: Address) -> Catalogue:
         The server does not answer, or refuses the key.
     """
     import httpx
-    from tiled.client import from_uri
     from tiled.client.utils import ClientError
 
     try:
-        # A proxy of the environment knows nothing of our loopback.
-        root = from_uri(
-            address.uri, api_key=address.api_key, show_progress=False, trust_env=not _is_local(address)
-        )
-        raw, processed = _child(root, RAW), _child(root, PROCESSED)
-    except (httpx.TransportError, ClientError, OSError) as error:
+        # Tiled's client would try again for half a minute where nobody listens.
+        httpx.get(address.uri, timeout=10.0, trust_env=not _is_local(address))
+        return _open(address)
+    except (httpx.TransportError, ClientError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConnectionError(
             f"a Tiled server was expected at {address.uri!r} and did not let us in ({reason}); "
             "see 'vo2 serve --status', or correct VO2_TILED_URI and VO2_TILED_API_KEY"
         ) from error
-    return Catalogue(address, root, raw, processed)
+
+
+def _open(address: Address) -> Catalogue:
+    from tiled.client import from_context
+    from tiled.client.context import Context
+
+    # A proxy of the environment knows nothing of our loopback.
+    context, _ = Context.from_any_uri(
+        address.uri, api_key=address.api_key, show_progress=False, trust_env=not _is_local(address)
+    )
+    try:
+        root = from_context(context)
+        return Catalogue(address, root, _child(root, RAW), _child(root, PROCESSED))
+    except BaseException:
+        context.close()
+        raise
 
 
 def _is_local(address: Address) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import platform
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from analysis import reconstruct
 from analysis.geometry.scan import ScanGeometry, aps_34idc_geometry, i16_geometry
 from analysis.preprocessing import PreparedScan, prepare_scan
 from analysis.results import ScanResult
-from analysis.structure import strain_statistics
+from analysis.structure import strain_table
 from callbacks.frames import read_frames
 from callbacks.jobs import ScanJob
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PACKAGES = ("vo2-bcdi", "numpy", "scipy", "torch", "h5py")
-PERCENTAGES = (90.0, 95.0, 99.0, 99.74)
-"""Isosurfaces inside which strain is summarised."""
 
 
 def analyse(job: ScanJob) -> ScanResult:
@@ -81,7 +78,7 @@ def _bad_pixels(job: ScanJob, geometry: ScanGeometry) -> NDArray[np.bool_] | Non
 def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> ScanResult:
     """Put a reconstruction and its provenance together."""
     start = job.start
-    result = ScanResult(
+    return ScanResult(
         object=found.object,
         support=found.support,
         intensity=prepared.intensity,
@@ -109,15 +106,10 @@ def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> Scan
         weights_hash=str(found.weights_hash),
         versions=versions(),
         parameters={**prepared.parameters, "threads": torch_threads(), "extra_frames": job.extra_frames},
+        strain=strain_table(found.object, prepared.voxel_basis, prepared.q_vector),
         sample=_sample(job),
         instrument=_instrument(job),
     )
-    return replace(result, strain=strain_table(result))
-
-
-def strain_table(result: ScanResult) -> dict[str, dict[str, float]]:
-    """Return the strain statistics inside each isosurface of the paper's Fig 4."""
-    return {f"{percent:g}": dict(strain_statistics(result, percent=percent)) for percent in PERCENTAGES}
 
 
 def torch_threads() -> int:

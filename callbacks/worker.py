@@ -76,7 +76,7 @@ def summarise(job: ScanJob, result: ScanResult) -> ScanSummary:
         temperature=float(result.temperature),
         chi_squared=float(result.chi_squared),
         noise_ratio=float(result.noise_ratio),
-        strain_sigma=float(result.strain["95"]["standard_deviation"]),
+        strain_sigma=float(result.strain["95"]["sigma"]),
         trusted=bool(result.trusted),
         reasons=tuple(result.reasons),
         result_file=scan_file(job),

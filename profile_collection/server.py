@@ -21,6 +21,9 @@ START_TIMEOUT = 90.0
 """Seconds a server may need to come up; a first start on a busy machine takes about ten."""
 STOP_TIMEOUT = 15.0
 
+_started: list[subprocess.Popen[bytes]] = []
+"""Servers that are children of this process, kept to be reaped when they end."""
+
 
 class ServerError(RuntimeError):
     """The catalogue's server could not be reached, started or stopped."""
@@ -110,9 +113,10 @@ def _check_writable(data: Path) -> None:
 def _start(data: Path) -> subprocess.Popen[bytes]:
     """Start the server in a session of its own: it outlives us and our Ctrl-C."""
     log = private_folder(data) / LOG_FILE
+    _started[:] = [process for process in _started if process.poll() is None]
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "profile_collection.server_process", str(data)],
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
@@ -122,6 +126,8 @@ def _start(data: Path) -> subprocess.Popen[bytes]:
         )
     finally:
         os.close(descriptor)
+    _started.append(process)
+    return process
 
 
 def _last_words(data: Path) -> str:

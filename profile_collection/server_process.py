@@ -10,6 +10,7 @@ import asyncio
 import copy
 import logging
 import secrets
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -39,12 +40,19 @@ def serve(data: Path) -> None:
         Another process serves this folder.
     """
     folder = private_folder(data)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn shuts down on these and then raises them again, which would end us before the tidying up.
+        signal.signal(number, _already_heeded)
     try:
         with exclusive_lock(folder / LOCK_FILE):
             asyncio.run(_serve(data, folder))
     except BlockingIOError as error:
         holder = lock_holder(folder / LOCK_FILE)
         raise ServerRunningError(f"{data} is already served by {holder}; see 'vo2 serve --status'") from error
+
+
+def _already_heeded(*_: Any) -> None:
+    """Do nothing: the server has shut down."""
 
 
 async def _serve(data: Path, folder: Path) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import importlib.metadata
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ class Session:
     ) -> None:
         self.settings = settings
         self.view = view
+        self._make_executor = make_executor
         self._stack = contextlib.ExitStack()
         self._closed = False
         with contextlib.ExitStack() as undo:  # whatever fails below gives back what was taken above it
@@ -76,7 +77,9 @@ class Session:
             self.beamline: Beamline = make_simulated(self.twin, settings.data, identity=self._identity())
             self.pipeline = Pipeline(self._pipeline_settings(), view, make_executor)
             undo.callback(self.pipeline.close)
-            self.RE = self._make_run_engine()
+            metadata = persistent_metadata(settings.private / "md", self.catalogue, view.warn)
+            undo.callback(metadata.close)
+            self.RE = self._make_run_engine(metadata)
             self.db = self._facade()
             self._stack = undo.pop_all()
 
@@ -115,10 +118,9 @@ class Session:
             analysis=settings.analysis,
         )
 
-    def _make_run_engine(self) -> RunEngine:
+    def _make_run_engine(self, metadata: MutableMapping[str, Any]) -> RunEngine:
         """Return the RunEngine with its documents going to catalogue, analysis and views."""
         settings = self.settings
-        metadata = persistent_metadata(settings.private / "md", self.catalogue, self.view.warn)
         engine: Any = RunEngine(metadata)  # type: ignore[arg-type]  # any mutable mapping serves
         engine.subscribe(
             document_writer(self.catalogue, settings.private / "backup", realtime=settings.realtime)
@@ -147,7 +149,9 @@ class Session:
         output
             Folder of the results; ``results/<series>/replay`` by default.
         """
-        return replaying.replay(self.catalogue, self.settings, self.view, which, output)
+        return replaying.replay(
+            self.catalogue, self.settings, self.view, which, output, make_executor=self._make_executor
+        )
 
     def remarks(self) -> list[str]:
         """Return what earlier sessions left undone, with the command that does it."""

@@ -135,9 +135,7 @@ def _as_value(name: str, value: Any) -> Any:
 def _as_bool(name: str, value: Any) -> bool:
     word = str(value).strip().lower()
     if word not in FALSE_WORDS | TRUE_WORDS:
-        raise ValueError(
-            f"{name} must be one of {sorted(TRUE_WORDS | FALSE_WORDS)}, {value!r} came; correct it"
-        )
+        raise ValueError(f"{name} must be yes or no (1 or 0), {value!r} came; correct it")
     return word in TRUE_WORDS
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bluesky.utils import PersistentDict
 
 from callbacks.catalogue import Catalogue
 
@@ -32,9 +33,16 @@ def document_writer(catalogue: Catalogue, backup: Path, *, realtime: bool) -> Ca
     return writer
 
 
-def persistent_metadata(
-    folder: Path, catalogue: Catalogue, warn: Callable[[str], None]
-) -> MutableMapping[str, Any]:
+class StoredMetadata(PersistentDict):
+    """The RunEngine's metadata on disk; closed with its session, lest it overwrite the next one's at exit."""
+
+    def close(self) -> None:
+        """Write everything, and write no more."""
+        self.flush()
+        self._finalizer.detach()
+
+
+def persistent_metadata(folder: Path, catalogue: Catalogue, warn: Callable[[str], None]) -> StoredMetadata:
     """Return the RunEngine's persistent metadata; a damaged store is put aside, not fatal.
 
     ``scan_id`` goes on from the catalogue's largest, whatever the store says.
@@ -44,17 +52,15 @@ def persistent_metadata(
     return store
 
 
-def _open_store(folder: Path, warn: Callable[[str], None]) -> MutableMapping[str, Any]:
-    from bluesky.utils import PersistentDict
-
+def _open_store(folder: Path, warn: Callable[[str], None]) -> StoredMetadata:
     try:
-        store: MutableMapping[str, Any] = PersistentDict(folder)
+        store = StoredMetadata(folder)
         int(store.get("scan_id", 0))
     except Exception as error:
         aside = folder.with_name(f"{folder.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
         shutil.move(folder, aside)
         warn(f"the stored metadata could not be read ({error}); put aside as {aside.name}, begun anew")
-        store = PersistentDict(folder)
+        store = StoredMetadata(folder)
     return store
 
 

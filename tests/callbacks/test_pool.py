@@ -1,0 +1,75 @@
+"""The real worker process."""
+
+import os
+import signal
+import textwrap
+import time
+
+import psutil
+import pytest
+
+from callbacks.pool import NICE, make_pool
+from callbacks.queue import AnalysisQueue
+
+FAKE = """
+import os, signal, time
+from callbacks.jobs import ScanSummary
+
+def conditions():
+    import torch
+    blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    return os.nice(0), blocked or signal.getsignal(signal.SIGINT) == signal.SIG_IGN, torch.get_num_threads()
+
+def slow(job, address):
+    time.sleep(1.0)
+    return ScanSummary(job.run_uid, job.series_uid, 320.0, "heating", 1)
+"""
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """Return a module that a spawned process can import too."""
+    (tmp_path / "fake_worker.py").write_text(textwrap.dedent(FAKE))
+    monkeypatch.syspath_prepend(tmp_path)
+    import fake_worker
+
+    return fake_worker
+
+
+def test_the_worker_is_niced_deaf_to_ctrl_c_and_has_its_threads(fake):
+    pool = make_pool(threads=1)
+    try:
+        nice, deaf, threads = pool.submit(fake.conditions).result(timeout=60)
+    finally:
+        pool.shutdown()
+    assert nice == min(os.nice(0) + NICE, 19)
+    assert deaf
+    assert threads == 1
+
+
+def test_the_worker_survives_ctrl_c_even_while_it_starts_and_a_killed_one_is_replaced(fake, listener, job):
+    queue = AnalysisQueue(fake.slow, make_pool, listener=listener)
+    queue.start()
+    queue.submit(job)
+    for _ in range(5):  # the first of these arrive before the process has run any Python of ours
+        for child in _workers():
+            child.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    assert queue.drain(timeout=60)
+    assert [(summary.run_uid, summary.error) for summary in listener.analysed] == [(job.run_uid, "")]
+    assert listener.remarks == []
+
+    queue.submit(job)
+    time.sleep(0.3)
+    for child in _workers():
+        child.kill()
+    assert queue.drain(timeout=60)
+    queue.close()
+    assert "trying it once more" in listener.remarks[0]
+    assert [summary.error for summary in listener.analysed] == ["", ""]
+    assert _workers() == []
+
+
+def _workers():
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]

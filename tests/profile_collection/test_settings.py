@@ -1,0 +1,53 @@
+import pytest
+
+from profile_collection.settings import Settings, load_settings
+
+
+def test_an_argument_beats_the_environment_and_that_beats_the_file(tmp_path):
+    (tmp_path / ".vo2").mkdir()
+    (tmp_path / ".vo2" / "settings.toml").write_text('seed = 1\noperator = "file"\nsample = "file"\n')
+    environment = {"VO2_DATA": str(tmp_path), "VO2_SEED": "2", "VO2_OPERATOR": "environment"}
+    settings = load_settings(environment, seed=3)
+    assert (settings.seed, settings.operator, settings.sample) == (3, "environment", "file")
+    assert settings.data == tmp_path
+
+
+def test_settings_pass_through_the_environment_unchanged(tmp_path):
+    before = load_settings(
+        {}, data=tmp_path, results=tmp_path / "r", quick=True, seed=7, tiled_uri="http://a"
+    )
+    assert load_settings(before.environment()) == before
+
+
+@pytest.mark.parametrize(
+    ("environment", "complaint"),
+    [
+        ({"VO2_QUICK": "perhaps"}, "quick must be yes or no"),
+        ({"VO2_SEED": "one"}, "seed must be a whole number"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(environment, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        load_settings(environment)
+
+
+def test_an_unknown_line_in_the_file_is_refused(tmp_path):
+    (tmp_path / ".vo2").mkdir()
+    (tmp_path / ".vo2" / "settings.toml").write_text("sede = 1\n")
+    with pytest.raises(ValueError, match="sede"):
+        load_settings({}, data=tmp_path)
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path):
+    (tmp_path / ".vo2").mkdir()
+    path = tmp_path / ".vo2" / "settings.toml"
+    path.write_text('tiled_api_key = "secret"\n')
+    path.chmod(0o644)
+    with pytest.raises(ValueError, match="chmod 600"):
+        load_settings({}, data=tmp_path)
+    path.chmod(0o600)
+    assert load_settings({}, data=tmp_path).tiled_api_key == "secret"
+
+
+def test_the_key_is_not_shown():
+    assert "secret" not in repr(Settings(tiled_api_key="secret"))
