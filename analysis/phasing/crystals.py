@@ -185,7 +185,8 @@ def strong_phase(
     slopes = [field.diff(dim=axis).abs() for axis in range(3)]
     masks = [inside.narrow(axis, 1, BOX - 1) for axis in range(3)]
     steepest = max(float((slope * mask).max()) for slope, mask in zip(slopes, masks, strict=True))
-    scale = rng.uniform(0, config.max_phase) / max(span, 1e-6)
+    # Weaker phases are drawn more often: beyond 3 pi few patterns teach anything yet.
+    scale = config.max_phase * rng.random() ** 1.5 / max(span, 1e-6)
     return field * min(scale, config.max_gradient / max(steepest, 1e-6))
 
 

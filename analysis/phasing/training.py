@@ -199,10 +199,9 @@ class Trainer:
         """Continue from the folder's checkpoint."""
         path = folder / "checkpoint.safetensors"
         self.step, recipe = load_checkpoint(path, self.model, self.average, self.optimizer)
-        if (
-            recipe["network"] != asdict(self.config.network)
-            or recipe["data"]["seed"] != self.config.data.seed
-        ):
+        # Refinements share their weights, so their number may change from one part of a run to the next.
+        own = {**asdict(self.config.network), "refinements": recipe["network"].get("refinements")}
+        if recipe["network"] != own or recipe["data"]["seed"] != self.config.data.seed:
             raise ValueError(
                 f"{str(path)!r} belongs to another run ({recipe['network']!r}, seed "
                 f"{recipe['data']['seed']!r}): resume with its network and seed, or choose an empty folder"

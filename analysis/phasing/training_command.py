@@ -22,10 +22,12 @@ def run(
     threads: int = TrainingConfig.threads,
     twin_weight: float = TrainingConfig.twin_weight,
     average: float = TrainingConfig.average,
+    refinements: int = NetworkConfig.refinements,
 ) -> None:
     """Train the phasing network; a second call with the same folder continues."""
+    network = NetworkConfig(refinements=refinements)
     config = TrainingConfig(
-        steps=steps, batch=batch, threads=threads, twin_weight=twin_weight, average=average
+        network=network, steps=steps, batch=batch, threads=threads, twin_weight=twin_weight, average=average
     )
     if architecture == "paper":
         config = replace(config, network=NetworkConfig("paper"), loss="eqn1")

@@ -96,7 +96,7 @@ def test_wrong_settings_are_refused(tmp_path):
         next(batches(replace(TINY, block=1), 0))
     train(TINY, tmp_path, progress=False)
     with pytest.raises(ValueError, match="another run"):
-        train(replace(TINY, network=NetworkConfig(width=8, refiner_width=8)), tmp_path, progress=False)
+        train(replace(TINY, network=NetworkConfig(width=16, refiner_width=8)), tmp_path, progress=False)
 
 
 def test_a_published_run_ships_its_weights_and_can_be_continued(tmp_path):
