@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
+from numbers import Real
 from pathlib import Path
 
 from vo2_plans.oversampling import DIRECTIONS, sampling_of
@@ -45,6 +46,17 @@ class Preflight:
     oversampling: tuple[float, float, float] | None = None
     warnings: list[str] = field(default_factory=list)
 
+    def text(self) -> str:
+        """Return all of it as lines to be printed."""
+        lines = [
+            f"{self.points} frames, about {self.disk_bytes / 1e6:.0f} MB on disk (if they compress "
+            f"{COMPRESSION:g} times), about {self.seconds / 3600:.2f} h of scans, ramps and settling"
+        ]
+        if self.oversampling is not None:
+            parts = zip(self.oversampling, DIRECTIONS, strict=True)
+            lines.append("oversampled " + ", ".join(f"{ratio:.2f} times {name}" for ratio, name in parts))
+        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
+
 
 def preflight(
     beamline: BeamlineLike,
@@ -52,6 +64,7 @@ def preflight(
     window: EtaWindow,
     *,
     reflection: HKL = (0, 1, 1),
+    align_exposure: float = 1.0,
 ) -> Preflight:
     """Check a series; raise `ValueError` that lists, in words, all that is wrong.
 
@@ -63,8 +76,14 @@ def preflight(
     window : EtaWindow
     reflection : tuple of int
         Miller indices.
+    align_exposure : float
+        Seconds per point of the alignment scans.
     """
     problems = _temperature_problems(beamline, temperatures) + _window_problems(beamline, window)
+    if not (isinstance(align_exposure, Real) and isfinite(align_exposure) and align_exposure > 0):
+        problems.append(
+            f"the alignment exposure must be a positive number of seconds, got {align_exposure!r}"
+        )
     _raise_if(problems)
     points = len(temperatures) * window.num
     disk_bytes = int(points * _frame_bytes(beamline) / COMPRESSION)
@@ -91,7 +110,7 @@ def _temperature_problems(beamline: BeamlineLike, temperatures: Sequence[float])
         f"temperatures must be finite numbers from {low:g} to {high:g} K (the range of "
         f"{beamline.heated_stage.name}), got {temperature!r}"
         for temperature in temperatures
-        if not (isinstance(temperature, int | float) and isfinite(temperature) and low <= temperature <= high)
+        if not (isinstance(temperature, Real) and isfinite(temperature) and low <= temperature <= high)
     ]
 
 
@@ -99,8 +118,11 @@ def _window_problems(beamline: BeamlineLike, window: EtaWindow) -> list[str]:
     problems = window.problems()
     if problems:
         return problems
+    longest = beamline.merlin.acquire_time.limits[1]
+    if window.exposure > longest:
+        problems.append(f"the exposure must be at most {longest:g} s, got {window.exposure!r}")
     low, high = beamline.diffractometer.eta.limits
-    return [
+    return problems + [
         f"eta must stay within its limits {low:g}° to {high:g}°, got {position:g}°"
         for position in (window.start, window.stop)
         if not low <= position <= high

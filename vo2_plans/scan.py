@@ -5,7 +5,7 @@ from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
-from bluesky.utils import Msg, MsgGenerator
+from bluesky.utils import FailedStatus, Msg, MsgGenerator
 
 from vo2_plans.protocols import BeamlineLike, Readings
 
@@ -47,7 +47,10 @@ def measure(
     def points() -> MsgGenerator[None]:
         devices = point_devices(beamline)
         for eta in positions:
-            readings = yield from _take_point(beamline, devices, eta, temperature)
+            try:
+                readings = yield from _take_point(beamline, devices, eta, temperature)
+            except FailedStatus as failed:
+                raise in_words(failed) from failed
             if on_point is not None:
                 on_point(eta, readings)
 
@@ -82,6 +85,11 @@ def _take_point(
         raise
     yield Msg("save")
     return readings
+
+
+def in_words(failed: FailedStatus) -> RuntimeError:
+    """Return an error that says what a device has to say; Bluesky's own names the status object alone."""
+    return RuntimeError(str(failed.__cause__ or failed))
 
 
 def close_shutter(beamline: BeamlineLike) -> MsgGenerator[None]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import floor, isfinite
+from numbers import Real
 
 _HALF_A_MILLIDEGREE = 5e-4  # rounding error allowed where the window is not a whole number of steps
 
@@ -24,6 +25,11 @@ class EtaWindow:
     def problems(self) -> list[str]:
         """Return, in words, what makes this window impossible to measure."""
         found = []
+        for name in ("start", "stop", "step", "exposure"):
+            if not isinstance(getattr(self, name), Real):
+                found.append(f"{name} of the scan must be a number, got {getattr(self, name)!r}")
+        if found:
+            return found
         if not all(isfinite(value) for value in (self.start, self.stop)):
             found.append(f"eta must be scanned between finite angles, got {self.start!r} to {self.stop!r}")
         elif self.stop <= self.start:
@@ -32,6 +38,8 @@ class EtaWindow:
             )
         if not (isfinite(self.step) and self.step > 0):
             found.append(f"the step in eta must be a positive number of degrees, got {self.step!r}")
+        elif not found and self.step > self.stop - self.start:
+            found.append(f"the step in eta must fit into {self.start!r} to {self.stop!r}, got {self.step!r}")
         if not (isfinite(self.exposure) and self.exposure > 0):
             found.append(f"the exposure must be a positive number of seconds, got {self.exposure!r}")
         return found

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
@@ -13,6 +14,7 @@ from vo2_plans.preflight import preflight
 from vo2_plans.protocols import BeamlineLike
 from vo2_plans.rocking import rocking_scan
 from vo2_plans.run_metadata import HKL, SeriesPlace, branch_of, new_series_uid
+from vo2_plans.scan import in_words
 from vo2_plans.scan_window import EtaWindow
 
 _log = logging.getLogger(__name__)
@@ -61,7 +63,8 @@ def temperature_series(
         Goes into every start document.
     """
     window = EtaWindow(eta_start, eta_stop, eta_step, exposure)
-    for warning in preflight(beamline, temperatures, window, reflection=reflection).warnings:
+    checked = preflight(beamline, temperatures, window, reflection=reflection, align_exposure=align_exposure)
+    for warning in checked.warnings:
         _log.warning("%s", warning)
     uid = series_uid or new_series_uid()
     present = float(beamline.heated_stage.setpoint)
@@ -77,6 +80,7 @@ def temperature_series(
         else:
             found = yield from recentre(beamline, place, found, **options)
         shifted = window.centred_on(found.eta)
+        found = replace(found, eta=shifted.centre)  # the next search begins on this scan's own positions
         uids.append(
             (
                 yield from rocking_scan(
@@ -102,9 +106,7 @@ def soak(beamline: BeamlineLike, temperature: float) -> MsgGenerator[None]:
         try:
             yield from bps.mv(stage, temperature)
         except FailedStatus as failed:
-            raise RuntimeError(
-                f"Soaking at {temperature:g} K failed: {failed.__cause__ or failed}"
-            ) from failed
+            raise in_words(failed) from failed
         reached = yield from bps.rd(stage.Tsample, default_value=float("nan"))
         if not isfinite(reached) or abs(reached - temperature) <= stage.tolerance.get():
             return

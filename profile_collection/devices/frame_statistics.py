@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 8  # pixels along each side of the regions that compete for being the brightest
-_HALF_WINDOW = 12  # pixels on each side of the brightest region's centre that enter the centre of mass
+_HALF_WINDOW = 20  # pixels on each side of the brightest region's centre that enter the centre of mass
 
 
 @dataclass(frozen=True)

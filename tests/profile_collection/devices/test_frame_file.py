@@ -94,7 +94,8 @@ def test_frames_survive_kill_9(tmp_path):
         from profile_collection.devices.frame_file import FrameFile
         file = FrameFile(pathlib.Path({str(tmp_path / "frames.h5")!r}), (4, 4))
         for index in range(5):
-            file.write(index, np.full((4, 4), index, np.uint32), {{"eta": 1.0 * index}}, start={{"uid": "abc"}})
+            frame = np.full((4, 4), index, np.uint32)
+            file.write(index, frame, {{"eta": 1.0 * index}}, start={{"uid": "abc"}})
         os.kill(os.getpid(), signal.SIGKILL)
     """
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False)
