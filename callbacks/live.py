@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -221,9 +222,9 @@ def scan_line(summary: ScanSummary) -> str:
 
 def series_table(summaries: Sequence[ScanSummary]) -> Table:
     """Return the table of a series: the last word of the analysis on each temperature."""
-    table = Table(title="order parameter", title_justify="left")
-    for heading in ("T (K)", "branch", "χ²", "noise ratio", "strain σ", "O", "± ", "s", ""):
-        table.add_column(heading, justify="left" if heading in ("branch", "") else "right")
+    table = Table(title="order parameter", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("T (K)", "branch", "χ²", "noise ratio", "strain σ", "O (rad)", "± (rad)", "s", ""):
+        table.add_column(heading, justify="left" if heading in ("branch", "") else "right", no_wrap=True)
     latest = max(summaries, key=lambda summary: len(summary.order), default=None)
     order = {point.run_uid: point for point in (latest.order if latest else ())}
     for one in sorted(

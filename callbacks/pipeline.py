@@ -40,6 +40,8 @@ class PipelineSettings:
         Of the worker.
     replayed
         True for stored documents.
+    log
+        File for the worker's log; standard error where there is none.
     analysis
         Importable function, ``module:name``, called in the worker with a job and the address.
     """
@@ -51,6 +53,7 @@ class PipelineSettings:
     seed: int = 0
     threads: int = 1
     replayed: bool = False
+    log: Path | None = None
     analysis: str = DEFAULT_ANALYSIS
 
 
@@ -77,7 +80,7 @@ class Pipeline:
         self.listener = listener
         self.queue = AnalysisQueue(
             import_function(settings.analysis),
-            make_executor or partial(make_pool, threads=settings.threads),
+            make_executor or partial(make_pool, threads=settings.threads, log=settings.log),
             listener=listener,
             address=settings.address,
             pending=PendingRecord(settings.pending) if settings.pending else None,

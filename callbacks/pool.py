@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
+import sys
+import types
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
+LOG_FORMAT = "%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"
 NICE = 10
 """The measurement goes first: its worker yields the processor to it."""
 
 
-def prepare_worker(nice: int, threads: int) -> None:
+def prepare_worker(nice: int, threads: int, log: Path | None = None) -> None:
     """Set up a worker process before it imports anything heavy.
 
     Parameters
@@ -22,9 +27,12 @@ def prepare_worker(nice: int, threads: int) -> None:
         Added to its niceness.
     threads
         Of every numerical library; fixed, because the same seed must give the same result.
+    log
+        File for what a person need not read; standard error where there is none.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(nice)
+    logging.basicConfig(filename=log, level=logging.WARNING, format=LOG_FORMAT)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
         os.environ[name] = str(threads)
     os.environ["MPLBACKEND"] = "Agg"
@@ -34,7 +42,9 @@ def prepare_worker(nice: int, threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def make_pool(*, workers: int = 1, nice: int = NICE, threads: int = 1) -> ProcessPoolExecutor:
+def make_pool(
+    *, workers: int = 1, nice: int = NICE, threads: int = 1, log: Path | None = None
+) -> ProcessPoolExecutor:
     """Return a pool whose processes are already coming up.
 
     A Ctrl-C in the seconds before a fresh process ignores it would kill it: it is born with the
@@ -44,11 +54,26 @@ def make_pool(*, workers: int = 1, nice: int = NICE, threads: int = 1) -> Proces
         workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=prepare_worker,
-        initargs=(nice, threads),
+        initargs=(nice, threads, log),
     )
-    with _sigint_blocked():
+    with _sigint_blocked(), _nameless_main():
         pool.submit(os.getpid)
     return pool
+
+
+@contextlib.contextmanager
+def _nameless_main() -> Iterator[None]:
+    """Keep spawned processes from running the main module again.
+
+    While a startup file runs, IPython lets it pass for the main module, and a spawned process would open a
+    second session. What workers run lives in importable modules, so they need none.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextlib.contextmanager

@@ -11,12 +11,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from callbacks.console import make_console
 from profile_collection.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from callbacks.catalogue import Catalogue
 
-console = Console()
+console = make_console()
 errors = Console(stderr=True)
 
 DataOption = Annotated[

@@ -77,6 +77,7 @@ def ingest(
             pending=settings.private / "pending",
             seed=settings.seed,
             threads=settings.analysis_threads,
+            log=settings.log,
             analysis=settings.analysis,
         ),
         listener,

@@ -87,6 +87,7 @@ def _settings(
         seed=settings.seed,
         threads=settings.analysis_threads,
         replayed=replayed,
+        log=settings.log,
         analysis=settings.analysis,
     )
 

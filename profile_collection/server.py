@@ -81,7 +81,7 @@ def ensure_server(data: Path, *, timeout: float = START_TIMEOUT) -> ServerStatus
     """
     if found := status(data):
         return found
-    _check_writable(data)
+    check_writable(data)
     process = _start(data)
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
@@ -96,8 +96,14 @@ def ensure_server(data: Path, *, timeout: float = START_TIMEOUT) -> ServerStatus
     )
 
 
-def _check_writable(data: Path) -> None:
-    """Say in words that nothing can be written, before a server says it in a traceback."""
+def check_writable(data: Path) -> None:
+    """Find out that nothing can be written before a server says it in a traceback.
+
+    Raises
+    ------
+    ServerError
+        In words.
+    """
     try:
         folder = private_folder(data)
         probe = folder / f".probe-{os.getpid()}"

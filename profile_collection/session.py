@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bluesky import RunEngine
-from rich.console import Console
 
 from callbacks.catalogue import Catalogue, unanalysed_runs
+from callbacks.console import make_console
 from callbacks.jobs import OrderPoint
 from callbacks.live import LiveView
 from callbacks.pipeline import Pipeline, PipelineSettings
@@ -23,7 +23,8 @@ from callbacks.recovery import unfinished_runs
 from profile_collection import replaying
 from profile_collection.devices import Beamline, make_simulated
 from profile_collection.locks import exclusive_lock, lock_holder, private_folder
-from profile_collection.server import ServerError, open_catalogue
+from profile_collection.server import ServerError, check_writable, open_catalogue
+from profile_collection.session_log import session_log
 from profile_collection.settings import Settings, load_settings
 from profile_collection.simulation import twin_config
 from profile_collection.startup_error import StartupError
@@ -68,7 +69,9 @@ class Session:
         self._stack = contextlib.ExitStack()
         self._closed = False
         with contextlib.ExitStack() as undo:  # whatever fails below gives back what was taken above it
+            check_writable(settings.data)
             self._take_lock(undo)
+            undo.enter_context(session_log(settings.log, view.warn))
             self.catalogue: Catalogue = open_catalogue(settings)
             undo.callback(self.catalogue.close)
             self.twin = Twin(
@@ -115,6 +118,7 @@ class Session:
             pending=settings.private / "pending",
             seed=settings.seed,
             threads=settings.analysis_threads,
+            log=settings.log,
             analysis=settings.analysis,
         )
 
@@ -210,7 +214,7 @@ def open_session(
     """
     try:
         settings = dataclasses.replace(settings, **given) if settings else load_settings(**given)
-        session = Session(settings, view or LiveView(Console()), make_executor)
+        session = Session(settings, view or LiveView(make_console()), make_executor)
     except StartupError:
         raise
     except (ServerError, ConnectionError) as error:

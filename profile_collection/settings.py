@@ -65,6 +65,11 @@ class Settings:
         """Folder of the frame files, the only one the server may read."""
         return self.data / "raw" / "frames"
 
+    @property
+    def log(self) -> Path:
+        """File of what happened in detail."""
+        return self.private / "session.log"
+
     def environment(self) -> dict[str, str]:
         """Return the settings as the ``VO2_…`` variables that give them back in another process."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
