@@ -43,17 +43,22 @@ def save_checkpoint(
     temporary.replace(path)
 
 
-def load_checkpoint(
-    path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[int, dict[str, Any]]:
-    """Restore what `save_checkpoint` wrote into the given objects; returns the step and the recipe."""
+def read_recipe(path: Path) -> tuple[int, dict[str, Any]]:
+    """Step and training configuration of a checkpoint."""
     with safe_open(path, framework="pt") as file:
         header = file.metadata() or {}
-        if header.get("format") != FORMAT:
-            raise ValueError(f"{str(path)!r} is not a training checkpoint of this software; got {header!r}")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    tensors = {name: _full(tensor) for name, tensor in tensors.items()}
-    step = int(header["step"])
+    if header.get("format") != FORMAT:
+        raise ValueError(f"{str(path)!r} is not a training checkpoint of this software; got {header!r}")
+    return int(header["step"]), json.loads(header["recipe"])
+
+
+def load_checkpoint(
+    path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+) -> int:
+    """Restore what `save_checkpoint` wrote into the given objects; returns the step."""
+    step, _ = read_recipe(path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: _full(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     for prefix, module in (("model.", model), ("average.", average)):
         module.load_state_dict(
             {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -64,7 +69,7 @@ def load_checkpoint(
         }
         if moments:
             optimizer.state[parameter] = {"step": torch.tensor(float(step)), **moments}
-    return step, json.loads(header["recipe"])
+    return step
 
 
 def compact_checkpoint(source: Path, target: Path) -> None:

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from analysis.phasing.checkpoints import load_checkpoint, save_checkpoint
+from analysis.phasing.checkpoints import load_checkpoint, read_recipe, save_checkpoint
 from analysis.phasing.evaluation import Scores, score
 from analysis.phasing.losses import eqn1, overlap_loss
 from analysis.phasing.network import NetworkConfig, build_network, save_weights
@@ -198,7 +198,7 @@ class Trainer:
     def resume(self, folder: Path) -> None:
         """Continue from the folder's checkpoint."""
         path = folder / "checkpoint.safetensors"
-        self.step, recipe = load_checkpoint(path, self.model, self.average, self.optimizer)
+        _, recipe = read_recipe(path)
         # Refinements share their weights, so their number may change from one part of a run to the next.
         own = {**asdict(self.config.network), "refinements": recipe["network"].get("refinements")}
         if recipe["network"] != own or recipe["data"]["seed"] != self.config.data.seed:
@@ -206,6 +206,7 @@ class Trainer:
                 f"{str(path)!r} belongs to another run ({recipe['network']!r}, seed "
                 f"{recipe['data']['seed']!r}): resume with its network and seed, or choose an empty folder"
             )
+        self.step = load_checkpoint(path, self.model, self.average, self.optimizer)
 
 
 def train(config: TrainingConfig, folder: str | Path, *, progress: bool = True) -> Path:
