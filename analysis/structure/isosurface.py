@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Object = NDArray[np.complexfloating]
+Object = NDArray[np.complexfloating] | NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 MISSING_BELOW = 0.35
@@ -34,7 +34,7 @@ def isosurface(array: Object, percent: float) -> Mask:
         raise ValueError(
             "an isosurface needs a finite object that is not all zero; look at the reconstruction"
         )
-    order = np.argsort(density, axis=None)[::-1]
+    order = np.argsort(-density, axis=None, kind="stable")
     held = np.cumsum(density.ravel()[order])
     count = int(np.searchsorted(held, percent / 100 * total * (1 - 1e-12))) + 1
     inside = np.zeros(density.size, dtype=bool)

@@ -1,0 +1,226 @@
+"""One gauge for a whole series: twin, origin, ramp and global phase, carried from neighbour to neighbour.
+
+Late in the transition an object says little about its twin when held against the first one (overlap 0.37
+direct, 0.32 twinned); held against its neighbour in temperature it does. So the gauge is carried outward
+from the reference through trusted temperatures: the twin by the overlap with the nearest of them, the origin
+by the amplitude of the reference, ramp and phase by the nearest one again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.geometry import orthogonal_basis, q_axis, resample
+from analysis.order_parameter.origin import refine_origin
+from analysis.order_parameter.ramp import relative_ramp, without_ramp
+from analysis.phasing.ambiguities import align, centre_of_mass, shift, twin
+from analysis.structure import isosurface, present
+
+if TYPE_CHECKING:
+    from analysis.results import ScanResult
+
+Complex = NDArray[np.complex64]
+Floats = NDArray[np.float64]
+
+GRID = (64, 64, 64)
+"""Shape of the orthogonal grid on which temperatures are compared, that of Najeeb et al."""
+
+SUPPORT_PERCENT = 95.0
+"""Isosurface of the reference that is S_0. Larger ones take in the ringing of the band limit."""
+
+TWIN_MARGIN = 0.05
+"""Difference of overlap between direct and twinned below which the twin counts as undecided.
+
+Simulated neighbours 5 K apart are decided by 0.5 to 0.8.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Gauge:
+    """A series in one gauge on one orthogonal grid; row i belongs to result i.
+
+    Attributes
+    ----------
+    aligned : ndarray, (n, 64, 64, 64) complex64
+    basis : ndarray, (3, 3) float64, nm
+        Voxel vectors of the grid, as columns; one lies along Q.
+    q_axis : int
+        Which.
+    support : ndarray, (64, 64, 64) bool
+        S_0, the 95 % isosurface of the reference.
+    reference : int
+        Row of the reference.
+    neighbour : tuple of int
+        Row that each was aligned to; the reference's own is itself.
+    overlap, margin : ndarray, (n,) float64
+        With that neighbour, and by how much the twin was decided; 1 for the reference.
+    twinned : tuple of bool
+    moved : ndarray, (n, 3) float64, voxels of the grid
+    ramp : ndarray, (n, 3) float64, rad per voxel of the grid
+        Linear phase taken out: a shift of the Bragg peak, which is reported as d-spacing.
+    decided : ndarray, (n,) bool
+        Whether the margin is at least `TWIN_MARGIN`.
+    """
+
+    aligned: Complex
+    basis: Floats
+    q_axis: int
+    support: NDArray[np.bool_]
+    reference: int
+    neighbour: tuple[int, ...]
+    overlap: Floats
+    margin: Floats
+    twinned: tuple[bool, ...]
+    moved: Floats
+    ramp: Floats
+    decided: NDArray[np.bool_]
+
+
+def fix_gauge(results: Sequence["ScanResult"], reference: int) -> Gauge:
+    """Bring a series into the gauge of its reference.
+
+    Parameters
+    ----------
+    results : sequence of ScanResult
+        At most one per temperature and branch, all of one crop.
+    reference : int
+        Which of them all others are compared with.
+
+    Returns
+    -------
+    Gauge
+    """
+    _check_shapes(results)
+    first = results[reference]
+    shape = first.object.shape
+    basis = orthogonal_basis(first.voxel_basis, first.q_vector, shape, GRID)
+    objects = [_Volume(resample(result.object, result.voxel_basis, basis, GRID)) for result in results]
+    path = temperature_path(results)
+    links = {
+        reference: (_Link(objects[reference].array, 1.0, 1.0, False, np.zeros(3), np.zeros(3)), reference)
+    }
+    anchors = [reference]
+    for row in sorted(range(len(results)), key=lambda row: (abs(path[row] - path[reference]), row)):
+        if row == reference:
+            continue
+        links[row] = _best_link(row, anchors, path, links, objects, objects[reference])
+        if results[row].trusted and links[row][0].margin >= TWIN_MARGIN:
+            anchors.append(row)
+    ordered = [links[row] for row in range(len(results))]
+    return Gauge(
+        aligned=_levelled([link.array for link, _ in ordered], reference),
+        basis=basis,
+        q_axis=q_axis(basis, first.q_vector),
+        support=isosurface(objects[reference].array, SUPPORT_PERCENT),
+        reference=reference,
+        neighbour=tuple(neighbour for _, neighbour in ordered),
+        overlap=np.array([link.overlap for link, _ in ordered]),
+        margin=np.array([link.margin for link, _ in ordered]),
+        twinned=tuple(link.twinned for link, _ in ordered),
+        moved=np.stack([link.moved for link, _ in ordered]),
+        ramp=np.stack([link.ramp for link, _ in ordered]),
+        decided=np.array([link.margin >= TWIN_MARGIN for link, _ in ordered]),
+    )
+
+
+def _levelled(arrays: list[Complex], reference: int) -> Complex:
+    """Return all objects, turned together so that the reference's Bragg peak is at q = 0, its mean phase 0.
+
+    This fixes what is drawn; differences to the reference do not see it.
+    """
+    first = arrays[reference]
+    peak = centre_of_mass(np.abs(np.fft.fftshift(np.fft.fftn(first))) ** 2)
+    ramp = 2 * np.pi * peak / np.array(first.shape)
+    level = without_ramp(first, ramp, 0.0)
+    phase = float(np.angle(np.sum(np.abs(level) * level)))
+    return np.stack([without_ramp(array, ramp, phase).astype(np.complex64) for array in arrays])
+
+
+def temperature_path(results: Sequence["ScanResult"]) -> Floats:
+    """Return each result's place on the way the sample went, K: up by heating, beyond the top by cooling."""
+    temperatures = np.array([result.temperature for result in results])
+    cooling = np.array([result.branch == "cooling" for result in results])
+    return np.where(cooling, 2 * temperatures.max() - temperatures, temperatures)
+
+
+@dataclass(frozen=True, eq=False)
+class _Link:
+    array: Complex
+    overlap: float
+    margin: float
+    twinned: bool
+    moved: Floats
+    ramp: Floats
+
+
+class _Volume:
+    """An array that is known by its contents, so that a link is computed once while a series grows."""
+
+    def __init__(self, array: Complex) -> None:
+        self.array = np.ascontiguousarray(array, dtype=np.complex64)
+        self.array.setflags(write=False)
+        self.digest = blake2b(self.array.tobytes(), digest_size=16).digest()
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Volume) and self.digest == other.digest
+
+
+def _best_link(
+    row: int,
+    anchors: list[int],
+    path: Floats,
+    links: dict[int, tuple[_Link, int]],
+    objects: list[_Volume],
+    reference: _Volume,
+) -> tuple[_Link, int]:
+    """Return the link of ``row`` to the nearest anchor that decides its twin, else to the best of three."""
+    nearest = sorted(anchors, key=lambda anchor: (abs(path[anchor] - path[row]), anchor))[:3]
+    tried = []
+    for anchor in nearest:
+        tried.append((_link(objects[row], _Volume(links[anchor][0].array), reference), anchor))
+        if tried[-1][0].margin >= TWIN_MARGIN:
+            return tried[-1]
+    return max(tried, key=lambda pair: pair[0].margin)
+
+
+@lru_cache(maxsize=24)
+def _link(obj: _Volume, neighbour: _Volume, reference: _Volume) -> _Link:
+    """Bring one object onto its neighbour: twin, origin, then ramp and phase."""
+    support = isosurface(reference.array, SUPPORT_PERCENT)
+    rough = align(obj.array, neighbour.array, rounds=2)
+    upright = twin(obj.array) if rough.twinned else obj.array
+    moved, ramp = np.array(rough.shift), 2 * np.pi * np.array(rough.ramp) / np.array(GRID)
+    # The ramp goes before the shift: a shift by a fraction of a voxel is exact only for what is band-limited.
+    for _ in range(6):
+        level = without_ramp(upright, ramp, 0.0)
+        moved = moved + refine_origin(shift(level, moved), reference.array, support)
+        placed = shift(level, moved)
+        both = present(placed, support) & present(neighbour.array, support)
+        used = both if np.count_nonzero(both) >= 8 else support
+        rest, phase = relative_ramp(placed, neighbour.array, used)
+        ramp = ramp + rest
+        if np.abs(rest).max() < 5e-6:
+            break
+    aligned = without_ramp(placed, rest, phase).astype(np.complex64)
+    return _Link(aligned, rough.overlap, rough.margin, rough.twinned, moved, ramp)
+
+
+def _check_shapes(results: Sequence["ScanResult"]) -> None:
+    if not results:
+        raise ValueError(
+            "at least one scan result is required to fix a gauge; got none: analyse a scan first"
+        )
+    shapes = {result.object.shape for result in results}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"temperatures can only be compared in one q-volume; the crops are {sorted(shapes)!r}: "
+            "analyse all scans with one crop shape"
+        )
