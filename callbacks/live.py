@@ -222,8 +222,8 @@ def scan_line(summary: ScanSummary) -> str:
 
 def series_table(summaries: Sequence[ScanSummary]) -> Table:
     """Return the table of a series: the last word of the analysis on each temperature."""
-    table = Table(title="order parameter", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("T (K)", "branch", "χ²", "noise ratio", "strain σ", "O (rad)", "± (rad)", "s", ""):
+    table = Table(title="order parameter", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("T (K)", "branch", "χ²", "noise", "strain σ", "O (rad)", "±", "s", ""):
         table.add_column(heading, justify="left" if heading in ("branch", "") else "right", no_wrap=True)
     latest = max(summaries, key=lambda summary: len(summary.order), default=None)
     order = {point.run_uid: point for point in (latest.order if latest else ())}
@@ -240,8 +240,8 @@ def series_table(summaries: Sequence[ScanSummary]) -> Table:
             _number(one.chi_squared, ".4f"),
             _number(one.noise_ratio, ".2f"),
             _number(one.strain_sigma, ".2e"),
-            _number(point.value if point else math.nan, ".3f"),
-            _number(point.error if point else math.nan, ".3f"),
+            _number(point.value if point else math.nan, ".2f"),
+            _number(point.error if point else math.nan, ".2f"),
             f"{one.seconds:.1f}",
             verdict,
         )
@@ -253,7 +253,7 @@ def _own_order(summary: ScanSummary) -> str:
     for point in summary.order:
         if point.run_uid == summary.run_uid:
             note = f" [yellow]provisional ({escape(point.reason)})[/]" if point.provisional else ""
-            return f"{_number(point.value, '.3f')}{note}"
+            return f"{_number(point.value, '.2f')}{note}"
     return "—"
 
 

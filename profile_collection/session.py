@@ -180,6 +180,8 @@ class Session:
         if self._closed:
             return
         self._closed = True
+        if self.RE.state == "paused":
+            self.RE.abort("the session was closed")
         self.beamline.beam.shutter.close()
         try:
             self.drain()
