@@ -1,0 +1,192 @@
+"""What an intensity cannot know: the twin, the origin, a phase ramp and the global phase.
+
+Objects are (n0, n1, n2) complex, origin at index n//2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+Object = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """One object brought onto a reference.
+
+    Parameters
+    ----------
+    object : ndarray, (n0, n1, n2) complex128
+        The moved object: twinned if needed, shifted, freed of ramp and global phase; its scale is kept.
+    overlap : float
+        abs(⟨object, reference⟩)/(‖object‖‖reference‖), 0 … 1.
+    twinned : bool
+        Whether the conjugate inversion was taken.
+    margin : float
+        Overlap of the chosen orientation minus that of the other; how clearly the twin was decided.
+    shift : tuple of float, voxels
+        By how much the object was moved along each axis.
+    ramp : tuple of float, cycles per box
+        The linear phase that was taken out, 2π·ramp·r/n.
+    phase : float, rad
+        The global phase that was taken out.
+    """
+
+    object: Object
+    overlap: float
+    twinned: bool
+    margin: float
+    shift: tuple[float, float, float]
+    ramp: tuple[float, float, float]
+    phase: float
+
+
+def twin(obj: Object) -> Object:
+    """Return the conjugate inversion through index n//2, which has the same intensity."""
+    flipped = np.conj(obj[::-1, ::-1, ::-1])
+    return np.roll(flipped, [2 * (n // 2) - (n - 1) for n in obj.shape], axis=(0, 1, 2))
+
+
+def _indices(shape: tuple[int, ...]) -> list[NDArray[np.float64]]:
+    """Return signed index axes of corner order, each broadcastable to ``shape``."""
+    axes: list[NDArray[np.float64]] = []
+    for axis, n in enumerate(shape):
+        view = [1, 1, 1]
+        view[axis] = n
+        axes.append(np.asarray(np.fft.fftfreq(n) * n, np.float64).reshape(view))
+    return axes
+
+
+def centre_of_mass(density: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the centre of mass (3,) of a periodic density (n0, n1, n2), in voxels from index n//2.
+
+    First a circular mean, which no edge can split, then the plain mean about it.
+    """
+    weights = np.asarray(density, dtype=np.float64)
+    result = np.zeros(3)
+    for axis, n in enumerate(weights.shape):
+        profile = weights.sum(axis=tuple(a for a in range(3) if a != axis))
+        offset = np.arange(n) - n // 2
+        rough = np.angle(np.sum(profile * np.exp(2j * np.pi * offset / n))) * n / (2 * np.pi)
+        wrapped = (offset - rough + n / 2) % n - n / 2
+        result[axis] = rough + np.sum(profile * wrapped) / max(profile.sum(), 1e-300)
+    return result
+
+
+def centre(obj: Object, *companions: Object) -> tuple[Object, ...]:
+    """Roll ``obj`` by whole voxels so that the centre of mass of abs(obj)² lies within half a voxel of n//2.
+
+    ``companions`` (e.g. the support) are rolled along.  The phase ramp stays: it tells where the peak is.
+    """
+    move = tuple(-np.rint(centre_of_mass(np.abs(obj) ** 2)).astype(int))
+    return tuple(np.roll(array, move, axis=(0, 1, 2)) for array in (obj, *companions))
+
+
+def shift(obj: Object, by: NDArray[np.float64]) -> Object:
+    """Return ``obj`` moved by ``by`` (3,) voxels, fractions included, by a phase ramp in reciprocal space."""
+    field = fft.fftn(obj)
+    for q, s, n in zip(_indices(obj.shape), by, obj.shape, strict=True):
+        field *= np.exp(-2j * np.pi * q * s / n)
+    return fft.ifftn(field)
+
+
+def _peak(correlation: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the signed indices (3,) of the largest modulus of a correlation in corner order."""
+    index = np.unravel_index(int(np.argmax(np.abs(correlation))), correlation.shape)
+    return np.array(
+        [i if i < (n + 1) // 2 else i - n for i, n in zip(index, correlation.shape, strict=True)], float
+    )
+
+
+def _climb(product: NDArray[Any], start: NDArray[np.float64], steps: int = 3) -> NDArray[np.float64]:
+    """Return the k (3,) that maximises abs(Σ product·exp(−2πi k·x/n)), from ``start``, by Newton's method.
+
+    ``product`` is (n0, n1, n2) complex in corner order; its moments give gradient and Hessian of log abs.
+    """
+    x = [a * (2 * np.pi / n) for a, n in zip(_indices(product.shape), product.shape, strict=True)]
+    k = start.copy()
+    for _ in range(steps):
+        turned = product * np.exp(-1j * (k[0] * x[0] + k[1] * x[1] + k[2] * x[2]))
+        total = turned.sum()
+        if abs(total) == 0:
+            return k
+        first = np.array([(turned * a).sum() for a in x]) / total
+        second = np.array([[(turned * a * b).sum() for b in x] for a in x]) / total
+        gradient = first.imag
+        hessian = -(second - np.outer(first, first)).real
+        if np.linalg.eigvalsh(hessian).max() >= 0:
+            return k
+        k = k - np.clip(np.linalg.solve(hessian, gradient), -0.5, 0.5)
+    return k
+
+
+def _register(
+    obj: Object, reference: Object, rounds: int
+) -> tuple[Object, NDArray[np.float64], NDArray[np.float64], complex]:
+    """Return (moved object, shift, ramp, inner product) that maximise abs(⟨reference, moved⟩)."""
+    density = fft.ifftn(fft.fftn(np.abs(reference)) * np.conj(fft.fftn(np.abs(obj))))
+    move = _peak(density)
+    field, origin = fft.fftn(obj), np.fft.ifftshift(reference)
+    x, ramp = _indices(obj.shape), np.zeros(3)
+    for turn in range(rounds):
+        moved = fft.ifftn(_ramped(field, x, -move))
+        product = np.fft.ifftshift(moved) * np.conj(origin)
+        start = _peak(fft.fftn(product)) if turn == 0 else ramp
+        ramp = _climb(product, start)
+        # The ramp about the box's origin is a shift of the reference's transform: undo it there instead.
+        turned = fft.fftn(np.fft.fftshift(_ramped(origin, x, ramp)))
+        move = _climb(field * np.conj(turned), move)
+    result = np.fft.fftshift(_ramped(np.fft.ifftshift(fft.ifftn(_ramped(field, x, -move))), x, -ramp))
+    return result, move, ramp, complex(np.vdot(reference, result))
+
+
+def _ramped(array: Object, x: list[NDArray[np.float64]], k: NDArray[np.float64]) -> Object:
+    """Return ``array`` times exp(+2πi k·x/n), corner order."""
+    result = array
+    for axis, rate, n in zip(x, k, array.shape, strict=True):
+        result = result * np.exp(2j * np.pi * rate * axis / n)
+    return result
+
+
+def align(obj: Object, reference: Object, *, rounds: int = 4) -> Alignment:
+    """Bring ``obj`` onto ``reference``: twin, sub-voxel shift, phase ramp and global phase removed.
+
+    Parameters
+    ----------
+    obj, reference : ndarray, (n0, n1, n2) complex
+    rounds : int
+        Alternations between shift and ramp; each is a Newton step on the overlap itself.
+    """
+    if obj.shape != reference.shape or obj.ndim != 3:
+        raise ValueError(
+            f"align needs two 3D objects of one shape; got {obj.shape!r} and {reference.shape!r}: crop one"
+        )
+    obj, reference = np.asarray(obj, np.complex128), np.asarray(reference, np.complex128)
+    norm = np.linalg.norm(obj) * np.linalg.norm(reference)
+    if not np.isfinite(norm) or norm == 0:
+        raise ValueError("align needs finite objects that are not all zero; look at the reconstruction first")
+    straight = _register(obj, reference, rounds)
+    turned = _register(twin(obj), reference, rounds)
+    overlaps = [abs(straight[3]) / norm, abs(turned[3]) / norm]
+    twinned = overlaps[1] > overlaps[0]
+    moved, move, ramp, inner = turned if twinned else straight
+    phase = float(np.angle(inner))
+    return Alignment(
+        object=moved * np.exp(-1j * phase),
+        overlap=float(max(overlaps)),
+        twinned=bool(twinned),
+        margin=float(abs(overlaps[1] - overlaps[0])),
+        shift=(float(move[0]), float(move[1]), float(move[2])),
+        ramp=(float(ramp[0]), float(ramp[1]), float(ramp[2])),
+        phase=phase,
+    )
+
+
+def overlap(obj: Object, reference: Object) -> float:
+    """Return abs(⟨a, b⟩)/(‖a‖‖b‖) after `align`, 0 … 1."""
+    return align(obj, reference).overlap

@@ -1,0 +1,81 @@
+"""One pattern at several resolutions: central crops in q are the same box with larger voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from analysis.phasing.engine import SPACE, Engine, to_centre, to_corner
+from analysis.phasing.support import Smoother
+
+COARSEST = 32
+"""Voxels per axis of the coarsest level: the network's box."""
+
+
+def _window(n: int, wanted: int) -> slice:
+    return slice(n // 2 - wanted // 2, n // 2 - wanted // 2 + wanted)
+
+
+def crop(array: Tensor, shape: Sequence[int]) -> Tensor:
+    """Cut the centre of ``array`` (…, n0, n1, n2), corner order, in corner order: q = 0 stays q = 0."""
+    a, b, c = (_window(n, m) for n, m in zip(array.shape[-3:], shape, strict=True))
+    return to_corner(to_centre(array)[..., a, b, c])
+
+
+def pad(array: Tensor, shape: Sequence[int]) -> Tensor:
+    """Surround ``array`` (…, m0, m1, m2), corner order, with zeros to ``shape``; the inverse of `crop`."""
+    grown = torch.zeros((*array.shape[:-3], *shape), dtype=array.dtype, device=array.device)
+    a, b, c = (_window(n, m) for n, m in zip(shape, array.shape[-3:], strict=True))
+    grown[..., a, b, c] = to_centre(array)
+    return to_corner(grown)
+
+
+def resample(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Bring objects (…, n0, n1, n2) complex64, corner order, to another number of voxels in the same box.
+
+    Finer by zeros around the transform, coarser by cutting it: the moduli of the common q stay what they are.
+    """
+    field = torch.fft.fftn(x, dim=SPACE)
+    smaller = [min(a, b) for a, b in zip(x.shape[-3:], shape, strict=True)]
+    return torch.fft.ifftn(pad(crop(field, smaller), shape), dim=SPACE)
+
+
+def shapes(full: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Return the shapes of the levels, coarse to fine, each at most twice the one before."""
+    found = [tuple(int(n) for n in full)]
+    while max(found[0]) > COARSEST:
+        step = max(found[0])
+        limit = COARSEST
+        while limit * 2 < step:
+            limit *= 2
+        found.insert(0, tuple(min(n, limit) for n in found[0]))
+    return [(s[0], s[1], s[2]) for s in found]
+
+
+class Level:
+    """Engine, mask and smoother of one resolution.
+
+    Parameters
+    ----------
+    amplitude : Tensor, (n0, n1, n2) float32, √counts, corner order, full resolution
+    mask : Tensor, (n0, n1, n2) bool, corner order, full resolution
+    shape : three int
+        Of this level.
+    """
+
+    def __init__(self, amplitude: Tensor, mask: Tensor, shape: Sequence[int]) -> None:
+        self.shape = tuple(shape)
+        self.mask = crop(mask, shape)
+        self.engine = Engine(crop(amplitude, shape), self.mask)
+        self.smoother = Smoother(shape, amplitude.device)
+        self.iterations = 0
+
+    def set_amplitude(self, amplitude: Tensor) -> None:
+        """Use another full-resolution ``amplitude`` (n0, n1, n2) float32, corner order."""
+        self.engine.set_amplitude(crop(amplitude, self.shape))
+
+    def chi_squared(self, x: Tensor) -> float:
+        """Return χ² of one object (1, n0, n1, n2) against this level's amplitude."""
+        return float(self.engine.chi_squared(x)[0])

@@ -1,0 +1,78 @@
+"""Sequences of projections that were found to work, as functions of a level, an object and a support."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from analysis.phasing.engine import power
+from analysis.phasing.levels import Level
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """HIO, then RAAR, then error reduction, with a support that is wrapped again and again.
+
+    Parameters
+    ----------
+    iterations : int
+        Of HIO and RAAR together.
+    hio_share : float
+        Part of them done by HIO.
+    every : int
+        Iterations between two updates of the support.
+    threshold : float
+        Of the smoothed amplitude, as a fraction of its root mean square inside the support.
+    sigma : tuple of float, voxels
+        Smoothing width of the support's update at the start and at the end.
+    beta : float
+    settle : int
+        Iterations of error reduction at the end.
+    """
+
+    iterations: int = 400
+    hio_share: float = 0.7
+    every: int = 100
+    threshold: float = 0.4
+    sigma: tuple[float, float] = (2.0, 0.5)
+    beta: float = 0.7
+    settle: int = 40
+
+
+SEARCH = Recipe(iterations=600)
+"""For random starts at the coarsest level."""
+
+REFINE = Recipe(iterations=120, hio_share=0.0, every=40, threshold=0.3, sigma=(1.2, 0.8), settle=30)
+"""For an object that is nearly right, after a change of level."""
+
+
+def wrap(level: Level, x: Tensor, support: Tensor, sigma: float, threshold: float) -> Tensor:
+    """Return the voxels whose smoothed amplitude exceeds ``threshold`` × its rms inside ``support``; bool."""
+    density = power(x)
+    inside = density[support]
+    if inside.numel() == 0:
+        return support
+    fresh = level.smoother(density.sqrt(), sigma) > threshold * inside.mean().sqrt()
+    return fresh if bool(fresh.any()) else support
+
+
+def iterate(level: Level, x: Tensor, support: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Run ``recipe``; return the object and its support, both (1, n0, n1, n2), corner order."""
+    first, last = recipe.sigma
+    for done in range(0, recipe.iterations, recipe.every):
+        share = done / recipe.iterations
+        step = level.engine.hio if share < recipe.hio_share else level.engine.raar
+        x = step(x, support, recipe.every, recipe.beta)
+        support = wrap(level, x, support, first * (last / first) ** share, recipe.threshold)
+    x = level.engine.er(x, support, recipe.settle)
+    level.iterations += recipe.iterations + recipe.settle
+    return x, support
+
+
+def support_of(level: Level, x: Tensor, sigma: float = 1.0, threshold: float = 0.25) -> Tensor:
+    """Return a support for a guess: above ``threshold`` × the rms of the voxels that hold its mass."""
+    amplitude = power(x).sqrt()
+    heavy = amplitude > 0.1 * amplitude.max()
+    return wrap(level, x, heavy, sigma, threshold) if bool(heavy.any()) else torch.ones_like(heavy)

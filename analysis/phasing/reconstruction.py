@@ -1,0 +1,270 @@
+"""The public call: from counts to an object, its quality, and whether to believe it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from analysis.phasing import metrics
+from analysis.phasing.ambiguities import centre
+from analysis.phasing.coherence import fit_coherence
+from analysis.phasing.engine import to_centre, to_corner
+from analysis.phasing.finish import descend
+from analysis.phasing.kernels import PixelKernel
+from analysis.phasing.levels import Level, resample, shapes
+from analysis.phasing.network import Pretrained, load_pretrained
+from analysis.phasing.recipes import REFINE, iterate, support_of
+from analysis.phasing.search import Candidate, Found, Pattern, Search
+from analysis.phasing.support import extent_of
+from analysis.phasing.transfer import fine_tune
+from analysis.phasing.trust import Evidence, compactness, looks_saturated, verdict
+from analysis.phasing.validation import checked_pattern
+
+THREADS = int(os.environ.get("VO2_PHASING_THREADS", "1"))
+"""Threads of torch in a reconstruction: fixed, for sums in another order are other sums."""
+
+ORIENTATIONS = (0, 13, 26, 39)
+"""Orientations of the input in which the network is asked."""
+
+TRANSFER_STEPS = 20
+"""Steps of fine-tuning on the pattern; its loss is the curve that is kept."""
+
+ROUNDS, STARTS = 10, 6
+"""Budget of the search: rounds, and random starts in each."""
+
+FINISH_ITERATIONS = 30
+"""Descents through the kernel in each of the two halves of the finish."""
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A reconstructed object and what is known about it.
+
+    Parameters
+    ----------
+    object : ndarray, (n0, n1, n2) complex64
+        Centred; abs(fftshift(fftn(ifftshift(object))))² is the unblurred intensity in counts.
+    support : ndarray, (n0, n1, n2) bool
+    chi_squared : float
+        Σ(√I_p − √I_m)²/ΣI_m over measured voxels, I_p with kernel, coherence and background.
+    noise_ratio : float
+        The same over what Poisson noise alone would leave (science.md §3).
+    trusted : bool
+    reasons : tuple of str
+        Why not; empty if trusted.
+    loss_history : ndarray, (steps + 1,) float64
+        Fourier loss of the transfer learning.
+    chi_squared_history : ndarray, float64
+        χ² before each iteration of the finish.
+    seconds : float
+        Wall-clock time.
+    seed : int
+    weights_hash : str
+        SHA-256 of the network's weights, empty if it was not asked.
+    agreement : float
+        Overlap of the result with an independent start.
+    coherence : float
+        Fitted Gaussian blur of the pattern, standard deviation in voxels.
+    origin : str
+        Which start it came from.
+    iterations : int
+        Spent on the coarsest level.
+    threads : int
+        Of torch.
+    """
+
+    object: NDArray[np.complex64]
+    support: NDArray[np.bool_]
+    chi_squared: float
+    noise_ratio: float
+    trusted: bool
+    reasons: tuple[str, ...]
+    loss_history: NDArray[np.float64]
+    chi_squared_history: NDArray[np.float64]
+    seconds: float
+    seed: int
+    weights_hash: str
+    agreement: float
+    coherence: float
+    origin: str
+    iterations: int
+    threads: int
+
+
+def reconstruct(
+    intensity: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    seed: int = 0,
+    pixel_kernel: Sequence[float] | None = None,
+    background: ArrayLike | None = None,
+) -> Reconstruction:
+    """Reconstruct the complex object behind a diffraction pattern.
+
+    Parameters
+    ----------
+    intensity : array_like, (n0, n1, n2), counts
+        q = 0 at index n // 2; sizes from 32 to 256, not necessarily equal.
+    mask : array_like, same shape, bool, optional
+        True where a voxel was NOT measured.
+    seed : int
+        The same seed on the same machine gives the same result.
+    pixel_kernel : three float, optional
+        Widths of the measured voxel in units of its pitch, per axis; 0 is a point sample.
+    background : array_like, broadcastable to the shape, counts, optional
+        Expected background.
+    """
+    began = time.perf_counter()
+    pattern = checked_pattern(intensity, mask, pixel_kernel, background)
+    pretrained = load_pretrained()
+    with _Threads(THREADS):
+        guesses, losses = _ask_network(pretrained, pattern, seed)
+        found = _search(pattern, guesses, seed)
+        best, history = _choose(pattern, found)
+        return _assemble(pattern, found, best, history, losses, pretrained.hash, seed, began)
+
+
+def from_truth(
+    intensity: ArrayLike,
+    truth: NDArray[Any],
+    mask: ArrayLike | None = None,
+    *,
+    pixel_kernel: Sequence[float] | None = None,
+    background: ArrayLike | None = None,
+) -> Reconstruction:
+    """Start from the ``truth`` (n0, n1, n2) complex and nothing else: the ceiling of what data can give.
+
+    For tests and benchmarks.  The other arguments are those of `reconstruct`.
+    """
+    began = time.perf_counter()
+    pattern = checked_pattern(intensity, mask, pixel_kernel, background)
+    with _Threads(THREADS):
+        x = to_corner(torch.from_numpy(np.asarray(truth, np.complex64)))[None]
+        level = Level(pattern.amplitude(0.0), pattern.mask, pattern.shape)
+        sigma = _fit(pattern, x[0])[0]
+        start = Candidate(x, support_of(level, x, 0.7, 0.15), 0.0, sigma, "truth")
+        best, history = _finish(pattern, start)
+        found = Found([best], 1.0, 0, 0)
+        return _assemble(pattern, found, best, history, np.empty(0), "", 0, began)
+
+
+class _Threads:
+    """Fix torch's threads inside a with block, and restore them."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __enter__(self) -> None:
+        self.before = torch.get_num_threads()
+        torch.set_num_threads(self.count)
+
+    def __exit__(self, *error: object) -> None:
+        torch.set_num_threads(self.before)
+
+
+def _ask_network(
+    pretrained: Pretrained, pattern: Pattern, seed: int
+) -> tuple[list[Tensor], NDArray[np.float64]]:
+    """Return coarse guesses (32, 32, 32), corner order, and the loss curve of the transfer learning."""
+    counts = to_centre((pattern.counts - pattern.background).clamp_min(0)).numpy()
+    mask = to_centre(pattern.mask).numpy()
+    objects = pretrained.guess(counts, mask, orientations=ORIENTATIONS, threads=THREADS)
+    tuned, losses = fine_tune(pretrained, counts, mask, steps=TRANSFER_STEPS, seed=seed)
+    guesses = [to_corner(torch.from_numpy(np.ascontiguousarray(g))) for g in [tuned[-1], *objects]]
+    return guesses, np.asarray(losses, np.float64)
+
+
+def _search(pattern: Pattern, guesses: list[Tensor], seed: int) -> Found:
+    level = Level(pattern.amplitude(0.0), pattern.mask, shapes(pattern.shape)[0])
+    return Search(pattern, level, np.random.default_rng(seed)).run(guesses, ROUNDS, STARTS)
+
+
+def _choose(pattern: Pattern, found: Found) -> tuple[Candidate, list[float]]:
+    """Take the lowest χ² of the coarsest level to full resolution and through the kernel."""
+    return _finish(pattern, _climb(pattern, found.candidates[0]))
+
+
+def _climb(pattern: Pattern, candidate: Candidate) -> Candidate:
+    """Refine ``candidate`` on every finer level."""
+    amplitude = pattern.amplitude(candidate.coherence)
+    x, support = candidate.x, candidate.support
+    for shape in shapes(pattern.shape)[1:]:
+        level = Level(amplitude, pattern.mask, shape)
+        x = resample(x, shape)
+        support = support_of(level, x)
+        x, support = iterate(level, x * support, support, REFINE)
+    return replace(candidate, x=x, support=support)
+
+
+def _fit(pattern: Pattern, x: Tensor) -> tuple[float, float]:
+    measured = (~pattern.mask).float()
+    return fit_coherence(x, pattern.counts.sqrt(), measured, pattern.widths, pattern.background)
+
+
+def _finish(pattern: Pattern, candidate: Candidate) -> tuple[Candidate, list[float]]:
+    """Descend through the kernel, twice: the support and the blur are seen better after the first half."""
+    x, support, history = candidate.x[0], candidate.support[0], []
+    measured, root = (~pattern.mask).float(), pattern.counts.sqrt()
+    level = Level(root, pattern.mask, pattern.shape)
+    sigma = candidate.coherence
+    for _ in range(2):
+        sigma = _fit(pattern, x)[0]
+        kernel = PixelKernel(pattern.shape, pattern.widths, (sigma,) * 3, x.device)
+        x, chi = descend(x, support, kernel, root, measured, pattern.background, FINISH_ITERATIONS)
+        history += chi
+        support = support_of(level, x[None], 0.7, 0.15)[0]
+    x = x * support
+    return replace(candidate, x=x[None], support=support[None], score=history[-1], coherence=sigma), history
+
+
+def _assemble(
+    pattern: Pattern,
+    found: Found,
+    best: Candidate,
+    history: list[float],
+    losses: NDArray[np.float64],
+    weights_hash: str,
+    seed: int,
+    began: float,
+) -> Reconstruction:
+    kernel = PixelKernel(pattern.shape, pattern.widths, (best.coherence,) * 3, best.x.device)
+    predicted = to_centre(kernel.predict(best.x[0])[1] + pattern.background).numpy()
+    counts, mask = to_centre(pattern.counts).numpy(), to_centre(pattern.mask).numpy()
+    obj, support = centre(to_centre(best.x[0]).numpy(), to_centre(best.support[0]).numpy())
+    ratio = metrics.noise_ratio(predicted, counts, mask)
+    edges = extent_of(best.support[0])
+    evidence = Evidence(
+        agreement=found.agreement,
+        noise_ratio=ratio,
+        compactness=compactness(np.abs(obj) ** 2, support),
+        oversampling=(1 / max(edges[0], 1e-3), 1 / max(edges[1], 1e-3), 1 / max(edges[2], 1e-3)),
+        pixel_kernel=pattern.blurred,
+        saturated=looks_saturated(counts, mask),
+    )
+    trusted, reasons = verdict(evidence)
+    return Reconstruction(
+        object=obj.astype(np.complex64),
+        support=support,
+        chi_squared=metrics.chi_squared(predicted, counts, mask),
+        noise_ratio=ratio,
+        trusted=trusted,
+        reasons=reasons,
+        loss_history=losses,
+        chi_squared_history=np.asarray(history),
+        seconds=time.perf_counter() - began,
+        seed=seed,
+        weights_hash=weights_hash,
+        agreement=found.agreement,
+        coherence=best.coherence,
+        origin=best.origin,
+        iterations=found.iterations,
+        threads=THREADS,
+    )

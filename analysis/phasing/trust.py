@@ -1,0 +1,101 @@
+"""Whether a reconstruction is to be believed, and why not, in words.
+
+Three things are asked of it, none of them the truth: that independent starts agree, that the residual is what
+noise leaves, and that the crystal is one compact body that fits the box.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+LEAST_AGREEMENT = 0.95
+"""Overlap of two independent starts, for every class of data."""
+
+NOISE_LIMIT_DETECTOR = 2.0
+"""Largest noise ratio where the voxel widths are known (detector frames); provisional."""
+
+NOISE_LIMIT_PLAIN = 6.0
+"""Largest noise ratio where they are not: measured data sits at 3–5 (science.md §3); provisional."""
+
+LEAST_OVERSAMPLING = 1.2
+"""Below this the crystal does not fit the box: its own alias overlaps it."""
+
+LEAST_COMPACTNESS = 0.9
+"""Share of Σ abs(ρ)² that the largest connected part of the support must hold."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the verdict rests on.
+
+    Parameters
+    ----------
+    agreement : float
+        Overlap of the result with an independent start, 0 if none agreed.
+    noise_ratio : float
+    compactness : float
+        Share of Σ abs(ρ)² in the largest connected part of the support.
+    oversampling : tuple of float
+        Edge of the box over edge of the support, per axis.
+    pixel_kernel : bool
+        Whether the voxel widths are part of the model.
+    saturated : bool
+        Whether the brightest voxels look cut off.
+    """
+
+    agreement: float
+    noise_ratio: float
+    compactness: float
+    oversampling: tuple[float, float, float]
+    pixel_kernel: bool
+    saturated: bool
+
+
+def verdict(evidence: Evidence) -> tuple[bool, tuple[str, ...]]:
+    """Return (trusted, reasons): no reason against is trust."""
+    limit = NOISE_LIMIT_DETECTOR if evidence.pixel_kernel else NOISE_LIMIT_PLAIN
+    reasons = []
+    if evidence.agreement < LEAST_AGREEMENT:
+        reasons.append(
+            f"independent starts do not agree: overlap {evidence.agreement:.2f}, {LEAST_AGREEMENT} is needed"
+        )
+    if not evidence.noise_ratio <= limit:
+        reasons.append(
+            f"the residual is {evidence.noise_ratio:.1f} times what Poisson noise leaves, "
+            f"at most {limit} is accepted"
+        )
+    if evidence.compactness < LEAST_COMPACTNESS:
+        reasons.append(
+            f"the crystal is in pieces: the largest holds {evidence.compactness:.0%}, "
+            f"{LEAST_COMPACTNESS:.0%} is needed"
+        )
+    if min(evidence.oversampling) < LEAST_OVERSAMPLING:
+        axis = int(np.argmin(evidence.oversampling))
+        reasons.append(
+            f"the object is larger than the box along axis {axis}: oversampling "
+            f"{min(evidence.oversampling):.2f}, at least {LEAST_OVERSAMPLING} is needed"
+        )
+    if evidence.saturated:
+        reasons.append("the peak is saturated: several of the brightest voxels have exactly the same counts")
+    return not reasons, tuple(reasons)
+
+
+def compactness(density: NDArray[Any], support: NDArray[np.bool_]) -> float:
+    """Return the share of Σ density (n0, n1, n2) in ``support`` that its largest connected part holds."""
+    labels, count = ndimage.label(support, structure=np.ones((3, 3, 3)))
+    if count == 0:
+        return 0.0
+    weights = ndimage.sum_labels(density, labels, np.arange(1, count + 1))
+    return float(weights.max() / max(weights.sum(), 1e-300))
+
+
+def looks_saturated(counts: NDArray[Any], mask: NDArray[np.bool_]) -> bool:
+    """Return whether four or more of the measured voxels share the largest number of counts, above 1000."""
+    measured = counts[~mask]
+    top = measured.max()
+    return bool(top > 1000 and np.count_nonzero(measured == top) >= 4)
