@@ -5,22 +5,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 
-class PositionerLike(Protocol):
-    """A motor axis."""
-
-    name: str
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """Lowest and highest position."""
-        ...
-
-    @property
-    def position(self) -> Any:
-        """Where the axis is."""
-        ...
-
-
 class DiffractometerLike(Protocol):
     """Six circles (degrees) with a UB matrix behind `forward`."""
 
@@ -85,11 +69,30 @@ class BeamLike(Protocol):
 class BeamlineLike(Protocol):
     """All devices, and what every start document says about the experiment."""
 
-    diffractometer: Any
-    heated_stage: Any
-    merlin: Any
-    beam: Any
-    crystal_size_nm: tuple[float, float, float] | None
+    @property
+    def diffractometer(self) -> DiffractometerLike:
+        """The circles."""
+        ...
+
+    @property
+    def heated_stage(self) -> HeatedStageLike:
+        """The sample's temperature and place."""
+        ...
+
+    @property
+    def merlin(self) -> MerlinLike:
+        """The detector."""
+        ...
+
+    @property
+    def beam(self) -> BeamLike:
+        """What arrives at the sample."""
+        ...
+
+    @property
+    def crystal_size_nm(self) -> tuple[float, float, float] | None:
+        """Extent along the rocking direction, along Q, and horizontally, nm, where it is known."""
+        ...
 
     def metadata(self) -> dict[str, Any]:
         """Return `lattice`, `UB`, `energy`, `detector`, `sample`, … for the start document."""

@@ -6,6 +6,7 @@ The simulated forms are here; they take the twin as an injected object. Plans se
 from profile_collection.devices.axes import SimulatedAxis
 from profile_collection.devices.beam import Beam, Shutter
 from profile_collection.devices.beamline import Beamline, make_simulated
+from profile_collection.devices.detector_geometry import DetectorGeometry
 from profile_collection.devices.diffractometer import (
     AXIS_NAMES,
     make_diffractometer,
@@ -13,7 +14,7 @@ from profile_collection.devices.diffractometer import (
     orient,
 )
 from profile_collection.devices.heated_stage import HeatedStage
-from profile_collection.devices.merlin import DetectorGeometry, Merlin
+from profile_collection.devices.merlin import Merlin
 from profile_collection.devices.orientation import VO2_M1, Lattice, OrientationReflection, simulated_mount
 
 __all__ = [

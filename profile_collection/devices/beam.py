@@ -1,5 +1,6 @@
 """The beam that arrives: energy, shutter, attenuator, ring current and intensity monitor."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from ophyd import Component as Cpt
@@ -21,7 +22,7 @@ class Shutter(Device):
         `twin.shutter_open` is the hardware.
     """
 
-    state = Cpt(PolledSignal, value="closed", kind="normal")
+    state = Cpt(PolledSignal, poll_period=0.5, value="closed", kind="normal")
 
     def __init__(self, *, twin: Any, name: str = "shutter", **kwargs: Any):
         super().__init__(name=name, **kwargs)
@@ -79,7 +80,7 @@ class Beam(Device):
         The monochromator moves on this clock.
     """
 
-    rc = Cpt(PolledSignal, units="mA", kind="hinted")
+    rc = Cpt(PolledSignal, poll_period=0.5, units="mA", kind="hinted")
     ic1monitor = Cpt(PolledSignal, units="counts", kind="hinted")
     transmission = Cpt(LimitedSignal, limits=(1e-9, 1.0), value=1.0, kind="normal")
 
@@ -91,6 +92,7 @@ class Beam(Device):
         self.rc.connect_source(lambda: float(twin.ring_current()))
         self.transmission.put(float(twin.transmission))
         self.transmission.connect_target(self._set_transmission)
+        self._energy_followers: list[Callable[[float], Any]] = []
         self.shutter = Shutter(twin=twin)
         self.en = SimulatedAxis(
             name="en",
@@ -104,6 +106,12 @@ class Beam(Device):
 
     def _set_energy(self, energy: float) -> None:
         self._twin.energy = energy
+        for follower in self._energy_followers:
+            follower(energy)
+
+    def follow_energy(self, follower: Callable[[float], Any]) -> None:
+        """Tell `follower` each new energy in keV; the diffractometer's angles depend on it."""
+        self._energy_followers.append(follower)
 
     def _set_transmission(self, transmission: float) -> None:
         self._twin.transmission = transmission

@@ -2,16 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hklpy2.diffract import DiffractometerBase
 
 from profile_collection.devices.beam import Beam
-from profile_collection.devices.diffractometer import make_simulated_diffractometer, orient, ub_matrix
+from profile_collection.devices.detector_geometry import DetectorGeometry
+from profile_collection.devices.diffractometer import (
+    make_simulated_diffractometer,
+    orient,
+    set_energy,
+    ub_matrix,
+)
 from profile_collection.devices.frame_file import CIRCLES
 from profile_collection.devices.heated_stage import DIODES, HeatedStage
-from profile_collection.devices.merlin import DetectorGeometry, Merlin
+from profile_collection.devices.merlin import Merlin
 from profile_collection.devices.orientation import VO2_M1, Lattice, simulated_mount
 
 CrystalSize = tuple[float, float, float]
@@ -96,6 +103,7 @@ def make_simulated(
     diffractometer = make_simulated_diffractometer(twin, clock)
     energy = float(beam.en.position)
     orient(diffractometer, lattice, simulated_mount(lattice, energy), energy=energy)
+    beam.follow_energy(partial(set_energy, diffractometer))
     merlin = Merlin(
         twin=twin,
         shutter=beam.shutter,

@@ -83,7 +83,7 @@ def orient(
     Adding a sample alone leaves UB as it was, and every angle computed with it would be wrong without a word;
     so nothing is returned unless the first reflection's delta is right.
     """
-    diffractometer.beam.energy.put(energy)
+    set_energy(diffractometer, energy)
     diffractometer.add_sample(sample, **lattice.as_dict(), replace=True)
     first, second = (
         diffractometer.add_reflection(reflection.hkl, reflection.angles, name=f"r{number}", replace=True)
@@ -91,6 +91,17 @@ def orient(
     )
     diffractometer.core.calc_UB(first, second)
     check_orientation(diffractometer, lattice, reflections[0], energy=energy)
+
+
+def set_energy(diffractometer: DiffractometerBase, energy: float) -> None:
+    """Let all angles be computed for photons of `energy` keV.
+
+    hklpy2 1.0 pushes a new wavelength to its solver and then the sample, with which the solver ad_hoc goes
+    back to the wavelength of the last reflection, in silence. So the wavelength is pushed again, on its own.
+    """
+    diffractometer.beam.energy.put(energy)
+    diffractometer.core.update_solver()
+    diffractometer.core.update_solver(wavelength=diffractometer.beam.wavelength.get())
 
 
 def check_orientation(

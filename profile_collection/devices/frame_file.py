@@ -160,7 +160,7 @@ class FrameFile:
     def abandon(self) -> None:
         """Give the file up as it is on disk, after a write has failed.
 
-        HDF5 would try to write what is pending when it closes, fail again, and then crash the process. So
+        HDF5 would try to write what is pending when it closes, fail again, and crash the process. So
         its file descriptor is turned to memory first; the file keeps what was flushed, readable with SWMR.
         """
         if not self._file:

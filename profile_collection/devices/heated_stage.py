@@ -45,7 +45,7 @@ class HeatedStage(Device):
     Tb = Cpt(PolledSignal, units="K", kind="normal")
     Tc = Cpt(PolledSignal, units="K", kind="normal")
     Td = Cpt(PolledSignal, units="K", kind="normal")
-    Tsample = Cpt(PolledSignal, units="K", kind="hinted")
+    Tsample = Cpt(PolledSignal, poll_period=0.5, units="K", kind="hinted")
     Theater = Cpt(PolledSignal, units="%", kind="normal")
     Tset = Cpt(PolledSignal, units="K", kind="normal")
     ramp_rate = Cpt(LimitedSignal, limits=(0.1, 20.0), value=5.0, units="K/min", kind="config")

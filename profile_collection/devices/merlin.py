@@ -1,10 +1,8 @@
 """The Merlin photon-counting detector: one frame per trigger, written to HDF5 and announced as a stream."""
 
-import re
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,38 +14,12 @@ from ophyd import Device
 from ophyd.status import DeviceStatus
 
 from profile_collection.devices.beam import Shutter
+from profile_collection.devices.detector_geometry import DetectorGeometry
 from profile_collection.devices.frame_file import FRAMES, FrameFile
+from profile_collection.devices.frame_path import frame_path
 from profile_collection.devices.frame_statistics import FrameStatistics, PeakSearch, frame_statistics
 from profile_collection.devices.signals import ChoiceSignal, LimitedSignal, PolledSignal
 from profile_collection.devices.stream_documents import StreamDocument, StreamDocuments
-
-
-@dataclass(frozen=True)
-class DetectorGeometry:
-    """What the start document says about the detector.
-
-    Attributes
-    ----------
-    distance_mm, pixel_size_mm : float
-        Sample-detector distance and pixel pitch.
-    shape : tuple of int
-        Rows and columns of the full detector.
-    roi : tuple of int
-        (first row, end row, first column, end column) of what is read out.
-    bad_pixel : list, optional
-        (row, column) pairs known to be unusable.
-    """
-
-    distance_mm: float
-    pixel_size_mm: float
-    shape: tuple[int, int]
-    roi: tuple[int, int, int, int]
-    bad_pixel: Sequence[tuple[int, int]] | None = None
-
-    @property
-    def frame_shape(self) -> tuple[int, int]:
-        """Rows and columns of a frame."""
-        return self.roi[1] - self.roi[0], self.roi[3] - self.roi[2]
 
 
 @dataclass
@@ -143,7 +115,7 @@ class Merlin(Device):
         """Open a new file; an unwritable disk is found here, before the first exposure."""
         with self._lock:
             shape = self.geometry.frame_shape
-            path = self._new_path()
+            path = frame_path(self.data_folder, self._start or {})
             try:
                 self._file = FrameFile(path, shape)
             except OSError as error:
@@ -167,18 +139,6 @@ class Merlin(Device):
             self._followed = False
         unstaged: list[object] = super().unstage()
         return unstaged
-
-    def _new_path(self) -> Path:
-        start = self._start or {}
-        setpoint = start.get("temperature_setpoint")
-        parts = [
-            f"{start.get('series_index', 0):02d}",
-            f"{setpoint:g}K" if isinstance(setpoint, int | float) else "noT",
-            *(str(start.get(key, "none")) for key in ("branch", "purpose", "attempt")),
-            str(start.get("uid", uuid.uuid4()))[:8],
-        ]
-        folder = _safe(str(start.get("series_uid") or "unassigned"))
-        return self.data_folder / "raw" / "frames" / folder / (_safe("_".join(parts)) + ".h5")
 
     def trigger(self) -> DeviceStatus:
         """Start one exposure of `acquire_time` and return at once."""
@@ -335,8 +295,3 @@ class Merlin(Device):
     def get_index(self) -> int:
         """Return the number of frames in the present file."""
         return self._documents.frame_count if self._documents is not None else 0
-
-
-def _safe(text: str) -> str:
-    """Return text that can be a file's name: nothing but letters, digits, dots, dashes and underscores."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", text).lstrip(".") or "unnamed"

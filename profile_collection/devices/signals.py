@@ -1,5 +1,6 @@
 """Signals whose value comes from a plain Python object instead of a process variable."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,19 +12,32 @@ from ophyd.utils import LimitError, ReadOnlyError
 class PolledSignal(Signal):
     """A read-only signal that asks a function for its value each time it is read.
 
-    Reading also informs subscribers (suspenders, live plots) of a changed value.
+    Reading also informs subscribers (suspenders, live plots) of a changed value. While there are any, the
+    value is asked for periodically, too: a suspension waits for a signal that nobody reads meanwhile.
 
     Parameters
     ----------
     source_function : callable, optional
         Called without arguments, returns the present value. May be given later with `connect_source`.
+    poll_period : float, optional
+        Real seconds between two looks while there are subscribers; without it nobody looks.
     **kwargs
         As for `ophyd.Signal`.
     """
 
-    def __init__(self, *, source_function: Callable[[], Any] | None = None, units: str = "", **kwargs: Any):
+    def __init__(
+        self,
+        *,
+        source_function: Callable[[], Any] | None = None,
+        poll_period: float | None = None,
+        units: str = "",
+        **kwargs: Any,
+    ):
         super().__init__(**{"value": 0.0, **kwargs})
         self._source_function = source_function
+        self._poll_period = poll_period
+        self._subscribers: set[int] = set()
+        self._idle = threading.Event()
         self._units = units
 
     def connect_source(self, source_function: Callable[[], Any]) -> None:
@@ -50,6 +64,29 @@ class PolledSignal(Signal):
         if self._units:
             description[self.name]["units"] = self._units
         return description
+
+    def subscribe(self, callback: Callable[..., Any], event_type: str | None = None, run: bool = True) -> int:
+        """Call `callback` with each new value; see `ophyd.Signal`."""
+        number = int(super().subscribe(callback, event_type=event_type, run=run))
+        if self._poll_period is not None and event_type in (None, self.SUB_VALUE):
+            self._subscribers.add(number)
+            if len(self._subscribers) == 1:
+                self._idle = threading.Event()
+                threading.Thread(
+                    target=self._poll, args=(self._idle,), name=f"{self.name}-poll", daemon=True
+                ).start()
+        return number
+
+    def unsubscribe(self, number: int) -> None:
+        """Stop calling the subscriber of this number."""
+        super().unsubscribe(number)
+        self._subscribers.discard(number)
+        if not self._subscribers:
+            self._idle.set()
+
+    def _poll(self, idle: threading.Event) -> None:
+        while not idle.wait(self._poll_period):
+            self.get()
 
     def put(self, value: Any, **kwargs: Any) -> None:
         """Refuse: the value belongs to the beamline."""

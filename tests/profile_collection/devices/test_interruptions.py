@@ -139,16 +139,9 @@ def test_a_pause_after_saving_repeats_the_point_with_a_frame_of_its_own(beamline
 def test_the_temperature_is_held_again_after_a_pause(beamline, engine, documents):
     """Somebody changed the setpoint during the pause: the point waits until the sample is back."""
     thermal = beamline.twin.thermal
-    at_exposure(beamline, 3, engine.request_pause)
-    slow = beamline.twin.expose
-
-    def expose(exposure_time, cancel=None):
-        time.sleep(0.1)  # so that the pause comes within the exposure
-        return slow(exposure_time, cancel)
-
-    beamline.twin.expose = expose
+    plan = rocking_scan(beamline, **SCAN)
     with pytest.raises(RunEngineInterrupted):
-        engine(rocking_scan(beamline, **SCAN))
+        engine(pausing_after(plan, lambda m: m.command == "trigger", 3))
     thermal.setpoint = 310.0
     beamline.twin.clock.sleep(600)
     engine.resume()
