@@ -1,0 +1,89 @@
+"""Order parameter against temperature, with fit and error bars (Najeeb et al., Fig 5b)."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from analysis.figures.style import BLUE, GREY, VERMILLION, drawing
+from analysis.order_parameter import SeriesResult
+
+MARKERS = {"heating": "o", "cooling": "v"}
+
+
+def order_parameter(series: SeriesResult, ax: Axes | None = None) -> Figure:
+    """Draw the order parameter, its best-fit curve and the distance between them as dashed error bars.
+
+    Filled points are trusted and final, open ones provisional; open grey squares are temperatures that are
+    not trusted: they have no say in component or fit.
+    """
+    with drawing(ax, 4.4, 3.2) as (figure, place):
+        axes = figure.add_subplot() if place is None else place
+        axes.plot(*series.curve, color=VERMILLION, zorder=2, label="best fit")
+        axes.axhline(0, color=GREY, linewidth=0.5, zorder=0)
+        for branch in dict.fromkeys(series.branches):
+            here = np.array([name == branch for name in series.branches])
+            _draw_points(axes, series, here & series.trusted, branch)
+        _draw_untrusted(axes, series)
+        axes.set(xlabel="temperature (K)", ylabel="order parameter $O$ (rad)")
+        axes.margins(x=0.06, y=0.12)
+        if not series.order_parameter.any():
+            axes.set_ylim(-1, 1)
+        axes.legend(
+            title=_heading(series),
+            title_fontsize=7,
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            borderaxespad=0.3,
+            alignment="left",
+            ncols=2,
+        )
+        return figure
+
+
+def _draw_points(ax: Axes, series: SeriesResult, rows: NDArray[np.bool_], branch: str) -> None:
+    if not rows.any():
+        return
+    provisional = bool(series.provisional[rows].any())
+    name = "measured" if branch == "heating" and "cooling" not in series.branches else branch
+    ax.errorbar(
+        series.temperatures[rows],
+        series.order_parameter[rows],
+        yerr=_towards_fit(series, rows),
+        fmt=MARKERS[branch],
+        color=BLUE,
+        markerfacecolor="white" if provisional else BLUE,
+        markersize=5,
+        elinewidth=0.9,
+        zorder=3,
+        label=f"{name}, provisional" if provisional else name,
+    )[2][0].set_linestyle("--")
+
+
+def _towards_fit(series: SeriesResult, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how far each bar reaches down and up: from the point to the curve."""
+    residual = series.residual[rows]
+    return np.stack([np.maximum(residual, 0), np.maximum(-residual, 0)])
+
+
+def _draw_untrusted(ax: Axes, series: SeriesResult) -> None:
+    rows = ~series.trusted
+    if not rows.any():
+        return
+    names = ", ".join(label for label, doubtful in zip(series.labels, rows, strict=True) if doubtful)
+    ax.plot(
+        series.temperatures[rows],
+        series.order_parameter[rows],
+        "s",
+        color=GREY,
+        markerfacecolor="white",
+        markersize=5,
+        zorder=3,
+        label=f"not trusted: {names}",
+    )
+
+
+def _heading(series: SeriesResult) -> str:
+    share = series.explained_ratio[0] if len(series.explained_ratio) else 0.0
+    heading = f"first component: {share:.0%} of Σ Δφ²"
+    return heading if series.final else f"{heading}\n" + "\n".join(series.notes)

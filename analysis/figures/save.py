@@ -1,0 +1,38 @@
+"""All figures of a series into a folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from analysis.figures.diffraction import diffraction_comparison
+from analysis.figures.loss_curves import loss_curves
+from analysis.figures.order_parameter import order_parameter
+from analysis.figures.phase_slices import NAMES, phase_slices
+from analysis.order_parameter import SeriesResult
+from analysis.results import ScanResult, replacing
+
+RESOLUTION = 200
+"""Dots per inch of the PNG files."""
+
+
+def save_all(folder: Path, results: Sequence[ScanResult], series: SeriesResult) -> list[Path]:
+    """Draw every figure of a series and write them as PNG into ``folder``; return their paths.
+
+    Only the attempt of each temperature that the series counts is drawn.
+    """
+    counted = {uid: place for place, uid in enumerate(series.run_uids)}
+    chosen = sorted((r for r in results if r.run_uid in counted), key=lambda result: counted[result.run_uid])
+    figures = {"order_parameter": order_parameter(series)}
+    figures |= {f"phase_slices_{normal}": phase_slices(series, normal=normal) for normal in NAMES}
+    figures["diffraction"] = diffraction_comparison(chosen)
+    if any(len(result.loss_history) for result in chosen):
+        figures["loss_curves"] = loss_curves(chosen)
+    return [save(figure, Path(folder) / f"{name}.png") for name, figure in figures.items()]
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write ``figure`` to ``path`` (the suffix says the format), whole or not at all."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=RESOLUTION, format=path.suffix.lstrip(".") or "png")
+    return path
