@@ -43,7 +43,7 @@ def locate_reflection(
     reflection: HKL = (0, 1, 1),
     exposure: float = 1.0,
     reach: float = 0.6,
-    coarse_step: float = 0.05,
+    coarse_step: float = 0.1,
     fine_step: float = 0.02,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[Alignment]:
@@ -61,7 +61,7 @@ def locate_reflection(
     reach : float
         Degrees searched on either side of the nominal eta.
     coarse_step, fine_step : float
-        Degrees; the fine scan covers two coarse steps on either side of the coarse maximum.
+        Degrees; the fine scan covers one coarse step on either side of the coarse maximum.
     md : mapping, optional
         Goes into the start documents.
     """
@@ -73,7 +73,7 @@ def locate_reflection(
     align = _Aligner(beamline, place, reflection, exposure, "locate_reflection", md)
     coarse = yield from align.scan(nominal.eta, reach, coarse_step)
     eta = coarse.maximum() if coarse.has_peak else nominal.eta
-    found = yield from _centre(align, arm, aim, eta, reach=2 * coarse_step, step=fine_step)
+    found = yield from _centre(align, arm, aim, eta, reach=coarse_step, step=fine_step)
     if isfinite(found.pixel[0]):
         check_clear_of_gaps(found.pixel, arm)
     elif align.saw_frames:

@@ -54,11 +54,16 @@ def measure(
             if on_point is not None:
                 on_point(eta, readings)
 
-    staged = bpp.stage_wrapper(points(), [beamline.merlin])
-    run = bpp.baseline_wrapper(bpp.run_wrapper(staged, md=md), baseline_devices(beamline))
+    def run() -> MsgGenerator[None]:
+        yield from bps.trigger_and_read(baseline_devices(beamline), name="baseline")
+        yield from bpp.stage_wrapper(points(), [beamline.merlin])
+        yield from bps.trigger_and_read(baseline_devices(beamline), name="baseline")
+        # Closing a run clears no checkpoint: a pause just after it would replay the baseline without a run.
+        yield from bps.checkpoint()
+
     yield from bps.checkpoint()
     yield from bps.mv(beamline.merlin.acquire_time, exposure)
-    followed = bpp.subs_wrapper(run, {"all": [beamline.merlin.note_document]})
+    followed = bpp.subs_wrapper(bpp.run_wrapper(run(), md=md), {"all": [beamline.merlin.note_document]})
     return (yield from bpp.finalize_wrapper(followed, lambda: close_shutter(beamline)))
 
 

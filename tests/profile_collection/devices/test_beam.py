@@ -94,9 +94,9 @@ def test_a_lost_ring_current_suspends_the_scan_and_its_return_resumes_it(make_be
 
 def test_a_pause_within_a_soak_keeps_the_setpoint_and_soaks_to_the_end(make_beamline, engine):
 
-    beamline = make_beamline(pace=100.0)
+    beamline = make_beamline(pace=50.0)
     stage = beamline.heated_stage
-    threading.Timer(0.3, engine.request_pause).start()
+    threading.Timer(0.6, engine.request_pause).start()
     with pytest.raises(RunEngineInterrupted):
         engine(soak(beamline, 305.0))
     assert stage.setpoint == 305.0

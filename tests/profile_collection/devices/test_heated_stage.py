@@ -46,7 +46,7 @@ def test_reading_has_the_plain_names(stage):
 
 
 def test_progress_runs_from_one_to_zero():
-    clock = Clock(pace=2000)
+    clock = Clock(pace=200)
     stage = HeatedStage(twin=Hardware(clock), clock=clock)
     seen = []
     status = stage.set(310.0)
@@ -55,7 +55,7 @@ def test_progress_runs_from_one_to_zero():
     assert {"name", "current", "initial", "target", "unit", "precision"} <= set(seen[0])
     fractions = [progress["fraction"] for progress in seen]
     assert len(seen) > 20
-    assert fractions[0] > 0.8
+    assert fractions[0] > 0.5
     assert fractions[-1] < 0.1
     assert seen[0]["target"] == 310.0
 

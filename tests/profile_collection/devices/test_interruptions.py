@@ -60,7 +60,7 @@ def test_undisturbed(beamline, engine, documents):
 
 @pytest.mark.parametrize("number", [1, 3, 6])
 def test_a_pause_within_an_exposure(make_beamline, engine, documents, number):
-    beamline = make_beamline(pace=10.0)  # 0.1 s per exposure
+    beamline = make_beamline(pace=4.0)  # 0.25 s per exposure
     beamline.heated_stage.settle_time.put(0)
     at_exposure(beamline, number, engine.request_pause)
     with pytest.raises(RunEngineInterrupted):
@@ -72,7 +72,7 @@ def test_a_pause_within_an_exposure(make_beamline, engine, documents, number):
 
 
 def test_a_deferred_pause_between_points(make_beamline, engine, documents):
-    beamline = make_beamline(pace=10.0)
+    beamline = make_beamline(pace=4.0)
     beamline.heated_stage.settle_time.put(0)
     at_exposure(beamline, 3, lambda: engine.request_pause(defer=True))
     with pytest.raises(RunEngineInterrupted):
@@ -83,7 +83,7 @@ def test_a_deferred_pause_between_points(make_beamline, engine, documents):
 
 
 def test_a_suspension_within_an_exposure(make_beamline, engine, documents):
-    beamline = make_beamline(pace=10.0)
+    beamline = make_beamline(pace=4.0)
     beamline.heated_stage.settle_time.put(0)
     trip = Signal(name="trip", value=0)
     engine.install_suspender(SuspendBoolHigh(trip))
@@ -152,7 +152,7 @@ def test_the_temperature_is_held_again_after_a_pause(beamline, engine, documents
 
 
 def test_abort_closes_the_shutter_and_keeps_heater_and_frames(make_beamline, engine, documents):
-    beamline = make_beamline(pace=10.0)
+    beamline = make_beamline(pace=4.0)
     beamline.heated_stage.settle_time.put(0)
     at_exposure(beamline, 4, engine.request_pause)
     with pytest.raises(RunEngineInterrupted):
@@ -168,7 +168,7 @@ def test_abort_closes_the_shutter_and_keeps_heater_and_frames(make_beamline, eng
 
 def test_halt_closes_the_shutter(make_beamline, engine):
     """`halt` skips every finalizer of the plan; the detector closes the shutter by itself."""
-    beamline = make_beamline(pace=10.0)
+    beamline = make_beamline(pace=4.0)
     beamline.heated_stage.settle_time.put(0)
     at_exposure(beamline, 2, engine.request_pause)
     with pytest.raises(RunEngineInterrupted):
@@ -177,3 +177,36 @@ def test_halt_closes_the_shutter(make_beamline, engine):
     time.sleep(0.3)
     assert beamline.beam.shutter.position == "closed"
     assert beamline.heated_stage.setpoint == 300.0
+
+
+def pausing_at_random(plan, rng, probability):
+    """Pause after messages drawn by chance, from the plan's first message to its last."""
+    response = None
+    while True:
+        try:
+            message = plan.send(response)
+        except StopIteration:
+            return
+        response = yield message
+        if rng.random() < probability:
+            yield Msg("pause", defer=False)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_pauses_at_any_moment_leave_every_frame_with_its_point(beamline, engine, documents, seed):
+    plan = pausing_at_random(rocking_scan(beamline, **SCAN), np.random.default_rng(seed), 0.06)
+    pauses = 0
+    try:
+        engine(plan)
+    except RunEngineInterrupted:
+        pauses += 1
+    while engine.state == "paused":
+        try:
+            engine.resume()
+        except RunEngineInterrupted:
+            pauses += 1
+    events = documents.events()
+    assert pauses > 0
+    repeated = len(events) - len({event["seq_num"] for event in events})
+    check_aligned(documents, beamline, frames=len(ETAS) + repeated)
+    assert documents.of("stop")[-1]["exit_status"] == "success"

@@ -60,13 +60,13 @@ def test_configuration_is_recorded(merlin):
 
 
 def test_trigger_does_not_block_and_the_shutter_is_open_for_the_exposure_only(make_beamline):
-    beamline = make_beamline(pace=2.0)
+    beamline = make_beamline(pace=1.0)
     merlin, shutter = beamline.merlin, beamline.beam.shutter
     beamline.twin.expose(1e-3)  # the first frame's computation is not what is timed here
     merlin.stage()
     begin = time.monotonic()
     status = merlin.trigger()
-    assert time.monotonic() - begin < 0.1
+    assert time.monotonic() - begin < 0.5
     time.sleep(0.25)
     assert not status.done
     assert shutter.position == "open"
