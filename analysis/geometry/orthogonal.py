@@ -83,16 +83,14 @@ def resample(
     axes = (0, 1, 2)
     coefficients = np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(array), axes=axes), axes=axes)
     step = np.linalg.inv(np.asarray(basis, dtype=float)) @ np.asarray(target, dtype=float)
-    coefficients = np.where(_held(array.shape, step), coefficients, 0).astype(np.complex64) / np.float32(
-        array.size
-    )
+    held = np.where(_held(array.shape, step), coefficients / array.size, 0).astype(np.complex64)
     index = np.indices(tuple(shape)).reshape(3, -1) - np.asarray(shape)[:, None] // 2
     points = step @ index
     size = np.asarray(array.shape)[:, None]
     inside = (np.abs(points) <= size / 2).all(axis=0)
     angles = np.ascontiguousarray(2 * np.pi * points[:, inside] / size, dtype=np.float32)
     values = np.zeros(index.shape[1], dtype=np.complex64)
-    values[inside] = finufft.nufft3d2(*angles, coefficients, isign=1, eps=1e-6, nthreads=1)
+    values[inside] = finufft.nufft3d2(*angles, held, isign=1, eps=1e-6, nthreads=1)
     return values.reshape(tuple(shape))
 
 

@@ -41,7 +41,7 @@ def ten(hot_series):
 
 @pytest.fixture(scope="module", params=[1, 3, 10])
 def drawable(request, ten):
-    """Return results and series of 1, 3, 10 temperatures; of three one is not trusted, and more are to come."""
+    """Return results and series of 1, 3, 10 temperatures; of three one is not trusted and more will come."""
     results = {1: ten[:1], 3: [ten[0], ten[2], dataclasses.replace(ten[4], trusted=False)], 10: ten}[
         request.param
     ]
