@@ -28,7 +28,8 @@ def analyse_series(
 
     Untrusted temperatures have a value, projected on the component that the trusted ones span, but no say in
     it nor in the fit. Without a trusted result at the reference temperature the nearest trusted one stands
-    in, and everything is provisional; so it is while fewer than ``expected`` temperatures are there.
+    in, and everything is provisional; so it is while fewer than ``expected`` temperatures are there. A scan on
+    its own (``expected`` 1) is compared with nothing and waits for nothing.
 
     Parameters
     ----------
@@ -154,7 +155,7 @@ def _series_reasons(
     found: bool, label: str, reference: float, count: int, expected: int | None
 ) -> tuple[str, ...]:
     reasons = []
-    if not found:
+    if not found and expected != 1:
         reasons.append(f"no trusted reference at {reference:g} K yet: {label} stands in for it")
     if expected is not None and count < expected:
         reasons.append(f"the series is not complete: {count} of {expected} temperatures")

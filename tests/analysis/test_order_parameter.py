@@ -99,6 +99,12 @@ def test_one_temperature_and_identical_ones_have_order_parameter_zero(crystal, m
     np.testing.assert_array_equal(single.explained_ratio, [0])
 
 
+def test_a_scan_on_its_own_waits_for_no_reference(crystal, make_scan):
+    alone = analyse_series([make_scan(crystal, 295.0)], expected=1)
+    assert alone.final
+    assert not alone.notes
+
+
 def test_a_series_has_its_reference_at_zero_and_drops(analysed):
     assert analysed.order_parameter[0] == pytest.approx(0, abs=1e-6)
     assert analysed.order_parameter[1:].max() < 0
