@@ -40,6 +40,8 @@ class Aps34idcScan:
         Its (h, k, l).
     temperature
         K; that of the room, where none was recorded.
+    crop
+        Voxels about the peak that are phased.
     """
 
     theta_start: float = -0.28
@@ -55,6 +57,7 @@ class Aps34idcScan:
     lattice: float = 4.08
     reflection: tuple[int, int, int] = (1, 1, 1)
     temperature: float = 295.0
+    crop: tuple[int, int, int] = (64, 64, 64)
 
 
 def read_counts(path: Path) -> NDArray[Any]:
@@ -75,6 +78,10 @@ def read_counts(path: Path) -> NDArray[Any]:
     if counts.ndim != 3 or min(counts.shape) < 2 or not np.issubdtype(counts.dtype, np.number):
         raise ValueError(
             f"'counts' must be numbers, (rocking, row, column); {counts.shape!r} of {counts.dtype} came"
+        )
+    if not np.array_equal(counts, np.floor(counts)):
+        raise ValueError(
+            f"counts must be whole numbers, {counts.dtype} with fractions or NaN came; use raw counts"
         )
     if counts.min() < 0 or counts.max() > np.iinfo(np.uint32).max:
         raise ValueError(f"counts must lie in 0 … 2³²−1, {counts.min()} … {counts.max()} came; convert them")
@@ -142,6 +149,7 @@ def _start(
         "reflection": list(scan.reflection),
         "lattice": {"a": a, "b": a, "c": a, "alpha": 90.0, "beta": 90.0, "gamma": 90.0},
         "energy": scan.energy,
+        "crop": list(scan.crop),
         "detector": {
             "name": "merlin",
             "distance_mm": scan.distance_mm,

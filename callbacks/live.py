@@ -200,24 +200,27 @@ class LiveView:
 
 
 def scan_line(summary: ScanSummary) -> str:
-    """Return the line of a finished scan, in rich markup."""
+    """Return the line of a finished scan, and below it what is to be said against it, in rich markup."""
     name = f"{summary.temperature_setpoint:g} K {summary.branch}"
     if summary.attempt > 1:
         name += f" (attempt {summary.attempt})"
     if summary.error:
         return f"[bold red]✗ {escape(name)}  analysis failed: {escape(summary.error)}[/]"
     verdict = "[green]trusted[/]" if summary.trusted else "[yellow]untrusted[/]"
-    if reasons := "; ".join(summary.reasons):
-        verdict += f" [dim]({escape(reasons)})[/]"
+    own = next((point for point in summary.order if point.run_uid == summary.run_uid), None)
+    if own is not None and own.provisional:
+        verdict += " [yellow]provisional[/]"
     numbers = (
         f"T {summary.temperature:.2f} K",
         f"χ² {_number(summary.chi_squared, '.4f')}",
         f"noise ratio {_number(summary.noise_ratio, '.2f')}",
         f"strain σ {_number(summary.strain_sigma, '.2e')}",
-        f"O {_own_order(summary)}",
+        f"O {_number(own.value if own else math.nan, '.2f')}",
         f"{summary.seconds:.1f} s",
     )
-    return f"[bold]✓ {escape(name)}[/]  {'  '.join(numbers)}  {verdict}"
+    line = f"[bold]✓ {escape(name)}[/]  {'  '.join(numbers)}  {verdict}"
+    reasons = dict.fromkeys([*summary.reasons, *(own.reason.split("; ") if own and own.provisional else ())])
+    return "".join([line, *(f"\n    [dim]{escape(reason)}[/]" for reason in reasons if reason)])
 
 
 def series_table(summaries: Sequence[ScanSummary]) -> Table:
@@ -246,15 +249,6 @@ def series_table(summaries: Sequence[ScanSummary]) -> Table:
             verdict,
         )
     return table
-
-
-def _own_order(summary: ScanSummary) -> str:
-    """Return the order parameter of the scan's own temperature, marked while provisional."""
-    for point in summary.order:
-        if point.run_uid == summary.run_uid:
-            note = f" [yellow]provisional ({escape(point.reason)})[/]" if point.provisional else ""
-            return f"{_number(point.value, '.2f')}{note}"
-    return "—"
 
 
 def _number(value: float, form: str) -> str:

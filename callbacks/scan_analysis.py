@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+M1_BAND = (64, 64, 64)
+"""±32 pixels leave the rutile peak, 45 pixels away, outside."""
 PACKAGES = ("vo2-bcdi", "numpy", "scipy", "torch", "h5py")
 
 
@@ -36,7 +38,8 @@ def analyse(job: ScanJob) -> ScanResult:
     """
     frames = read_frames(job.frame_file, job.dataset, job.frame_index)
     geometry = scan_geometry(job)
-    prepared = prepare_scan(frames, job.eta, job.monitor, geometry, mask=_bad_pixels(job, geometry))
+    bad, shape = _bad_pixels(job, geometry), crop_shape(job)
+    prepared = prepare_scan(frames, job.eta, job.monitor, geometry, mask=bad, shape=shape)
     del frames
     found = reconstruct(
         prepared.intensity,
@@ -46,6 +49,12 @@ def analyse(job: ScanJob) -> ScanResult:
         background=prepared.background,
     )
     return _result(job, prepared, found)
+
+
+def crop_shape(job: ScanJob) -> tuple[int, int, int]:
+    """Return the voxels about the peak that are phased: the M1 band, or what the start document asks for."""
+    first, second, third = (int(size) for size in job.start.get("crop") or M1_BAND)
+    return first, second, third
 
 
 def scan_geometry(job: ScanJob) -> ScanGeometry:

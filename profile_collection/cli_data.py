@@ -71,6 +71,7 @@ def ingest(
     distance: Annotated[float, typer.Option(help="Sample to detector, mm.")] = 500.0,
     pixel_size: Annotated[float, typer.Option(help="mm.")] = 0.055,
     lattice: Annotated[float, typer.Option(help="Cubic lattice constant, Å.")] = 4.08,
+    crop: Annotated[str, typer.Option(help="Voxels about the peak that are phased.")] = "64,64,64",
     data: DataOption = None,
     results: ResultsOption = None,
 ) -> None:
@@ -90,6 +91,7 @@ def ingest(
             distance_mm=distance,
             pixel_size_mm=pixel_size,
             lattice=lattice,
+            crop=parse_shape(crop),
         )
         with opened(settings) as catalogue:
             found = offline.ingest(catalogue, settings, LiveView(console), path, scan, name=name)
@@ -97,6 +99,21 @@ def ingest(
     if found.summary is None or found.summary.error:
         raise typer.Exit(1)
     console.print(f"results: {settings.results / found.series_uid}")
+
+
+def parse_shape(text: str) -> tuple[int, int, int]:
+    """Return the three sizes named in `text`.
+
+    Raises
+    ------
+    ValueError
+        They are not three whole numbers of at least 16.
+    """
+    words = text.split(",")
+    if len(words) != 3 or not all(word.strip().isdigit() and int(word) >= 16 for word in words):
+        raise ValueError(f"a crop is three whole numbers of at least 16, as '64,64,64'; {text!r} came")
+    first, second, third = (int(word) for word in words)
+    return first, second, third
 
 
 @data_app.command()

@@ -162,8 +162,6 @@ def reconstruct_array(path: Path, output: Path, seed: int) -> Any:
     """
     import numpy as np
 
-    from analysis import reconstruct
-
     with np.load(path, allow_pickle=False) as stored:
         if "intensity" not in stored:
             raise ValueError(
@@ -171,7 +169,10 @@ def reconstruct_array(path: Path, output: Path, seed: int) -> Any:
                 "for frames of a whole scan use 'vo2 ingest'"
             )
         mask = stored["mask"].astype(bool) if "mask" in stored else None
-        found = reconstruct(stored["intensity"], mask, seed=seed)
+        intensity = stored["intensity"]
+    from analysis import reconstruct
+
+    found = reconstruct(intensity, mask, seed=seed)
     output.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(output, object=found.object, support=found.support)
     return found

@@ -1,0 +1,35 @@
+from dataclasses import replace
+
+from event_model import DocumentNames, schema_validators
+
+from callbacks.jobs import OrderPoint, ScanSummary, failed
+from callbacks.publishing import derived_documents
+
+
+def summary_of(job, **changes):
+    order = tuple(OrderPoint(f"uid-{n}", 320.0 + n, 0.5 * n, 0.1, n > 0, "because" * n) for n in range(3))
+    names = job.run_uid, job.series_uid
+    return replace(ScanSummary(*names, 320.0, "heating", 1, 320.1, 0.01, 1.1, 2e-4, order, True), **changes)
+
+
+def test_a_derived_run_is_valid_and_names_its_parent(job):
+    documents = derived_documents(job, summary_of(job), {"weights_hash": "abc"})
+    for name, doc in documents:
+        schema_validators[DocumentNames[name]].validate(doc)
+    start = documents[0][1]
+    assert start["parent_run_uid"] == job.run_uid
+    assert start["series_uid"] == job.series_uid
+    assert (start["purpose"], start["weights_hash"], start["simulated"]) == ("analysis", "abc", True)
+    rows = [doc["data"] for name, doc in documents if name == "event"]
+    assert rows[0]["chi_squared"] == 0.01
+    assert [row["order_parameter"] for row in rows[1:]] == [0.0, 0.5, 1.0]
+    assert [row["provisional"] for row in rows[1:]] == [False, True, True]
+
+
+def test_a_failure_is_a_run_that_failed_with_the_reason(job):
+    documents = derived_documents(job, failed(job, "no peak was found"), {})
+    for name, doc in documents:
+        schema_validators[DocumentNames[name]].validate(doc)
+    assert [name for name, _ in documents] == ["start", "stop"]
+    assert documents[-1][1]["exit_status"] == "fail"
+    assert documents[-1][1]["reason"] == "no peak was found"

@@ -1,0 +1,147 @@
+"""The worker's function, with a result made by hand in place of the reconstruction."""
+
+import json
+import sys
+import types
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.results import ScanResult, read_scan
+from callbacks import series as series_module
+from callbacks.catalogue import Address
+from callbacks.series import finish_series, scan_file, update_series
+from callbacks.worker import analyse_scan
+
+
+def make_result(job, shape=(8, 8, 8)):
+    rng = np.random.default_rng(5)
+    inside = np.zeros(shape, dtype=bool)
+    inside[2:6, 2:6, 2:6] = True
+    density = (inside * np.exp(1j * rng.uniform(0, 0.3, shape))).astype(np.complex64)
+    return ScanResult(
+        object=density,
+        support=inside,
+        intensity=np.abs(np.fft.fftshift(np.fft.fftn(density))).astype(np.float32) ** 2,
+        mask=np.zeros(shape, dtype=bool),
+        background=0.0,
+        pixel_kernel=(0.0, 1.0, 1.0),
+        voxel_basis=np.diag([30.0, 50.0, 50.0]),
+        q_vector=np.array([1.9, 0.4, 0.0]),
+        d_spacing=3.2,
+        chi_squared=0.012,
+        noise_ratio=1.1,
+        trusted=True,
+        reasons=(),
+        loss_history=np.array([1.0, 0.1]),
+        temperature=float(job.temperature.mean()),
+        temperature_sigma=0.01,
+        temperature_setpoint=job.start["temperature_setpoint"],
+        branch="heating",
+        attempt=job.start["attempt"],
+        series_uid=job.series_uid,
+        series_index=job.start["series_index"],
+        run_uid=job.run_uid,
+        seed=job.seed,
+        seconds=1.0,
+        weights_hash="abc",
+        versions={"numpy": np.__version__},
+        strain={"95": {"sigma": 2e-4}},
+    )
+
+
+@pytest.fixture
+def reconstruction(monkeypatch):
+    """Stand in for `callbacks.scan_analysis.analyse`; ``fails`` makes it raise."""
+    stand_in = types.ModuleType("callbacks.scan_analysis")
+    stand_in.fails = ""
+
+    def analyse(job):
+        if stand_in.fails:
+            raise ValueError(stand_in.fails)
+        return make_result(job)
+
+    stand_in.analyse = analyse
+    monkeypatch.setitem(sys.modules, "callbacks.scan_analysis", stand_in)
+    monkeypatch.setattr(series_module, "draw_figures", lambda *_: [])
+    return stand_in
+
+
+def test_a_scan_is_stored_and_summarised(job, reconstruction):
+    summary = analyse_scan(job)
+    assert read_scan(scan_file(job)).run_uid == job.run_uid
+    assert summary.error == ""
+    assert (summary.chi_squared, summary.noise_ratio, summary.strain_sigma) == (0.012, 1.1, 2e-4)
+    assert summary.result_file == job.folder / "scans" / f"{job.stem}.h5"
+    assert summary.complete
+
+
+def test_a_failure_is_in_the_summary_and_beside_the_results_until_it_is_repaired(job, reconstruction):
+    reconstruction.fails = "the peak is beside the detector"
+    summary = analyse_scan(job)
+    assert summary.error == "the peak is beside the detector"
+    assert summary.complete  # every scan of the series, this one, is accounted for
+    (note,) = (job.folder / "scans").glob("*.failed.json")
+    assert json.loads(note.read_text())["error"] == "the peak is beside the detector"
+    reconstruction.fails = ""
+    assert analyse_scan(job).error == ""
+    assert not note.exists()
+
+
+def test_a_catalogue_that_is_gone_loses_no_result_and_is_said(job, reconstruction):
+    summary = analyse_scan(job, Address("http://127.0.0.1:1", "key"))
+    assert scan_file(job).exists()
+    assert summary.error == ""
+    assert summary.derived_uid is None
+    assert "kept on disk, not published" in summary.warnings[-1]
+
+
+def test_figures_that_fail_are_a_warning(job, reconstruction, monkeypatch):
+    monkeypatch.setattr(series_module, "draw_figures", lambda *_: ["figures not drawn: no font"])
+    summary = analyse_scan(job)
+    assert "figures not drawn: no font" in summary.warnings
+    assert summary.error == ""
+
+
+def test_an_order_parameter_that_fails_is_a_warning(job, reconstruction, monkeypatch):
+    import analysis.order_parameter
+
+    monkeypatch.setattr(analysis.order_parameter, "analyse_series", lambda *_, **__: 1 / 0)
+    summary = analyse_scan(job)
+    assert summary.warnings == ("order parameter not computed: division by zero",)
+    assert scan_file(job).exists()
+
+
+def change(job, **start):
+    return replace(job, start={**job.start, **start})
+
+
+def test_a_series_is_complete_when_every_place_has_a_result_or_a_failure(job, reconstruction):
+    first = change(job, series_size=3, temperature_setpoint=320.0)
+    second = change(job, series_size=3, series_index=1, temperature_setpoint=330.0, uid="b" * 36)
+    third = change(job, series_size=3, series_index=2, temperature_setpoint=340.0, uid="c" * 36)
+    assert not analyse_scan(third).complete  # any order
+    assert not analyse_scan(first).complete
+    reconstruction.fails = "no peak"
+    assert analyse_scan(second).complete
+
+
+def test_of_two_attempts_the_last_counts(job, reconstruction):
+    again = change(job, attempt=2, uid="d" * 36)
+    analyse_scan(again)
+    summary = analyse_scan(job)
+    assert [point.run_uid for point in summary.order] == ["d" * 36]
+
+
+def test_a_series_that_ended_early_gets_its_figures(job, reconstruction, monkeypatch):
+    drawn = []
+    analyse_scan(change(job, series_size=5))
+    monkeypatch.setattr(series_module, "draw_figures", lambda *args: drawn.append(args) or [])
+    finish_series(job.folder)
+    assert len(drawn) == 1
+
+
+def test_an_empty_series_has_no_order_parameter(tmp_path):
+    state = update_series(tmp_path, 3)
+    assert (state.order, state.complete) == ((), False)

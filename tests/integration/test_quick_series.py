@@ -1,0 +1,87 @@
+"""A short series with the real analysis, from motors to order parameter, and again from the catalogue."""
+
+import contextlib
+import os
+import subprocess
+
+import numpy as np
+import pytest
+
+from analysis.results import read_order_parameter, read_scan
+from callbacks.catalogue import derived_runs, last_series, series_runs
+from profile_collection.server import open_catalogue, stop_server
+from profile_collection.settings import Settings
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+TEMPERATURES = [320.0, 350.0]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory, programs):
+    """Run `vo2 series --quick` once; return settings, environment and what it said."""
+    folder = tmp_path_factory.mktemp("quick")
+    settings = Settings(data=folder / "data", results=folder / "results", quick=True)
+    environment = {**os.environ, **settings.environment()}
+    command = [programs / "vo2", "series", "--quick", "--temperatures", "320,350"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=800, check=False)
+    yield settings, environment, done
+    with contextlib.suppress(Exception):
+        stop_server(settings.data)
+
+
+@pytest.fixture(scope="module")
+def series(measured):
+    """Return the uid of the series."""
+    with contextlib.closing(open_catalogue(measured[0])) as catalogue:
+        return last_series(catalogue)
+
+
+def test_it_ends_well_and_says_what_it_found(measured):
+    _, _, done = measured
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    for kelvin in ("320", "350"):
+        assert f"✓ {kelvin} K heating" in done.stdout
+    assert "order parameter" in done.stdout
+
+
+def test_the_results_folder_is_complete(measured, series):
+    folder = measured[0].results / series
+    rows = read_order_parameter(folder)
+    assert [row["setpoint_K"] for row in rows] == TEMPERATURES
+    assert all(np.isfinite(row["order_parameter_rad"]) for row in rows)
+    assert len(list((folder / "scans").glob("*.h5"))) == len(TEMPERATURES)
+    assert len(list((folder / "figures").glob("*.png"))) >= 4
+
+
+def test_each_scan_has_its_provenance_and_its_derived_run(measured, series):
+    settings = measured[0]
+    with contextlib.closing(open_catalogue(settings)) as catalogue:
+        runs = series_runs(catalogue, series)
+        assert [run.start["temperature_setpoint"] for run in runs] == TEMPERATURES
+        for run in runs:
+            (derived,) = derived_runs(catalogue, run.start["uid"])
+            result = read_scan(settings.results / series / "scans" / _name(run.start))
+            assert derived["primary/chi_squared"].read()[0] == result.chi_squared
+            assert result.run_uid == run.start["uid"]
+            assert len(result.weights_hash) >= 8
+            assert result.parameters["crop_shape"] == [64, 64, 64]
+            assert result.chi_squared < 0.02
+
+
+def _name(start):
+    return f"{start['temperature_setpoint']:g}K_{start['branch']}_{start['attempt']}_{start['uid'][:8]}.h5"
+
+
+def test_a_replay_in_another_process_gives_the_same_order_parameter(measured, series, programs):
+    settings, environment, _ = measured
+    command = [programs / "vo2", "replay", series]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=800, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    live = read_order_parameter(settings.results / series)
+    replayed = read_order_parameter(settings.results / series / "replay")
+    for one, other in zip(live, replayed, strict=True):
+        assert one["run_uid"] == other["run_uid"]
+        assert other["order_parameter_rad"] == pytest.approx(one["order_parameter_rad"], abs=1e-6)
+        assert other["chi_squared"] == pytest.approx(one["chi_squared"], rel=1e-6)
