@@ -241,8 +241,10 @@ class TwinConfig:
 
     @property
     def thread_count(self) -> int:
-        """Threads to use."""
-        return self.threads or os.cpu_count() or 1
+        """Threads to use, never more than OMP_NUM_THREADS allows where that is set."""
+        allowed = os.environ.get("OMP_NUM_THREADS", "")
+        limit = int(allowed) if allowed.isdigit() and int(allowed) > 0 else os.cpu_count() or 1
+        return min(self.threads or limit, limit)
 
     def to_dict(self) -> dict[str, Any]:
         """Return nested plain values, ready for JSON."""

@@ -125,10 +125,10 @@ class Crystal:
             correlated_field(rng, self.axes, short) for rng in rngs[3:]
         )
         rim = np.cos(np.pi * self._depth**0.8)
-        self._ground = self._pattern(rim + 0.08 * self._ripple)
+        self._ground = self._pattern(self._pattern(rim) + 0.8 * self._ripple)
 
     def _pattern(self, field: Field) -> Field:
-        """Bring a field to 2π peak to peak inside the crystal, without mean and mean slope.
+        """Bring a field to a standard deviation of 1 rad inside the crystal, without mean and mean slope.
 
         A mean slope would only move the Bragg peak; what moves it is left to the thermal expansion.
         """
@@ -140,8 +140,7 @@ class Crystal:
         flat = field - np.float32(constant)
         for slope, position in zip(slopes, (x, y, z), strict=True):
             flat -= np.float32(slope) * position
-        low, high = np.percentile(flat.ravel()[some], [0.5, 99.5])
-        return flat * np.float32(2 * np.pi / (high - low))
+        return flat / np.float32(flat.ravel()[some].std())
 
     def state(self, temperature: float) -> CrystalState:
         """Return the crystal at ``temperature`` K."""

@@ -25,7 +25,7 @@ class CrystalConfig:
     pitch : tuple of float
         Spacing of the density's grid along the three axes, nm.
     displacement : float
-        Factor on the whole phase pattern; 1 gives 2π to 3π peak to peak.
+        Factor on the whole phase pattern; 1 gives about 2π to 2.5π peak to peak, 1 rad in standard deviation.
     correlation_length : float
         Correlation length of the displacement field, nm.
     domain_length : float
@@ -52,7 +52,7 @@ class CrystalConfig:
     displacement: float = 1.0
     correlation_length: float = 420.0
     domain_length: float = 170.0
-    m2_phase: float = 1.4
+    m2_phase: float = 1.0
     m2_strain: float = 1.2e-4
     rutile_fraction: float | None = None
     m2_fraction: float | None = None

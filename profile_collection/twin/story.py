@@ -11,17 +11,17 @@ TEMPERATURES = np.arange(320.0, 366.0, 5.0)
 _CURVES = {
     # Share of the 320 K pattern (tensile rim, compressive core) that is left; it relaxes through the
     # critical region, then oscillates with the coexistence of M1, M2 and R.
-    "ground": (1.20, 1.17, 1.13, 0.85, 0.72, 0.90, 0.68, 0.88, 0.66, 0.82),
+    "ground": (1.20, 1.22, 1.16, 0.62, 0.44, 0.74, 0.40, 0.76, 0.34, 0.62),
     # Amount of the new organised pattern that the crystal settles into by 360 K.
-    "settled": (0.00, 0.03, 0.10, 0.38, 0.50, 0.38, 0.56, 0.42, 0.62, 0.46),
+    "settled": (0.00, 0.04, 0.14, 0.66, 0.90, 0.66, 0.98, 0.70, 1.10, 0.82),
     # Amount of a third pattern: grain to grain stress at coexistence, and the rearrangement at 365 K.
-    "rearranged": (0.00, 0.00, 0.03, 0.05, 0.05, 0.12, 0.05, -0.05, 0.05, 0.30),
+    "rearranged": (0.00, 0.00, 0.05, 0.10, 0.10, 0.25, 0.10, -0.10, 0.10, 0.50),
     # Uniform phase: tensile to slightly compressive at 335 K.
     "offset": (0.00, 0.40, 0.20, -0.60, -0.50, -0.40, -0.30, -0.30, -0.20, -0.20),
     # M2: spreads from the rim at 325 K, islands at 345 and 350 K.
-    "m2": (0.00, 0.55, 0.66, 0.48, 0.34, 0.24, 0.15, 0.05, 0.02, 0.00),
+    "m2": (0.00, 0.42, 0.54, 0.46, 0.34, 0.24, 0.15, 0.05, 0.02, 0.00),
     # How far M2 follows the rim (1) rather than islands anywhere (0).
-    "m2_at_rim": (0.70, 0.70, 0.55, 0.25, 0.10, 0.00, 0.00, 0.00, 0.00, 0.00),
+    "m2_at_rim": (1.50, 1.50, 1.20, 0.40, 0.15, 0.00, 0.00, 0.00, 0.00, 0.00),
     # Rutile, as a share of its maximum: onset at 330–335 K, at the surface and in grains.
     "rutile": (0.00, 0.00, 0.02, 0.08, 0.22, 0.45, 0.72, 1.00, 1.00, 1.00),
     # Rotation of the rutile pattern towards another one: the rearrangement after 355 K.
