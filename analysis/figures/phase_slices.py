@@ -20,6 +20,8 @@ FINE = 8
 
 NAMES = ("x", "y", "z")
 HATCH = "//////"
+OUTLINE = 0.5
+"""Share of the reference's amplitude at which the crystal ends: a band-limited facet lies at half."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class _View:
 def phase_slices(series: SeriesResult, ax: Axes | None = None, *, normal: str = "y") -> Figure:
     """Draw the phase phi = Q·u of all temperatures in the slice through the crystal's middle.
 
-    Phase is shown inside the outline of the reference; hatched where density is missing.
+    Phase is shown inside the outline of the reference (half its amplitude); hatched where density is missing.
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ def _view(series: SeriesResult, normal: int) -> _View:
     index = round(float(middle))
     pitch = np.linalg.norm(series.basis, axis=0)
     outline = np.abs(_fine_slice(reference, normal, index))
-    threshold = float(np.abs(reference[series.support]).min())
+    threshold = OUTLINE * amplitude_level(reference, series.support)
     sides = [_axis_nm(series.aligned.shape[1 + axis], pitch[axis]) for axis in (across, upward)]
     inside = outline > threshold
     limits = [_limits(side, np.any(inside, axis=axis)) for side, axis in zip(sides, (0, 1), strict=True)]

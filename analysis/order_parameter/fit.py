@@ -6,6 +6,7 @@ import numpy as np
 from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 from scipy.interpolate import make_smoothing_spline
+from scipy.optimize import brentq
 
 Floats = NDArray[np.float64]
 
@@ -17,9 +18,10 @@ def best_fit(temperatures: Floats, values: Floats) -> Callable[[Floats], Floats]
     """Return a smooth curve through an order parameter.
 
     Najeeb et al. draw a best-fit line through ten points without naming it. Here it is a cubic smoothing
-    spline whose smoothness is chosen by generalised cross-validation (Woltring 1986,
-    doi:10.1016/0141-1195(86)90098-7); with fewer than six points a parabola (four, five), a straight line
-    (two, three) or the value itself.
+    spline that spends half a degree of freedom on each point, at least 3 and at most 6 in all (the trace of
+    its hat matrix; Buja, Hastie & Tibshirani 1989, doi:10.1214/aos/1176347115). Cross-validation would
+    now and then follow every point of so few, and leave no error bar. With fewer than six points it is a
+    parabola (four, five), a straight line (two, three) or the value itself.
 
     Parameters
     ----------
@@ -34,8 +36,19 @@ def best_fit(temperatures: Floats, values: Floats) -> Callable[[Floats], Floats]
     if len(x) < 6:
         polynomial = Polynomial.fit(x, y, 1 if len(x) < 4 else 2, w=np.sqrt(weight))
         return lambda at: np.asarray(polynomial(at))
-    spline = make_smoothing_spline(x, y, w=weight)
+    spline = make_smoothing_spline(x, y, w=weight, lam=_smoothness(x, weight, np.clip(len(x) / 2, 3, 6)))
     return lambda at: np.asarray(spline(at))
+
+
+def _smoothness(x: Floats, weight: Floats, freedom: float) -> float:
+    """Return the penalty at which a smoothing spline through ``x`` has ``freedom`` degrees of freedom."""
+
+    def spent(exponent: float) -> float:
+        columns = [make_smoothing_spline(x, unit, w=weight, lam=10**exponent)(x) for unit in np.eye(len(x))]
+        return float(np.trace(columns)) - freedom
+
+    scale = 3 * np.log10(np.ptp(x))
+    return float(10 ** brentq(spent, scale - 9, scale + 4, xtol=1e-3))
 
 
 def _merged(temperatures: Floats, values: Floats) -> tuple[Floats, Floats, Floats]:

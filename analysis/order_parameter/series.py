@@ -28,8 +28,8 @@ def analyse_series(
 
     Untrusted temperatures have a value, projected on the component that the trusted ones span, but no say in
     it nor in the fit. Without a trusted result at the reference temperature the nearest trusted one stands
-    in, and everything is provisional; so it is while fewer than ``expected`` temperatures are there. A scan on
-    its own (``expected`` 1) is compared with nothing and waits for nothing.
+    in, and everything is provisional; so it is while fewer than ``expected`` temperatures are there. A scan
+    on its own (``expected`` 1) is compared with nothing and waits for nothing.
 
     Parameters
     ----------
