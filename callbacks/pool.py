@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 LOG_FORMAT = "%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"
-NICE = 10
+NICE = 15
 """The measurement goes first: its worker yields the processor to it."""
 
 
@@ -31,6 +33,7 @@ def prepare_worker(nice: int, threads: int, log: Path | None = None) -> None:
         File for what a person need not read; standard error where there is none.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(nice)
     logging.basicConfig(filename=log, level=logging.WARNING, format=LOG_FORMAT)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
@@ -40,6 +43,14 @@ def prepare_worker(nice: int, threads: int, log: Path | None = None) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """End this process when the session's was killed: its scan is on record, and nobody reads the result."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def make_pool(

@@ -25,6 +25,8 @@ ADDRESS_FILE = "server.json"
 LOCK_FILE = "server.lock"
 LOG_FILE = "server.log"
 ALREADY_RUNNING = 3
+LOOK_EVERY = 2.0
+"""Seconds between two looks whether the folder that is served still exists."""
 
 
 class ServerRunningError(RuntimeError):
@@ -122,11 +124,15 @@ def _register_exporter() -> None:
 
 
 async def _announce(server: Any, path: Path, uri: str, key: str) -> None:
-    """Write address and key once the server answers, never before."""
+    """Write address and key once the server answers; end the server when its folder is gone."""
     while not server.started:
         await asyncio.sleep(0.02)
     write_private(path, {"uri": uri, "api_key": key, **this_process()})
     logger.info("catalogue served at %s", uri)
+    while path.exists():
+        await asyncio.sleep(LOOK_EVERY)
+    logger.warning("%s is gone: nobody can find this server any more", path)
+    server.should_exit = True
 
 
 def _log_config() -> dict[str, Any]:

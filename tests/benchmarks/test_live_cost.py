@@ -65,7 +65,7 @@ def session(tmp_path, monkeypatch):
 
 
 class Stopwatch:
-    """Times the points of a run while the worker is let run and held in turn, so that nothing else differs."""
+    """Times the points of a run while the worker runs and is held in turn, so that nothing else differs."""
 
     def __init__(self, worker):
         self.worker, self.points = worker, 0
@@ -94,9 +94,7 @@ def timed(function, durations):
 
 def test_the_live_chain_costs_the_run_engine_at_most_5_percent(session, record_property):
     plans = SessionPlans(session.beamline, QUICK)
-    session.RE(
-        plans.rocking_scan(17.7, 17.8, 0.01, EXPOSURE)
-    )  # its analysis keeps the worker busy from now on
+    session.RE(plans.rocking_scan(17.7, 17.8, 0.01, EXPOSURE))  # its analysis keeps the worker busy
     (worker,) = (p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline()))
     while worker.cpu_times().user < 5.0:
         time.sleep(0.2)

@@ -163,8 +163,12 @@ def test_kill_9_in_mid_scan_loses_no_point_that_was_taken(workplace, programs):
     settings, environment = workplace
     process = series(workplace, programs, "345")
     read_until(process, "  point ")
-    os.killpg(process.pid, signal.SIGKILL)
+    workers = workers_of(process)
+    process.kill()
     process.communicate()
+    assert workers
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert alive == []
 
     with contextlib.closing(open_catalogue(settings)) as catalogue:
         (start,) = unfinished_runs(catalogue)

@@ -13,7 +13,6 @@ from profile_collection.cli import app, parse_temperatures
 from profile_collection.cli_data import parse_shape
 from profile_collection.server import open_catalogue, status
 
-
 COMMANDS = ["series", "dry-run", "replay", "recover", "ingest", "reconstruct", "train", "serve", "clean"]
 HEAVY = ("torch", "bluesky", "ophyd", "tiled", "numpy", "matplotlib")
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -78,6 +79,14 @@ def test_a_killed_server_is_replaced_and_its_runs_are_still_there(own_settings, 
     with contextlib.closing(open_catalogue(own_settings)) as catalogue:
         assert status(own_settings.data).pid != first.pid
         assert uid in catalogue.raw.v3
+
+
+@pytest.mark.slow
+def test_a_server_whose_folder_was_removed_ends(own_settings):
+    server = psutil.Process(ensure_server(own_settings.data).pid)
+    shutil.rmtree(own_settings.data)
+    psutil.wait_procs([server], timeout=20)
+    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.fixture
