@@ -17,12 +17,13 @@ from profile_collection.server import stop_server
 from profile_collection.session_plans import SessionPlans
 from profile_collection.settings import Settings
 from profile_collection.simulation import QUICK
-from profile_collection.twin import CrystalConfig, DetectorConfig, TwinConfig
+from profile_collection.twin import Clock, CrystalConfig, DetectorConfig, TwinConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ALLOWED = 1.05
-EXPOSURE = 0.2
+EXPOSURE, PACE = 30.0, 150.0
+"""Seconds of the beamline, and how many of them pass in one of ours: an exposure takes 0.2 s."""
 BLOCK = 12
 WINDOW = {"eta_start": 17.2, "eta_stop": 18.4, "eta_step": 0.01, "exposure": EXPOSURE}
 
@@ -43,17 +44,17 @@ def analyse(job, address=None):
 
 @pytest.fixture
 def session(tmp_path, monkeypatch):
-    """Return a session at real pace whose analysis keeps a worker process busy."""
+    """Return a session of paced exposures whose analysis keeps a worker process busy."""
     (tmp_path / "vo2_busy_analysis.py").write_text(BUSY)
     monkeypatch.syspath_prepend(tmp_path)
     detector = DetectorConfig(roi=(116, 140, 116, 140))
     crystal = CrystalConfig(size=(300.0, 300.0, 300.0), pitch=(12.5, 12.5, 12.5))
     config = dataclasses.replace(TwinConfig(threads=1), detector=detector, crystal=crystal)
     monkeypatch.setattr(session_module, "twin_config", lambda settings: config)
+    monkeypatch.setattr(session_module, "Clock", lambda pace: Clock(PACE))
     settings = Settings(
         data=tmp_path / "data",
         results=tmp_path / "results",
-        realtime=True,
         analysis="vo2_busy_analysis:analyse",
     )
     session = session_module.open_session(settings, view=LiveView(Console(file=io.StringIO())))
