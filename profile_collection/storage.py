@@ -20,6 +20,8 @@ BATCH_AT_REAL_PACE = 1
 """Points written to the catalogue at a time: a kill loses none."""
 BATCH_IN_SIMULATION = 10
 """A write costs 0.1 s, more than a simulated point; the frame file has the points that a kill would lose."""
+NEWEST = 100
+"""Runs that are looked at for the last scan_id."""
 
 
 def document_writer(catalogue: Catalogue, backup: Path, *, realtime: bool) -> Callable[[str, Any], None]:
@@ -65,8 +67,11 @@ def _open_store(folder: Path, warn: Callable[[str], None]) -> StoredMetadata:
 
 
 def last_scan_id(catalogue: Catalogue) -> int:
-    """Return the largest scan_id in the catalogue, 0 where it is empty."""
-    newest = catalogue.raw.v3.sort(("start.scan_id", -1)).values()[:1]
+    """Return the largest scan_id among the newest runs of the catalogue, 0 where it is empty.
+
+    Compared here: how the server sorts such numbers, and runs that have none, is not to be relied on.
+    """
+    newest = catalogue.raw.v3.sort(("start.time", -1)).values()[:NEWEST]
     return max((int(run.metadata["start"].get("scan_id", 0)) for run in newest), default=0)
 
 
