@@ -46,7 +46,7 @@ class NetworkConfig:
     architecture: str = "refined"
     width: int = 32
     refiner_width: int = 48
-    refinements: int = 3
+    refinements: int = 1
 
 
 def build_network(config: NetworkConfig) -> nn.Module:
