@@ -1,7 +1,7 @@
-"""How much the beam's partial coherence blurs the pattern: one width, fitted to an object at hand.
+"""How much partial coherence blurs the pattern: widths on the detector and in angle, fitted to an object.
 
-After Clark et al. 2012, doi:10.1038/ncomms1994, with a Gaussian in place of a free kernel: one number cannot
-explain away a wrong object.
+After Clark et al. 2012, doi:10.1038/ncomms1994, with a Gaussian in place of a free kernel: two numbers
+cannot explain away a wrong object.
 """
 
 from __future__ import annotations
@@ -14,11 +14,19 @@ from torch import Tensor
 from analysis.phasing.engine import SPACE
 from analysis.phasing.kernels import PixelKernel, lag_transfer
 
-GRID = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
-"""Standard deviations that are tried, in voxels of q."""
+Triple = tuple[float, float, float]
 
-NEGLIGIBLE = 0.08
-"""Below this width, in voxels, the blur cannot be told from none: coherence 0.97 at the largest lag."""
+COHERENT: Triple = (0.0, 0.0, 0.0)
+"""No blur."""
+
+GRID = (0.0, 0.2, 0.4, 0.6)
+"""Standard deviations that are tried along each axis, in voxels of q, before a parabola refines them."""
+
+TIED = ((1, 2), (0,))
+"""Axes that share a width: the beam's transverse coherence blurs rows and columns of the detector alike."""
+
+NEGLIGIBLE = 0.1
+"""Below this width, in voxels, a blur cannot be told from none."""
 
 
 def fit_coherence(
@@ -27,9 +35,11 @@ def fit_coherence(
     measured: Tensor,
     widths: Sequence[float],
     background: Tensor | float = 0.0,
-    grid: Sequence[float] = GRID,
-) -> tuple[float, float]:
-    """Return (σ in voxels, χ² there) of the isotropic Gaussian blur that explains the pattern best.
+    *,
+    start: Triple = COHERENT,
+    sweeps: int = 1,
+) -> tuple[Triple, float]:
+    """Return (σ per axis in voxels, χ² there) of the Gaussian blur that explains the pattern best.
 
     Parameters
     ----------
@@ -39,30 +49,55 @@ def fit_coherence(
     widths : three float
         Known widths of the voxel.
     background : Tensor or float, counts
-    grid : sequence of float, voxels
-        Increasing; a parabola through the best and its neighbours refines it.
+    start : three float, voxels
+        Where the other axes stand while the first is fitted.
+    sweeps : int
+        How often all axes are fitted in turn.
     """
-    kernel = PixelKernel(x.shape, widths, (1.0, 1.0, 1.0), x.device)
-    correlation = kernel.fine_correlation(x)
-    total = (amplitude.square() * measured).sum().clamp_min(1e-12)
-
-    def misfit(sigma: float) -> float:
-        transfer = lag_transfer(kernel.shape, kernel.grown, widths, (sigma,) * 3, x.device)
-        fine = torch.fft.irfftn(correlation * transfer, s=kernel.grown, dim=SPACE)
-        root = (fine[::2, ::2, ::2].clamp_min(0) + background).sqrt_()
-        return float(((root - amplitude) * measured).square().sum() / total)
-
-    values = [misfit(s) for s in grid]
-    best = min(range(len(grid)), key=values.__getitem__)
-    sigma = _vertex(grid, values, best)
-    return (sigma, misfit(sigma)) if sigma > NEGLIGIBLE else (0.0, values[0] if grid[0] == 0 else misfit(0.0))
+    misfit = _Misfit(x, amplitude, measured, widths, background)
+    sigma = list(start)
+    for _ in range(sweeps):
+        for axes in TIED:
+            trial = [tuple(s if a in axes else sigma[a] for a in range(3)) for s in GRID]
+            best = _vertex(GRID, [misfit(t) for t in trial])
+            sigma = [best if a in axes else sigma[a] for a in range(3)]
+    final = (sigma[0], sigma[1], sigma[2])
+    return final, misfit(final)
 
 
-def _vertex(grid: Sequence[float], values: Sequence[float], best: int) -> float:
-    """Return the minimum of the parabola in σ² through the best point and its neighbours."""
-    if best in (0, len(grid) - 1):
-        return float(grid[best])
+class _Misfit:
+    """χ² of one object as a function of the blur; the autocorrelation is computed once."""
+
+    def __init__(
+        self,
+        x: Tensor,
+        amplitude: Tensor,
+        measured: Tensor,
+        widths: Sequence[float],
+        background: Tensor | float,
+    ) -> None:
+        self.kernel = PixelKernel(x.shape, widths, (1.0, 1.0, 1.0), device=x.device)
+        self.correlation = self.kernel.fine_correlation(x)
+        self.amplitude, self.measured, self.background = amplitude, measured, background
+        self.total = (amplitude.square() * measured).sum().clamp_min(1e-12)
+
+    def __call__(self, sigma: Sequence[float]) -> float:
+        kernel = self.kernel
+        transfer = lag_transfer(kernel.shape, kernel.grown, kernel.widths, sigma, self.amplitude.device)
+        fine = torch.fft.irfftn(self.correlation * transfer, s=kernel.grown, dim=SPACE)
+        root = (fine[::2, ::2, ::2].clamp_min(0) + self.background).sqrt_()
+        return float(((root - self.amplitude) * self.measured).square().sum() / self.total)
+
+
+def _vertex(grid: Sequence[float], values: Sequence[float]) -> float:
+    """Return the σ at the minimum of the parabola in σ² through the best point and its neighbours."""
+    best = min(max(min(range(len(grid)), key=values.__getitem__), 1), len(grid) - 2)
     (a, b, c), (u, v, w) = (s**2 for s in grid[best - 1 : best + 2]), values[best - 1 : best + 2]
-    top = u * (b**2 - c**2) + v * (c**2 - a**2) + w * (a**2 - b**2)
-    bottom = u * (b - c) + v * (c - a) + w * (a - b)
-    return float(max(top / (2 * bottom), 0.0) ** 0.5) if abs(bottom) > 0 else float(grid[best])
+    # Newton's form: slope and curvature from divided differences.
+    first, second = (v - u) / (b - a), (w - v) / (c - b)
+    curvature = (second - first) / (c - a)
+    if curvature <= 0:
+        return float(grid[min(range(len(grid)), key=values.__getitem__)])
+    lowest = (a + b) / 2 - first / (2 * curvature)
+    sigma = min(max(lowest, 0.0), grid[-1] ** 2) ** 0.5
+    return float(sigma) if sigma > NEGLIGIBLE else 0.0

@@ -1,7 +1,8 @@
 """The last iterations: descent to the measured counts through the pixel kernel and the background.
 
 Accelerated projected gradient with restart (Beck & Teboulle 2009, doi:10.1137/080716542;
-O'Donoghue & Candès 2015, doi:10.1007/s10208-013-9150-3); for point samples and no background one plain step is one of error reduction.
+O'Donoghue & Candès 2015, doi:10.1007/s10208-013-9150-3); for point samples and no background one
+plain step is one of error reduction.
 """
 
 from __future__ import annotations

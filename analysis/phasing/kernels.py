@@ -16,6 +16,12 @@ from torch import Tensor
 from analysis.phasing.engine import SPACE, power
 from analysis.phasing.support import Smoother, frequencies
 
+UNWRAPPED = 0.48
+"""An object that fills less of an axis has an autocorrelation that does not wrap."""
+
+LARGEST_RATIO = 4.0
+"""Bound on what a sharp prediction may add to a blurred count."""
+
 
 def lag_transfer(
     shape: Sequence[int],
@@ -54,6 +60,8 @@ class PixelKernel:
         Voxel widths in units of the pitch (0 = point samples).
     sigma : three float, voxels
         Gaussian blur beside it (0 = full coherence).
+    extent : three float
+        Of the object, as a fraction of each axis: below one half its autocorrelation fits the plain box.
     """
 
     def __init__(
@@ -61,21 +69,20 @@ class PixelKernel:
         shape: Sequence[int],
         widths: Sequence[float],
         sigma: Sequence[float] = (0.0, 0.0, 0.0),
+        *,
+        extent: Sequence[float] = (1.0, 1.0, 1.0),
         device: torch.device | None = None,
     ) -> None:
         device = device or torch.device("cpu")
         self.shape = tuple(shape)
         self.widths, self.sigma = tuple(widths), tuple(sigma)
-        self._factor = tuple(2 if w > 0 or s > 0 else 1 for w, s in zip(widths, sigma, strict=True))
+        blurred = [w > 0 or s > 0 for w, s in zip(widths, sigma, strict=True)]
+        self.trivial = not any(blurred)
+        self._factor = tuple(2 if b and e > UNWRAPPED else 1 for b, e in zip(blurred, extent, strict=True))
         self.grown = tuple(n * f for n, f in zip(shape, self._factor, strict=True))
         self._transfer = lag_transfer(self.shape, self.grown, widths, sigma, device)
         self._every = tuple(slice(None, None, f) for f in self._factor)
         self._padded = torch.zeros(self.grown, dtype=torch.complex64, device=device)
-
-    @property
-    def trivial(self) -> bool:
-        """Whether the voxels are point samples and the beam is coherent."""
-        return max(self._factor) == 1
 
     def _corners(self) -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
         """Return pairs of slices that carry an object in corner order into the grown box."""
@@ -87,7 +94,7 @@ class PixelKernel:
 
     def _fine_field(self, x: Tensor) -> Tensor:
         """Return the transform of ``x`` (n0, n1, n2) complex64 on the finer q grid."""
-        if self.trivial:
+        if max(self._factor) == 1:
             return torch.fft.fftn(x, dim=SPACE)
         self._padded.zero_()
         for here, there in self._corners():
@@ -140,9 +147,18 @@ class PixelKernel:
             g[here] = step[there]
         return g, predicted
 
+    def freed_amplitude(self, x: Tensor, counts: Tensor, background: Tensor | float) -> Tensor:
+        """Return the amplitude that point samples would have had if ``x`` were right, (n0, n1, n2) float32.
+
+        The counts less background, times the predicted ratio of point-sampled to integrated intensity.
+        """
+        point, integrated = self.predict(x)
+        ratio = (point / integrated.clamp_min(1e-6)).clamp_max_(LARGEST_RATIO)
+        return ((counts - background).clamp_min(0) * ratio).sqrt_()
+
 
 def free_of_blur(
-    amplitude: Tensor, mask: Tensor, widths: Sequence[float], sigma: float, noise: float = 1e-2
+    amplitude: Tensor, mask: Tensor, widths: Sequence[float], sigma: Sequence[float], noise: float = 1e-2
 ) -> Tensor:
     """Return the amplitude (n0, n1, n2) float32 that point samples would have had, roughly: Wiener's filter.
 
@@ -156,12 +172,12 @@ def free_of_blur(
         True where not measured; filled from the neighbours, so that holes do not spread.
     widths : three float
         Voxel widths in units of the pitch.
-    sigma : float, voxels
-        Isotropic Gaussian blur.
+    sigma : three float, voxels
+        Gaussian blur per axis.
     noise : float
         Wiener's constant.
     """
-    if max(widths) <= 0 and sigma <= 0:
+    if max(widths) <= 0 and max(sigma) <= 0:
         return amplitude
     shape = tuple(amplitude.shape)
     intensity = amplitude.square()
@@ -170,7 +186,7 @@ def free_of_blur(
         keep = (~mask).float()
         filled = smoother(intensity * keep, 1.0) / smoother(keep, 1.0).clamp_min(0.05)
         intensity = torch.where(mask, filled, intensity)
-    transfer = lag_transfer(shape, shape, widths, (sigma,) * 3, amplitude.device)
+    transfer = lag_transfer(shape, shape, widths, sigma, amplitude.device)
     wiener = transfer * (1 + noise) / (transfer.square() + noise)
     freed = torch.fft.irfftn(torch.fft.rfftn(intensity, dim=SPACE) * wiener, s=shape, dim=SPACE)
     return freed.clamp_min(0).sqrt()

@@ -13,6 +13,9 @@ from analysis.phasing.support import Smoother
 COARSEST = 32
 """Voxels per axis of the coarsest level: the network's box."""
 
+THINNEST = 10
+"""Voxels across the crystal on the coarsest level."""
+
 
 def _window(n: int, wanted: int) -> slice:
     return slice(n // 2 - wanted // 2, n // 2 - wanted // 2 + wanted)
@@ -42,16 +45,32 @@ def resample(x: Tensor, shape: Sequence[int]) -> Tensor:
     return torch.fft.ifftn(pad(crop(field, smaller), shape), dim=SPACE)
 
 
-def shapes(full: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Return the shapes of the levels, coarse to fine, each at most twice the one before."""
-    found = [tuple(int(n) for n in full)]
-    while max(found[0]) > COARSEST:
-        step = max(found[0])
-        limit = COARSEST
-        while limit * 2 < step:
-            limit *= 2
-        found.insert(0, tuple(min(n, limit) for n in found[0]))
-    return [(s[0], s[1], s[2]) for s in found]
+def coarsest(full: Sequence[int], reach: Sequence[float] = (0.5, 0.5, 0.5)) -> tuple[int, int, int]:
+    """Return the shape of the coarsest level.
+
+    Parameters
+    ----------
+    full : three int
+        Of the measured array.
+    reach : three float
+        Extent of the crystal as a fraction of each axis, 0.5 where unknown: an axis on which it is thin
+        starts with more voxels, so that the crystal is never thinner than `THINNEST` of them.
+    """
+    a, b, c = (_coarsest(n, r) for n, r in zip(full, reach, strict=True))
+    return a, b, c
+
+
+def _coarsest(n: int, reach: float) -> int:
+    size = COARSEST
+    while size < n and size * reach < THINNEST:
+        size *= 2
+    return min(n, size)
+
+
+def finer(shape: Sequence[int], full: Sequence[int]) -> tuple[int, int, int]:
+    """Return the shape of the next level: twice the voxels, at most ``full``."""
+    a, b, c = (min(n, 2 * m) for n, m in zip(full, shape, strict=True))
+    return a, b, c
 
 
 class Level:

@@ -44,6 +44,14 @@ class Recipe:
 SEARCH = Recipe(iterations=600)
 """For random starts at the coarsest level."""
 
+POLISH = (
+    Recipe(iterations=200, every=50, sigma=(1.0, 0.5), beta=0.9),
+    Recipe(iterations=200, every=50, sigma=(1.0, 0.5), beta=0.9),
+    Recipe(iterations=200, hio_share=0.0, every=50, threshold=0.3, sigma=(1.0, 0.5), beta=0.9),
+    Recipe(iterations=200, hio_share=0.0, every=50, threshold=0.3, sigma=(1.0, 0.5), beta=0.9),
+)
+"""For the best objects of a level: out of the shallow minima that are nearly right, then to rest."""
+
 REFINE = Recipe(iterations=120, hio_share=0.0, every=40, threshold=0.3, sigma=(1.2, 0.8), settle=30)
 """For an object that is nearly right, after a change of level."""
 

@@ -15,15 +15,15 @@ from torch import Tensor
 
 from analysis.phasing import metrics
 from analysis.phasing.ambiguities import centre
-from analysis.phasing.coherence import fit_coherence
+from analysis.phasing.coherence import COHERENT, Triple, fit_coherence
 from analysis.phasing.engine import to_centre, to_corner
 from analysis.phasing.finish import descend
 from analysis.phasing.kernels import PixelKernel
-from analysis.phasing.levels import Level, resample, shapes
+from analysis.phasing.levels import Level, coarsest, crop, finer, resample
 from analysis.phasing.network import Pretrained, load_pretrained
 from analysis.phasing.recipes import REFINE, iterate, support_of
 from analysis.phasing.search import Candidate, Found, Pattern, Search
-from analysis.phasing.support import extent_of
+from analysis.phasing.support import autocorrelation_extent, extent_of
 from analysis.phasing.transfer import fine_tune
 from analysis.phasing.trust import Evidence, compactness, looks_saturated, verdict
 from analysis.phasing.validation import checked_pattern
@@ -39,6 +39,9 @@ TRANSFER_STEPS = 20
 
 ROUNDS, STARTS = 10, 6
 """Budget of the search: rounds, and random starts in each."""
+
+FIT_SIZE = 64
+"""Voxels per axis, at most, on which the blur is fitted."""
 
 FINISH_ITERATIONS = 30
 """Descents through the kernel in each of the two halves of the finish."""
@@ -71,8 +74,8 @@ class Reconstruction:
         SHA-256 of the network's weights, empty if it was not asked.
     agreement : float
         Overlap of the result with an independent start.
-    coherence : float
-        Fitted Gaussian blur of the pattern, standard deviation in voxels.
+    coherence : tuple of float
+        Fitted Gaussian blur of the pattern per axis, standard deviation in voxels.
     origin : str
         Which start it came from.
     iterations : int
@@ -93,7 +96,7 @@ class Reconstruction:
     seed: int
     weights_hash: str
     agreement: float
-    coherence: float
+    coherence: Triple
     origin: str
     iterations: int
     threads: int
@@ -148,8 +151,8 @@ def from_truth(
     pattern = checked_pattern(intensity, mask, pixel_kernel, background)
     with _Threads(THREADS):
         x = to_corner(torch.from_numpy(np.asarray(truth, np.complex64)))[None]
-        level = Level(pattern.amplitude(0.0), pattern.mask, pattern.shape)
-        sigma = _fit(pattern, x[0])[0]
+        level = Level(pattern.amplitude(), pattern.mask, pattern.shape)
+        sigma = _fit(pattern, x[0])
         start = Candidate(x, support_of(level, x, 0.7, 0.15), 0.0, sigma, "truth")
         best, history = _finish(pattern, start)
         found = Found([best], 1.0, 0, 0)
@@ -183,8 +186,9 @@ def _ask_network(
 
 
 def _search(pattern: Pattern, guesses: list[Tensor], seed: int) -> Found:
-    level = Level(pattern.amplitude(0.0), pattern.mask, shapes(pattern.shape)[0])
-    return Search(pattern, level, np.random.default_rng(seed)).run(guesses, ROUNDS, STARTS)
+    reach = autocorrelation_extent(pattern.amplitude())
+    level = Level(pattern.amplitude(), pattern.mask, coarsest(pattern.shape, reach))
+    return Search(pattern, level, reach, np.random.default_rng(seed)).run(guesses, ROUNDS, STARTS)
 
 
 def _choose(pattern: Pattern, found: Found) -> tuple[Candidate, list[float]]:
@@ -196,7 +200,8 @@ def _climb(pattern: Pattern, candidate: Candidate) -> Candidate:
     """Refine ``candidate`` on every finer level."""
     amplitude = pattern.amplitude(candidate.coherence)
     x, support = candidate.x, candidate.support
-    for shape in shapes(pattern.shape)[1:]:
+    while x.shape[1:] != pattern.shape:
+        shape = finer(x.shape[1:], pattern.shape)
         level = Level(amplitude, pattern.mask, shape)
         x = resample(x, shape)
         support = support_of(level, x)
@@ -204,9 +209,20 @@ def _climb(pattern: Pattern, candidate: Candidate) -> Candidate:
     return replace(candidate, x=x, support=support)
 
 
-def _fit(pattern: Pattern, x: Tensor) -> tuple[float, float]:
-    measured = (~pattern.mask).float()
-    return fit_coherence(x, pattern.counts.sqrt(), measured, pattern.widths, pattern.background)
+def _fit(pattern: Pattern, x: Tensor, known: Triple = COHERENT) -> Triple:
+    """Fit the blur on the centre of q, where the counts are: it is the same everywhere."""
+    a, b, c = (min(n, FIT_SIZE) for n in pattern.shape)
+    shape = (a, b, c)
+    measured, root = (~pattern.mask).float(), pattern.counts.sqrt()
+    return fit_coherence(
+        resample(x, shape),
+        crop(root, shape),
+        crop(measured, shape),
+        pattern.widths,
+        crop(pattern.background, shape),
+        start=known,
+        sweeps=2,
+    )[0]
 
 
 def _finish(pattern: Pattern, candidate: Candidate) -> tuple[Candidate, list[float]]:
@@ -216,8 +232,8 @@ def _finish(pattern: Pattern, candidate: Candidate) -> tuple[Candidate, list[flo
     level = Level(root, pattern.mask, pattern.shape)
     sigma = candidate.coherence
     for _ in range(2):
-        sigma = _fit(pattern, x)[0]
-        kernel = PixelKernel(pattern.shape, pattern.widths, (sigma,) * 3, x.device)
+        sigma = _fit(pattern, x, sigma)
+        kernel = PixelKernel(pattern.shape, pattern.widths, sigma, extent=extent_of(support), device=x.device)
         x, chi = descend(x, support, kernel, root, measured, pattern.background, FINISH_ITERATIONS)
         history += chi
         support = support_of(level, x[None], 0.7, 0.15)[0]
@@ -235,12 +251,12 @@ def _assemble(
     seed: int,
     began: float,
 ) -> Reconstruction:
-    kernel = PixelKernel(pattern.shape, pattern.widths, (best.coherence,) * 3, best.x.device)
+    edges = extent_of(best.support[0])
+    kernel = PixelKernel(pattern.shape, pattern.widths, best.coherence, extent=edges, device=best.x.device)
     predicted = to_centre(kernel.predict(best.x[0])[1] + pattern.background).numpy()
     counts, mask = to_centre(pattern.counts).numpy(), to_centre(pattern.mask).numpy()
     obj, support = centre(to_centre(best.x[0]).numpy(), to_centre(best.support[0]).numpy())
     ratio = metrics.noise_ratio(predicted, counts, mask)
-    edges = extent_of(best.support[0])
     evidence = Evidence(
         agreement=found.agreement,
         noise_ratio=ratio,

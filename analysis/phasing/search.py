@@ -7,7 +7,7 @@ The budget is counted in rounds, never in time, so that a seed always gives the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,21 +15,30 @@ import torch
 from torch import Tensor
 
 from analysis.phasing.ambiguities import overlap
-from analysis.phasing.coherence import fit_coherence
+from analysis.phasing.coherence import COHERENT, Triple, fit_coherence
 from analysis.phasing.engine import to_centre
-from analysis.phasing.kernels import free_of_blur
-from analysis.phasing.levels import Level
-from analysis.phasing.recipes import SEARCH, Recipe, iterate, support_of
-from analysis.phasing.support import autocorrelation_extent, box, extent_of
+from analysis.phasing.kernels import PixelKernel, free_of_blur
+from analysis.phasing.levels import Level, crop, resample
+from analysis.phasing.recipes import POLISH, SEARCH, Recipe, iterate, support_of
+from analysis.phasing.support import box, extent_of
 
 AGREEMENT = 0.95
 """Overlap from which two starts count as the same object."""
 
-RIVAL = 1.25
-"""A candidate within this factor of the lowest χ² has a say in the agreement."""
+RIVAL, RIVALS = 2.0, 8
+"""A candidate within this factor of the lowest χ², and among so many best, has a say in the agreement."""
+
+LIKELY = 0.9
+"""Agreement from which the best candidates are polished before the rule is applied to them."""
+
+POLISHED = 4
+"""How many of the best candidates are polished."""
 
 COHERENCE_GUESSES = (0.3, 0.15, 0.0)
-"""Blur widths, voxels, that the starts of a detector frame try in turn until one has been fitted."""
+"""Blur widths across the beam, voxels, that the starts of a detector frame try in turn."""
+
+NETWORK = "network"
+"""How the origin of a network's guess begins."""
 
 WRAPPED = 0.42
 """An autocorrelation that reaches further than this share of an axis may have wrapped: no size from it."""
@@ -66,7 +75,14 @@ class Pattern:
         """Whether the voxels have a width."""
         return max(self.widths) > 0
 
-    def amplitude(self, sigma: float) -> Tensor:
+    def coherence_guesses(self) -> list[Triple]:
+        """Return the blurs to try first: none, or across the beam, where pixels have a width."""
+        if not self.blurred:
+            return [COHERENT]
+        a, b, c = (float(w > 0) for w in self.widths)
+        return [(a * s, b * s, c * s) for s in COHERENCE_GUESSES]
+
+    def amplitude(self, sigma: Triple = COHERENT) -> Tensor:
         """Return the point-sample amplitude, √counts, less background and freed of voxel width and blur."""
         signal = (self.counts - self.background).clamp_min(0).sqrt()
         return free_of_blur(signal, self.mask, self.widths, sigma)
@@ -79,7 +95,7 @@ class Candidate:
     x: Tensor
     support: Tensor
     score: float
-    coherence: float
+    coherence: Triple
     origin: str
 
 
@@ -116,7 +132,7 @@ def guessed_start(guess: Tensor) -> Start:
     """Return a start from a network's ``guess`` (32, 32, 32) complex64, corner order."""
 
     def make(level: Level, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        x = guess[None].to(torch.complex64)
+        x = resample(guess[None].to(torch.complex64), level.shape)
         support = support_of(level, x)
         return x * support, support
 
@@ -131,32 +147,37 @@ class Search:
     pattern : Pattern
     level : Level
         The coarsest.
+    reach : three float
+        How far the autocorrelation reaches (`autocorrelation_extent`).
     rng : Generator
     recipe : Recipe
     """
 
     def __init__(
-        self, pattern: Pattern, level: Level, rng: np.random.Generator, recipe: Recipe = SEARCH
+        self,
+        pattern: Pattern,
+        level: Level,
+        reach: Sequence[float],
+        rng: np.random.Generator,
+        recipe: Recipe = SEARCH,
     ) -> None:
         self.pattern, self.level, self.rng, self.recipe = pattern, level, rng, recipe
         coarse = Level(pattern.counts.sqrt(), pattern.mask, level.shape)
         self._raw, self._measured = coarse.engine.amplitude, (~coarse.mask).float()
-        self._background = Level(pattern.background, pattern.mask, level.shape).engine.amplitude
-        self._guesses = COHERENCE_GUESSES if pattern.blurred else (0.0,)
-        self._amplitudes: dict[float, Tensor] = {}
-        self._reach = autocorrelation_extent(pattern.amplitude(self._guesses[0]))
+        self._background = crop(pattern.background, level.shape)
+        self._guesses = pattern.coherence_guesses()
+        self._amplitudes: dict[Triple, Tensor] = {}
+        self._reach = reach
         self.candidates: list[Candidate] = []
 
-    def score(self, x: Tensor) -> tuple[float, float]:
-        """Return (χ² against the counts themselves, blur width) of ``x`` (1, n0, n1, n2)."""
-        if not self.pattern.blurred:
-            return self.level.chi_squared(x), 0.0
+    def score(self, x: Tensor) -> tuple[float, Triple]:
+        """Return (χ² against the counts themselves, blur widths) of ``x`` (1, n0, n1, n2)."""
         sigma, chi = fit_coherence(x[0], self._raw, self._measured, self.pattern.widths, self._background)
         return chi, sigma
 
-    def try_start(self, start: Start, coherence: float, origin: str, recipe: Recipe) -> Candidate:
+    def try_start(self, start: Start, coherence: Triple, origin: str, recipe: Recipe) -> Candidate:
         """Run one start to its end and keep what it found."""
-        key = round(coherence, 3)
+        key = (round(coherence[0], 3), round(coherence[1], 3), round(coherence[2], 3))
         if key not in self._amplitudes:
             self._amplitudes[key] = self.pattern.amplitude(key)
         self.level.set_amplitude(self._amplitudes[key])
@@ -166,7 +187,7 @@ class Search:
         self.candidates = sorted([*self.candidates, candidate], key=lambda c: c.score)
         return candidate
 
-    def _coherence(self, number: int) -> float:
+    def _coherence(self, number: int) -> Triple:
         """Return the blur width that start ``number`` assumes: a guess, every second time the best fit."""
         if self.candidates and number % 2:
             return self.candidates[0].coherence
@@ -188,23 +209,48 @@ class Search:
             return random_start(tuple(e * self.rng.uniform(0.95, 1.08) for e in extent))
         return random_start(self.draw_extent())
 
-    def agreement(self) -> float:
-        """Return the best overlap of the lowest χ² with its rivals, 0 where it has none."""
-        if len(self.candidates) < 2:
-            return 0.0
-        best, *others = self.candidates
-        rivals = [c for c in others[:4] if c.score <= RIVAL * best.score]
-        image = to_centre(best.x)[0].numpy()
-        return max((overlap(to_centre(c.x)[0].numpy(), image) for c in rivals), default=0.0)
+    def polish(self, candidate: Candidate) -> Candidate:
+        """Iterate a candidate on, the blur now taken from its own prediction."""
+        x, support, coherence, chi = candidate.x, candidate.support, candidate.coherence, candidate.score
+        for recipe in POLISH:
+            kernel = PixelKernel(
+                self.level.shape, self.pattern.widths, coherence, extent=extent_of(support[0])
+            )
+            self.level.engine.set_amplitude(
+                kernel.freed_amplitude(x[0], self._raw.square(), self._background)
+            )
+            x, support = iterate(self.level, x, support, recipe)
+            chi, coherence = self.score(x)
+        return Candidate(x, support, chi, coherence, candidate.origin)
 
     def run(self, guesses: list[Tensor], rounds: int, starts: int) -> Found:
         """Try the network's ``guesses``, then ``starts`` random starts a round, until two agree."""
         short = replace(self.recipe, iterations=self.recipe.iterations * 2 // 3)
         for number, guess in enumerate(guesses):
-            self.try_start(guessed_start(guess), self._coherence(number), f"network {number}", short)
-        agreed, done = self.agreement(), 0
-        while done < rounds and agreed < AGREEMENT:
+            self.try_start(guessed_start(guess), self._coherence(number), f"{NETWORK} {number}", short)
+        found = Found(self.candidates, 0.0, 0, 0)
+        for done in range(rounds + 1):
+            if agreement(self.candidates) >= LIKELY or done == rounds:
+                polished = sorted(map(self.polish, self.candidates[:POLISHED]), key=lambda c: c.score)
+                found = Found(polished, agreement(polished), done, self.level.iterations)
+            if found.agreement >= AGREEMENT or done == rounds:
+                break
             for number in range(starts * done, starts * (done + 1)):
                 self.try_start(self._next(number), self._coherence(number), f"random {number}", self.recipe)
-            done, agreed = done + 1, self.agreement()
-        return Found(self.candidates, agreed, done, self.level.iterations)
+        return found
+
+
+def agreement(candidates: Sequence[Candidate]) -> float:
+    """Return the best overlap of the first of ``candidates`` (rising χ²) with its rivals, 0 without any."""
+    if not candidates:
+        return 0.0
+    best, *others = candidates
+    # Guesses of one network are not independent of each other.
+    told = best.origin.startswith(NETWORK)
+    rivals = [
+        c
+        for c in others[:RIVALS]
+        if c.score <= RIVAL * best.score and not (told and c.origin.startswith(NETWORK))
+    ]
+    image = to_centre(best.x)[0].numpy()
+    return max((overlap(to_centre(c.x)[0].numpy(), image) for c in rivals), default=0.0)

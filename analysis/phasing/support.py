@@ -61,13 +61,6 @@ def box(shape: Sequence[int], extent: Sequence[float], device: torch.device | No
     return inside
 
 
-def ellipsoid(shape: Sequence[int], extent: Sequence[float], device: torch.device | None = None) -> Tensor:
-    """Return an ellipsoid about the origin, (n0, n1, n2) bool; ``extent``: its diameters, fractions of the axes."""
-    f0, f1, f2 = frequencies(shape, device)
-    e0, e1, e2 = (max(float(e), 1e-3) / 2 for e in extent)
-    return (f0 / e0) ** 2 + (f1 / e1) ** 2 + (f2 / e2) ** 2 <= 1
-
-
 def autocorrelation(amplitude: Tensor) -> Tensor:
     """Return abs(IFFT(I)), (n0, n1, n2) float32, normalised to 1 at zero lag."""
     correlation = power(torch.fft.fftn(amplitude**2, dim=SPACE)).sqrt_()
