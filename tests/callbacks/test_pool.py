@@ -71,5 +71,11 @@ def test_the_worker_survives_ctrl_c_even_while_it_starts_and_a_killed_one_is_rep
 
 
 def _workers():
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    return [child for child in psutil.Process().children(recursive=True) if _spawned(child)]
+
+
+def _spawned(child):
+    try:
+        return "spawn_main" in " ".join(child.cmdline())
+    except psutil.NoSuchProcess:  # it ended between the listing and the look
+        return False
