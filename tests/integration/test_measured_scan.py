@@ -1,0 +1,64 @@
+"""A scan that nobody here made, from file to reconstruction through the live path."""
+
+import contextlib
+import io
+import os
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from analysis.phasing.ambiguities import align
+from analysis.results import read_scan
+from callbacks.catalogue import derived_runs
+from callbacks.ingest import Aps34idcScan
+from callbacks.live import LiveView
+from profile_collection import offline
+from profile_collection.server import open_catalogue, stop_server
+from profile_collection.settings import Settings
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+FOLDER = Path(os.environ.get("VO2_MEASURED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+SCAN = FOLDER / "aps34idc_scan54.npz"
+SEEDS = (0, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory):
+    """Take the scan in; return catalogue, settings and what came of it."""
+    if not SCAN.exists():
+        pytest.skip(f"the measured scan is not at {SCAN}; VO2_MEASURED_DATA names its folder")
+    folder = tmp_path_factory.mktemp("measured")
+    settings = Settings(data=folder / "data", results=folder / "results")
+    view = LiveView(Console(file=io.StringIO(), width=200))
+    with contextlib.closing(open_catalogue(settings)) as catalogue:
+        found = offline.ingest(catalogue, settings, view, SCAN, Aps34idcScan(), name="gold")
+        yield catalogue, settings, found
+    stop_server(settings.data)
+
+
+def test_it_becomes_a_stored_run_and_a_right_reconstruction(ingested):
+    catalogue, settings, found = ingested
+    run = catalogue.raw.v3[found.run_uid]
+    assert run["primary/merlin_image"].shape == (201, 256, 256)
+    assert found.summary.error == ""
+    (derived,) = derived_runs(catalogue, found.run_uid)
+    assert derived.start["simulated"] is False
+    result = read_scan(found.summary.result_file)
+    assert result.chi_squared <= 0.02
+    # Compact: the crystal is 0.25 to 0.4 µm wide and fills a small part of its field of view.
+    assert 0.01 < result.support.mean() < 0.2
+    assert result.instrument["name"] == "APS 34-ID-C"
+    assert result.d_spacing == pytest.approx(4.08 / 3**0.5, rel=0.01)
+    assert list((settings.results / found.series_uid / "figures").glob("*.png"))
+
+
+def test_three_seeds_agree(ingested):
+    catalogue, settings, found = ingested
+    first = read_scan(found.summary.result_file).object
+    for seed in SEEDS[1:]:
+        changed = Settings(data=settings.data, results=settings.results, seed=seed)
+        job = offline.stored_job(catalogue, changed, found.run_uid, settings.results)
+        other = offline.reconstruct_job(job, settings.results / f"seed{seed}.h5").object
+        assert align(other, first).overlap >= 0.95
