@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,10 +106,8 @@ def check_writable(data: Path) -> None:
         In words.
     """
     try:
-        folder = private_folder(data)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with tempfile.NamedTemporaryFile(dir=private_folder(data), prefix=".probe-"):
+            pass
     except OSError as error:
         raise ServerError(
             f"a folder that can be written was expected for the catalogue, {str(data)!r} came "
