@@ -11,6 +11,7 @@ from analysis.results import read_order_parameter, read_scan
 from callbacks.catalogue import derived_runs, last_series, series_runs
 from profile_collection.server import open_catalogue, stop_server
 from profile_collection.settings import Settings
+from profile_collection.truth_report import compare_with_truth
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -85,3 +86,20 @@ def test_a_replay_in_another_process_gives_the_same_order_parameter(measured, se
         assert one["run_uid"] == other["run_uid"]
         assert other["order_parameter_rad"] == pytest.approx(one["order_parameter_rad"], abs=1e-6)
         assert other["chi_squared"] == pytest.approx(one["chi_squared"], rel=1e-6)
+
+
+def test_it_agrees_with_the_simulations_truth(measured, series):
+    settings = measured[0]
+    report = compare_with_truth(settings.results / series, settings.data / "truth" / series)
+    assert [row.setpoint for row in report.rows] == TEMPERATURES
+    for row in report.rows:
+        assert row.trusted
+        assert row.overlap >= 0.95
+        assert row.strain_sigma == pytest.approx(row.true_strain_sigma, rel=0.15)
+        assert row.missing == pytest.approx(row.true_missing, abs=0.05)
+    assert report.deviation <= 0.05
+
+
+def test_a_series_without_truth_is_refused_in_words(measured, series, tmp_path):
+    with pytest.raises(FileNotFoundError, match="only simulated series have one"):
+        compare_with_truth(measured[0].results / series, tmp_path)
