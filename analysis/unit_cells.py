@@ -25,7 +25,10 @@ class UnitCell:
     gamma: float
 
     def b_matrix(self) -> NDArray[np.float64]:
-        """Return B, (3, 3), Å⁻¹ with the 2π included: Q = B·(h, k, l) (Busing & Levy 1967, doi:10.1107/S0365110X67000970)."""
+        """Return B, (3, 3), Å⁻¹ with the 2π included: Q = B·(h, k, l).
+
+        Busing & Levy 1967, doi:10.1107/S0365110X67000970.
+        """
         ca, cb, cg = np.cos(np.radians([self.alpha, self.beta, self.gamma]))
         sa, sb, sg = np.sin(np.radians([self.alpha, self.beta, self.gamma]))
         volume = np.sqrt(1 - ca**2 - cb**2 - cg**2 + 2 * ca * cb * cg)
