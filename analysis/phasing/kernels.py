@@ -20,7 +20,9 @@ UNWRAPPED = 0.48
 """An object that fills less of an axis has an autocorrelation that does not wrap."""
 
 LARGEST_RATIO = 4.0
-"""Bound on what a sharp prediction may add to a blurred count."""
+"""Bound on measured over predicted amplitude, and on point-sampled over integrated intensity.
+
+A band-limited kernel rings below zero: near there a prediction says nothing about its neighbours."""
 
 
 def lag_transfer(
@@ -134,7 +136,7 @@ class PixelKernel:
         """
         field = self._fine_field(x)
         predicted = self._blur(power(field))[self._every].clamp_min(0) + background
-        weight = 1 - amplitude * (predicted + 1e-12).rsqrt()
+        weight = 1 - (amplitude * (predicted + 1e-12).rsqrt()).clamp_max_(LARGEST_RATIO)
         if measured is not None:
             weight = weight * measured
         if self.trivial:

@@ -30,6 +30,9 @@ class Recipe:
     beta : float
     settle : int
         Iterations of error reduction at the end.
+    floor : float
+        No voxel below this share of the largest smoothed amplitude belongs to the support: haze that enters
+        it lowers the rms, which would let in more.
     """
 
     iterations: int = 400
@@ -39,6 +42,7 @@ class Recipe:
     sigma: tuple[float, float] = (2.0, 0.5)
     beta: float = 0.7
     settle: int = 40
+    floor: float = 0.2
 
 
 SEARCH = Recipe(iterations=600)
@@ -52,17 +56,23 @@ POLISH = (
 )
 """For the best objects of a level: out of the shallow minima that are nearly right, then to rest."""
 
-REFINE = Recipe(iterations=120, hio_share=0.0, every=40, threshold=0.3, sigma=(1.2, 0.8), settle=30)
+REFINE = Recipe(
+    iterations=120, hio_share=0.0, every=40, threshold=0.3, sigma=(1.2, 0.8), settle=30, floor=0.15
+)
 """For an object that is nearly right, after a change of level."""
 
 
-def wrap(level: Level, x: Tensor, support: Tensor, sigma: float, threshold: float) -> Tensor:
-    """Return the voxels whose smoothed amplitude exceeds ``threshold`` × its rms inside ``support``; bool."""
+def wrap(level: Level, x: Tensor, support: Tensor, sigma: float, threshold: float, floor: float) -> Tensor:
+    """Return the voxels whose smoothed amplitude exceeds ``threshold`` × its rms inside ``support``; bool.
+
+    And ``floor`` × its maximum (see `Recipe`).
+    """
     density = power(x)
     inside = density[support]
     if inside.numel() == 0:
         return support
-    fresh = level.smoother(density.sqrt(), sigma) > threshold * inside.mean().sqrt()
+    smooth = level.smoother(density.sqrt(), sigma)
+    fresh = smooth > torch.maximum(threshold * inside.mean().sqrt(), floor * smooth.max())
     return fresh if bool(fresh.any()) else support
 
 
@@ -73,14 +83,17 @@ def iterate(level: Level, x: Tensor, support: Tensor, recipe: Recipe) -> tuple[T
         share = done / recipe.iterations
         step = level.engine.hio if share < recipe.hio_share else level.engine.raar
         x = step(x, support, recipe.every, recipe.beta)
-        support = wrap(level, x, support, first * (last / first) ** share, recipe.threshold)
+        width = first * (last / first) ** share
+        support = wrap(level, x, support, width, recipe.threshold, recipe.floor)
     x = level.engine.er(x, support, recipe.settle)
     level.iterations += recipe.iterations + recipe.settle
     return x, support
 
 
-def support_of(level: Level, x: Tensor, sigma: float = 1.0, threshold: float = 0.25) -> Tensor:
+def support_of(
+    level: Level, x: Tensor, sigma: float = 1.0, threshold: float = 0.25, floor: float = 0.15
+) -> Tensor:
     """Return a support for a guess: above ``threshold`` × the rms of the voxels that hold its mass."""
     amplitude = power(x).sqrt()
     heavy = amplitude > 0.1 * amplitude.max()
-    return wrap(level, x, heavy, sigma, threshold) if bool(heavy.any()) else torch.ones_like(heavy)
+    return wrap(level, x, heavy, sigma, threshold, floor) if bool(heavy.any()) else torch.ones_like(heavy)

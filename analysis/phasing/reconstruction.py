@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from analysis.phasing import metrics
-from analysis.phasing.ambiguities import centre
+from analysis.phasing.ambiguities import align, centre
 from analysis.phasing.coherence import COHERENT, Triple, fit_coherence
 from analysis.phasing.engine import to_centre, to_corner
 from analysis.phasing.finish import descend
@@ -22,7 +22,7 @@ from analysis.phasing.kernels import PixelKernel
 from analysis.phasing.levels import Level, coarsest, crop, finer, resample
 from analysis.phasing.network import Pretrained, load_pretrained
 from analysis.phasing.recipes import REFINE, iterate, support_of
-from analysis.phasing.search import Candidate, Found, Pattern, Search
+from analysis.phasing.search import LIKELY, Candidate, Found, Pattern, Search
 from analysis.phasing.support import autocorrelation_extent, extent_of
 from analysis.phasing.transfer import fine_tune
 from analysis.phasing.trust import Evidence, compactness, looks_saturated, verdict
@@ -40,10 +40,13 @@ TRANSFER_STEPS = 20
 ROUNDS, STARTS = 10, 6
 """Budget of the search: rounds, and random starts in each."""
 
+FINAL_SUPPORT = (1.0, 0.1, 0.05)
+"""Smoothing width (voxels), threshold and floor of the last support: looser than those of the search."""
+
 FIT_SIZE = 64
 """Voxels per axis, at most, on which the blur is fitted."""
 
-FINISH_ITERATIONS = 30
+FINISH_ITERATIONS = 15
 """Descents through the kernel in each of the two halves of the finish."""
 
 
@@ -153,7 +156,7 @@ def from_truth(
         x = to_corner(torch.from_numpy(np.asarray(truth, np.complex64)))[None]
         level = Level(pattern.amplitude(), pattern.mask, pattern.shape)
         sigma = _fit(pattern, x[0])
-        start = Candidate(x, support_of(level, x, 0.7, 0.15), 0.0, sigma, "truth")
+        start = Candidate(x, support_of(level, x, *FINAL_SUPPORT), 0.0, sigma, "truth")
         best, history = _finish(pattern, start)
         found = Found([best], 1.0, 0, 0)
         return _assemble(pattern, found, best, history, np.empty(0), "", 0, began)
@@ -192,8 +195,18 @@ def _search(pattern: Pattern, guesses: list[Tensor], seed: int) -> Found:
 
 
 def _choose(pattern: Pattern, found: Found) -> tuple[Candidate, list[float]]:
-    """Take the lowest χ² of the coarsest level to full resolution and through the kernel."""
-    return _finish(pattern, _climb(pattern, found.candidates[0]))
+    """Take the best objects to full resolution, average those that agree, and finish through the kernel.
+
+    What differs between starts is stagnation, and averages out (Chen et al. 2007,
+    doi:10.1103/PhysRevB.76.064113).
+    """
+    climbed = [_climb(pattern, c) for c in found.candidates]
+    best = to_centre(climbed[0].x)[0].numpy()
+    aligned = [align(to_centre(c.x)[0].numpy(), best, rounds=2) for c in climbed[1:]]
+    same = [best, *(a.object for a in aligned if a.overlap >= LIKELY)]
+    x = to_corner(torch.from_numpy(np.mean(same, axis=0).astype(np.complex64)))[None]
+    level = Level(pattern.counts.sqrt(), pattern.mask, pattern.shape)
+    return _finish(pattern, replace(climbed[0], x=x, support=support_of(level, x, *FINAL_SUPPORT)))
 
 
 def _climb(pattern: Pattern, candidate: Candidate) -> Candidate:
@@ -236,7 +249,7 @@ def _finish(pattern: Pattern, candidate: Candidate) -> tuple[Candidate, list[flo
         kernel = PixelKernel(pattern.shape, pattern.widths, sigma, extent=extent_of(support), device=x.device)
         x, chi = descend(x, support, kernel, root, measured, pattern.background, FINISH_ITERATIONS)
         history += chi
-        support = support_of(level, x[None], 0.7, 0.15)[0]
+        support = support_of(level, x[None], *FINAL_SUPPORT)[0]
     x = x * support
     return replace(candidate, x=x[None], support=support[None], score=history[-1], coherence=sigma), history
 

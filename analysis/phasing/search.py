@@ -209,10 +209,10 @@ class Search:
             return random_start(tuple(e * self.rng.uniform(0.95, 1.08) for e in extent))
         return random_start(self.draw_extent())
 
-    def polish(self, candidate: Candidate) -> Candidate:
+    def polish(self, candidate: Candidate, recipes: Sequence[Recipe] = POLISH) -> Candidate:
         """Iterate a candidate on, the blur now taken from its own prediction."""
         x, support, coherence, chi = candidate.x, candidate.support, candidate.coherence, candidate.score
-        for recipe in POLISH:
+        for recipe in recipes:
             kernel = PixelKernel(
                 self.level.shape, self.pattern.widths, coherence, extent=extent_of(support[0])
             )
@@ -231,13 +231,17 @@ class Search:
         found = Found(self.candidates, 0.0, 0, 0)
         for done in range(rounds + 1):
             if agreement(self.candidates) >= LIKELY or done == rounds:
-                polished = sorted(map(self.polish, self.candidates[:POLISHED]), key=lambda c: c.score)
-                found = Found(polished, agreement(polished), done, self.level.iterations)
+                found = self._compare(done)
             if found.agreement >= AGREEMENT or done == rounds:
                 break
             for number in range(starts * done, starts * (done + 1)):
                 self.try_start(self._next(number), self._coherence(number), f"random {number}", self.recipe)
         return found
+
+    def _compare(self, done: int) -> Found:
+        """Polish the best candidates and measure their agreement."""
+        polished = sorted(map(self.polish, self.candidates[:POLISHED]), key=lambda c: c.score)
+        return Found(polished, agreement(polished), done, self.level.iterations)
 
 
 def agreement(candidates: Sequence[Candidate]) -> float:
