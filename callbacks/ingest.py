@@ -57,7 +57,7 @@ class Aps34idcScan:
     lattice: float = 4.08
     reflection: tuple[int, int, int] = (1, 1, 1)
     temperature: float = 295.0
-    crop: tuple[int, int, int] = (64, 64, 64)
+    crop: tuple[int, int, int] = (64, 128, 128)
 
 
 def read_counts(path: Path) -> NDArray[Any]:

@@ -71,7 +71,7 @@ def ingest(
     distance: Annotated[float, typer.Option(help="Sample to detector, mm.")] = 500.0,
     pixel_size: Annotated[float, typer.Option(help="mm.")] = 0.055,
     lattice: Annotated[float, typer.Option(help="Cubic lattice constant, Å.")] = 4.08,
-    crop: Annotated[str, typer.Option(help="Voxels about the peak that are phased.")] = "64,64,64",
+    crop: Annotated[str, typer.Option(help="Voxels about the peak that are phased.")] = "64,128,128",
     data: DataOption = None,
     results: ResultsOption = None,
 ) -> None:
