@@ -40,7 +40,7 @@ def test_its_geometry_is_that_of_34idc(ingested, collecting):
     assert geometry.instrument == "APS 34-ID-C"
     assert geometry.distance == 500.0
     np.testing.assert_allclose(geometry.axis, [1, 0, 0])
-    assert crop_shape(collecting.jobs[0]) == (64, 64, 64)
+    assert crop_shape(collecting.jobs[0]) == (64, 128, 128)
     # Gold (111) at 9 keV: the two arm angles agree with Bragg's law.
     q = np.linalg.norm(geometry.lab_q(1.5, 2.0))
     assert 2 * np.pi / q == pytest.approx(4.08 / np.sqrt(3), rel=0.01)
