@@ -5,10 +5,12 @@ import io
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from analysis.phasing.ambiguities import align
+from analysis.phasing.trust import compactness
 from analysis.results import read_scan
 from callbacks.catalogue import derived_runs
 from callbacks.ingest import Aps34idcScan
@@ -47,8 +49,12 @@ def test_it_becomes_a_stored_run_and_a_right_reconstruction(ingested):
     assert derived.start["simulated"] is False
     result = read_scan(found.summary.result_file)
     assert result.chi_squared <= 0.02
-    # Compact: the crystal is 0.25 to 0.4 µm wide and fills a small part of its field of view.
-    assert 0.01 < result.support.mean() < 0.2
+    assert compactness(np.abs(result.object) ** 2, result.support) >= 0.9  # one body …
+    edges = np.array([np.ptp(axis) + 1 for axis in np.nonzero(result.support)])
+    sizes = edges * np.linalg.norm(result.voxel_basis, axis=0)
+    assert (
+        (sizes > 150) & (sizes < 700)
+    ).all()  # … of some hundred nm, in a field of view of 2.9 × 1.25 × 1.25 µm
     assert result.instrument["name"] == "APS 34-ID-C"
     assert result.d_spacing == pytest.approx(4.08 / 3**0.5, rel=0.01)
     assert list((settings.results / found.series_uid / "figures").glob("*.png"))
