@@ -11,6 +11,9 @@ Fienup 1982, doi:10.1364/AO.21.002758 (ER, HIO); Luke 2005, doi:10.1088/0266-561
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -18,6 +21,17 @@ SPACE = (-3, -2, -1)
 """The three axes of a crystal; a leading axis counts the batch."""
 
 _TINY = 1e-20
+
+
+@contextmanager
+def fixed_threads(count: int) -> Iterator[None]:
+    """Give torch ``count`` threads inside a with block: sums in another order are other sums."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def to_corner(array: Tensor) -> Tensor:

@@ -136,7 +136,8 @@ class PixelKernel:
         """
         field = self._fine_field(x)
         predicted = self._blur(power(field))[self._every].clamp_min(0) + background
-        weight = 1 - (amplitude * (predicted + 1e-12).rsqrt()).clamp_max_(LARGEST_RATIO)
+        ratio = amplitude * (predicted + 1e-12).rsqrt()
+        weight = 1 - (ratio if self.trivial else ratio.clamp_max_(LARGEST_RATIO))
         if measured is not None:
             weight = weight * measured
         if self.trivial:

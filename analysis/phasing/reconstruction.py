@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from analysis.phasing import metrics
-from analysis.phasing.ambiguities import align, centre
-from analysis.phasing.coherence import COHERENT, Triple, fit_coherence
-from analysis.phasing.engine import to_centre, to_corner
-from analysis.phasing.finish import descend
+from analysis.phasing.ambiguities import centre
+from analysis.phasing.coherence import Triple
+from analysis.phasing.engine import fixed_threads, to_centre, to_corner
 from analysis.phasing.kernels import PixelKernel
-from analysis.phasing.levels import Level, coarsest, crop, finer, resample
+from analysis.phasing.levels import Level, coarsest
 from analysis.phasing.network import Pretrained, load_pretrained
-from analysis.phasing.recipes import REFINE, iterate, support_of
-from analysis.phasing.search import LIKELY, Candidate, Found, Pattern, Search
+from analysis.phasing.recipes import support_of
+from analysis.phasing.refinement import FINAL_SUPPORT, choose, finish, fit_blur
+from analysis.phasing.search import Candidate, Found, Pattern, Search
 from analysis.phasing.support import autocorrelation_extent, extent_of
 from analysis.phasing.transfer import fine_tune
 from analysis.phasing.trust import Evidence, compactness, looks_saturated, verdict
@@ -39,15 +39,6 @@ TRANSFER_STEPS = 20
 
 ROUNDS, STARTS = 10, 6
 """Budget of the search: rounds, and random starts in each."""
-
-FINAL_SUPPORT = (1.0, 0.1, 0.05)
-"""Smoothing width (voxels), threshold and floor of the last support: looser than those of the search."""
-
-FIT_SIZE = 64
-"""Voxels per axis, at most, on which the blur is fitted."""
-
-FINISH_ITERATIONS = 15
-"""Descents through the kernel in each of the two halves of the finish."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +122,10 @@ def reconstruct(
     began = time.perf_counter()
     pattern = checked_pattern(intensity, mask, pixel_kernel, background)
     pretrained = load_pretrained()
-    with _Threads(THREADS):
+    with fixed_threads(THREADS):
         guesses, losses = _ask_network(pretrained, pattern, seed)
         found = _search(pattern, guesses, seed)
-        best, history = _choose(pattern, found)
+        best, history = choose(pattern, found)
         return _assemble(pattern, found, best, history, losses, pretrained.hash, seed, began)
 
 
@@ -152,28 +143,14 @@ def from_truth(
     """
     began = time.perf_counter()
     pattern = checked_pattern(intensity, mask, pixel_kernel, background)
-    with _Threads(THREADS):
+    with fixed_threads(THREADS):
         x = to_corner(torch.from_numpy(np.asarray(truth, np.complex64)))[None]
         level = Level(pattern.amplitude(), pattern.mask, pattern.shape)
-        sigma = _fit(pattern, x[0])
+        sigma = fit_blur(pattern, x[0])
         start = Candidate(x, support_of(level, x, *FINAL_SUPPORT), 0.0, sigma, "truth")
-        best, history = _finish(pattern, start)
+        best, history = finish(pattern, start)
         found = Found([best], 1.0, 0, 0)
         return _assemble(pattern, found, best, history, np.empty(0), "", 0, began)
-
-
-class _Threads:
-    """Fix torch's threads inside a with block, and restore them."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __enter__(self) -> None:
-        self.before = torch.get_num_threads()
-        torch.set_num_threads(self.count)
-
-    def __exit__(self, *error: object) -> None:
-        torch.set_num_threads(self.before)
 
 
 def _ask_network(
@@ -192,66 +169,6 @@ def _search(pattern: Pattern, guesses: list[Tensor], seed: int) -> Found:
     reach = autocorrelation_extent(pattern.amplitude())
     level = Level(pattern.amplitude(), pattern.mask, coarsest(pattern.shape, reach))
     return Search(pattern, level, reach, np.random.default_rng(seed)).run(guesses, ROUNDS, STARTS)
-
-
-def _choose(pattern: Pattern, found: Found) -> tuple[Candidate, list[float]]:
-    """Take the best objects to full resolution, average those that agree, and finish through the kernel.
-
-    What differs between starts is stagnation, and averages out (Chen et al. 2007,
-    doi:10.1103/PhysRevB.76.064113).
-    """
-    climbed = [_climb(pattern, c) for c in found.candidates]
-    best = to_centre(climbed[0].x)[0].numpy()
-    aligned = [align(to_centre(c.x)[0].numpy(), best, rounds=2) for c in climbed[1:]]
-    same = [best, *(a.object for a in aligned if a.overlap >= LIKELY)]
-    x = to_corner(torch.from_numpy(np.mean(same, axis=0).astype(np.complex64)))[None]
-    level = Level(pattern.counts.sqrt(), pattern.mask, pattern.shape)
-    return _finish(pattern, replace(climbed[0], x=x, support=support_of(level, x, *FINAL_SUPPORT)))
-
-
-def _climb(pattern: Pattern, candidate: Candidate) -> Candidate:
-    """Refine ``candidate`` on every finer level."""
-    amplitude = pattern.amplitude(candidate.coherence)
-    x, support = candidate.x, candidate.support
-    while x.shape[1:] != pattern.shape:
-        shape = finer(x.shape[1:], pattern.shape)
-        level = Level(amplitude, pattern.mask, shape)
-        x = resample(x, shape)
-        support = support_of(level, x)
-        x, support = iterate(level, x * support, support, REFINE)
-    return replace(candidate, x=x, support=support)
-
-
-def _fit(pattern: Pattern, x: Tensor, known: Triple = COHERENT) -> Triple:
-    """Fit the blur on the centre of q, where the counts are: it is the same everywhere."""
-    a, b, c = (min(n, FIT_SIZE) for n in pattern.shape)
-    shape = (a, b, c)
-    measured, root = (~pattern.mask).float(), pattern.counts.sqrt()
-    return fit_coherence(
-        resample(x, shape),
-        crop(root, shape),
-        crop(measured, shape),
-        pattern.widths,
-        crop(pattern.background, shape),
-        start=known,
-        sweeps=2,
-    )[0]
-
-
-def _finish(pattern: Pattern, candidate: Candidate) -> tuple[Candidate, list[float]]:
-    """Descend through the kernel, twice: the support and the blur are seen better after the first half."""
-    x, support, history = candidate.x[0], candidate.support[0], []
-    measured, root = (~pattern.mask).float(), pattern.counts.sqrt()
-    level = Level(root, pattern.mask, pattern.shape)
-    sigma = candidate.coherence
-    for _ in range(2):
-        sigma = _fit(pattern, x, sigma)
-        kernel = PixelKernel(pattern.shape, pattern.widths, sigma, extent=extent_of(support), device=x.device)
-        x, chi = descend(x, support, kernel, root, measured, pattern.background, FINISH_ITERATIONS)
-        history += chi
-        support = support_of(level, x[None], *FINAL_SUPPORT)[0]
-    x = x * support
-    return replace(candidate, x=x[None], support=support[None], score=history[-1], coherence=sigma), history
 
 
 def _assemble(

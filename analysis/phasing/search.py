@@ -28,6 +28,9 @@ AGREEMENT = 0.95
 RIVAL, RIVALS = 2.0, 8
 """A candidate within this factor of the lowest χ², and among so many best, has a say in the agreement."""
 
+NEAR = 1.3
+"""Candidates within this factor of the lowest χ² are equally good explanations."""
+
 LIKELY = 0.9
 """Agreement from which the best candidates are polished before the rule is applied to them."""
 
@@ -169,6 +172,7 @@ class Search:
         self._amplitudes: dict[Triple, Tensor] = {}
         self._reach = reach
         self.candidates: list[Candidate] = []
+        self._polished: dict[int, Candidate] = {}
 
     def score(self, x: Tensor) -> tuple[float, Triple]:
         """Return (χ² against the counts themselves, blur widths) of ``x`` (1, n0, n1, n2)."""
@@ -239,13 +243,27 @@ class Search:
         return found
 
     def _compare(self, done: int) -> Found:
-        """Polish the best candidates and measure their agreement."""
-        polished = sorted(map(self.polish, self.candidates[:POLISHED]), key=lambda c: c.score)
-        return Found(polished, agreement(polished), done, self.level.iterations)
+        """Polish the best candidates that are not polished yet and measure the agreement of all that are."""
+        fresh = [c for c in self.candidates[: 2 * POLISHED] if id(c) not in self._polished][:POLISHED]
+        self._polished |= {id(c): self.polish(c) for c in fresh}
+        ranked, agreed = consensus(list(self._polished.values()))
+        return Found(ranked[:POLISHED], agreed, done, self.level.iterations)
+
+
+def consensus(candidates: Sequence[Candidate]) -> tuple[list[Candidate], float]:
+    """Return the candidates, the one that others confirm best in front, and its agreement with them.
+
+    Only those within `NEAR` of the lowest χ² can stand in front: a lower χ² by less may be a looser support.
+    """
+    ranked = sorted(candidates, key=lambda c: c.score)
+    near = [c for c in ranked if c.score <= NEAR * ranked[0].score]
+    agreed = [agreement([c, *(d for d in ranked if d is not c)]) for c in near]
+    best = max(range(len(near)), key=agreed.__getitem__)
+    return [near[best], *(c for c in ranked if c is not near[best])], agreed[best]
 
 
 def agreement(candidates: Sequence[Candidate]) -> float:
-    """Return the best overlap of the first of ``candidates`` (rising χ²) with its rivals, 0 without any."""
+    """Return the best overlap of the first of ``candidates`` with its rivals, 0 without any."""
     if not candidates:
         return 0.0
     best, *others = candidates

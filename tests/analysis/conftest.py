@@ -26,6 +26,17 @@ def faceted_body(shape=(64, 64, 64)):
 
 
 @pytest.fixture(scope="session")
+def make_crystal():
+    """Return a maker of complex objects with a strong phase, of any shape."""
+
+    def make(shape=(64, 64, 64), seed=0, peak_to_peak=2 * np.pi):
+        body = ndimage.gaussian_filter(faceted_body(shape).astype(float), 0.5)
+        return (body * np.exp(1j * smooth_phase(shape, seed, peak_to_peak))).astype(np.complex64)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_scan():
     """Return a maker of scan results from an object and whatever else matters to the test."""
 

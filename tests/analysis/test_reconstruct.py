@@ -1,0 +1,160 @@
+"""The public call: right on crystals of this test's own, reproducible, and plain about bad input."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis import reconstruct
+from analysis.phasing import from_truth, network, reconstruction
+from analysis.phasing.ambiguities import centre_of_mass, overlap
+
+APS = Path(__file__).parents[3] / "shared" / "data" / "aps34idc_scan54.npz"
+
+
+def point_samples(obj, peak, seed):
+    """Return Poisson counts of an object and the object at their scale."""
+    intensity = np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(obj)))) ** 2
+    scale = peak / intensity.max()
+    return np.random.default_rng(seed).poisson(intensity * scale).astype(np.float32), obj * np.sqrt(scale)
+
+
+def on_a_detector(obj, peak, seed, background=0.02):
+    """Return counts integrated over rows and columns of pixels, by 3 × 3 nodes of Gauss and Legendre."""
+    nodes, weights = np.polynomial.legendre.leggauss(3)
+    n1, n2 = ((np.arange(n) - n // 2) / n for n in obj.shape[1:])
+    total = 0
+    for a, u in zip(nodes, weights, strict=True):
+        for b, v in zip(nodes, weights, strict=True):
+            moved = obj * np.exp(-1j * np.pi * (a * n1[:, None] + b * n2))
+            field = np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(moved)))
+            total = total + u * v / 4 * np.abs(field) ** 2
+    scale = peak / total.max()
+    counts = np.random.default_rng(seed).poisson(total * scale + background)
+    return counts.astype(np.float32), obj * np.sqrt(scale)
+
+
+@pytest.fixture(scope="module")
+def plain(make_crystal):
+    counts, truth = point_samples(make_crystal((32, 40, 48), seed=4), 1e5, 1)
+    return counts, truth, reconstruct(counts, seed=3)
+
+
+def test_a_crystal_of_unequal_sizes_is_found(plain):
+    _, truth, result = plain
+    assert overlap(result.object, truth) > 0.97
+    assert result.trusted
+    assert result.reasons == ()
+    assert result.noise_ratio < 2
+
+
+def test_the_object_explains_the_counts_at_their_scale(plain):
+    counts, truth, result = plain
+    assert result.object.dtype == np.complex64
+    assert result.object.shape == result.support.shape == counts.shape
+    predicted = np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(result.object)))) ** 2
+    assert predicted.sum() == pytest.approx(counts.sum(), rel=0.05)
+    assert np.linalg.norm(result.object) == pytest.approx(np.linalg.norm(truth), rel=0.03)
+    assert not result.object[~result.support].any()
+    assert np.abs(centre_of_mass(np.abs(result.object) ** 2)).max() <= 1
+
+
+def test_what_was_done_is_recorded(plain):
+    result = plain[2]
+    assert result.seed == 3
+    assert len(result.weights_hash) == 64
+    assert result.loss_history.ndim == 1
+    assert result.loss_history.size > 5
+    assert result.chi_squared_history[-1] <= result.chi_squared_history[0]
+    assert result.seconds > 0
+    assert result.threads == reconstruction.THREADS
+
+
+def test_the_same_seed_gives_the_same_result(plain):
+    counts, _, first = plain
+    again = reconstruct(counts, seed=3)
+    np.testing.assert_array_equal(again.object, first.object)
+    assert again.noise_ratio == first.noise_ratio
+
+
+@pytest.mark.slow
+def test_pixels_and_unmeasured_voxels_reach_nearly_what_the_truth_reaches(make_crystal):
+    counts, truth = on_a_detector(make_crystal(seed=6), 1e6, 2)
+    mask = np.zeros(counts.shape, bool)
+    mask[:, 20:23] = mask[:, 40, 11] = True
+    counts[mask] = 1e6
+    known = {"mask": mask, "pixel_kernel": (0, 1, 1), "background": 0.02}
+    result, ceiling = reconstruct(counts, **known), from_truth(counts, truth, **known)
+    assert overlap(ceiling.object, truth) > 0.98
+    assert overlap(result.object, truth) > overlap(ceiling.object, truth) - 0.02
+    assert result.trusted
+
+
+def test_noise_is_not_trusted(monkeypatch):
+    monkeypatch.setattr(reconstruction, "ROUNDS", 1)
+    counts = np.random.default_rng(0).poisson(3.0, (32, 32, 32))
+    counts[16, 16, 16] = 200
+    result = reconstruct(counts)
+    assert not result.trusted
+    assert result.reasons
+
+
+def test_an_object_larger_than_the_box_is_not_trusted(monkeypatch):
+    monkeypatch.setattr(reconstruction, "ROUNDS", 1)
+    rng = np.random.default_rng(1)
+    obj = np.exp(1j * np.cumsum(rng.normal(size=(40, 40, 40)), axis=0))
+    counts, _ = point_samples(obj[:36, :36, :36], 1e5, 2)
+    result = reconstruct(counts)
+    assert not result.trusted
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"intensity": np.ones((32, 32))}, "three axes"),
+        ({"intensity": np.ones((16, 32, 32))}, "32 to 256 voxels"),
+        ({"intensity": np.ones((32, 32, 300), np.float32)}, "32 to 256 voxels"),
+        ({"intensity": np.full((32, 32, 32), np.nan)}, "finite"),
+        ({"intensity": -np.ones((32, 32, 32))}, "negative"),
+        ({"intensity": np.zeros((32, 32, 32))}, "zeros in every"),
+        ({"intensity": np.ones((32, 32, 32), complex)}, "real counts"),
+        ({"mask": np.zeros((32, 32, 31), bool)}, "shape of the intensity"),
+        ({"mask": np.ones((32, 32, 32), bool)}, "hides all"),
+        ({"pixel_kernel": (1, 1)}, "three voxel widths"),
+        ({"pixel_kernel": (0, -1, 1)}, "between 0 and 2"),
+        ({"background": -1.0}, "at least 0"),
+        ({"background": np.ones((3, 3))}, "one number or an array"),
+    ],
+)
+def test_bad_input_is_refused_in_words(change, words):
+    arguments = {"intensity": np.ones((32, 32, 32)), **change}
+    with pytest.raises(ValueError, match=words):
+        reconstruct(arguments.pop("intensity"), **arguments)
+
+
+def test_masked_voxels_may_hold_anything():
+    counts, mask = np.ones((32, 32, 32)), np.zeros((32, 32, 32), bool)
+    counts[3, 3, 3], counts[4, 4, 4], mask[3:5, 3:5, 3:5] = np.nan, -1, True
+    pattern = reconstruction.checked_pattern(counts, mask, None, None)
+    assert bool(np.isfinite(pattern.counts.numpy()).all())
+
+
+def test_missing_weights_are_said(monkeypatch, tmp_path):
+    monkeypatch.setattr(network, "DEFAULT_WEIGHTS", tmp_path / "nothing.safetensors")
+    with pytest.raises(ValueError, match="weights file"):
+        reconstruct(np.ones((32, 32, 32)))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not APS.is_file(), reason="the measured APS scan is not beside the checkout")
+@pytest.mark.timeout(900)
+def test_the_measured_crystal_is_found_by_three_seeds():
+    counts = np.load(APS)["counts"]
+    peak, shape = (99, 126, 127), (64, 128, 128)
+    crop = counts[tuple(slice(p - n // 2, p - n // 2 + n) for p, n in zip(peak, shape, strict=True))]
+    results = [reconstruct(crop, seed=seed) for seed in (10, 11, 12)]
+    for result in results:
+        assert result.trusted, result.reasons
+        assert result.chi_squared <= 0.02
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        assert overlap(results[a].object, results[b].object) >= 0.95

@@ -1,0 +1,49 @@
+"""The verdict, reason by reason."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.phasing.trust import Evidence, compactness, looks_saturated, verdict
+
+GOOD = Evidence(0.99, 1.0, 1.0, (1.8, 1.7, 2.0), True, False)
+
+
+def test_good_evidence_is_trusted():
+    assert verdict(GOOD) == (True, ())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"agreement": 0.6}, "do not agree"),
+        ({"noise_ratio": 40.0}, "Poisson noise"),
+        ({"noise_ratio": float("nan")}, "Poisson noise"),
+        ({"compactness": 0.5}, "in pieces"),
+        ({"oversampling": (1.8, 1.05, 2.0)}, "larger than the box along axis 1"),
+        ({"saturated": True}, "saturated"),
+    ],
+)
+def test_each_doubt_has_its_reason(change, words):
+    trusted, reasons = verdict(replace(GOOD, **change))
+    assert not trusted
+    assert len(reasons) == 1
+    assert words in reasons[0]
+
+
+def test_compactness_is_the_share_of_the_largest_part():
+    support = np.zeros((20, 20, 20), bool)
+    support[2:8, 2:8, 2:8] = support[12:15, 12:15, 12:15] = True
+    assert compactness(np.ones(support.shape), support) == pytest.approx(216 / 243)
+    assert compactness(np.ones(support.shape), np.zeros_like(support)) == 0
+
+
+def test_saturation_is_several_equal_peaks():
+    counts = np.random.default_rng(0).poisson(50.0, (8, 8, 8)).astype(float)
+    mask = np.zeros(counts.shape, bool)
+    assert not looks_saturated(counts, mask)
+    counts[3:5, 3:5, 3:5] = 65535
+    assert looks_saturated(counts, mask)
+    mask[3:5, 3:5, 3:5] = True
+    assert not looks_saturated(counts, mask)
