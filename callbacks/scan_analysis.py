@@ -97,6 +97,7 @@ def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> Scan
         voxel_basis=prepared.voxel_basis,
         q_vector=prepared.q_vector,
         d_spacing=prepared.d_spacing,
+        d_spacing_error=prepared.d_spacing_error,
         chi_squared=float(found.chi_squared),
         noise_ratio=float(found.noise_ratio),
         trusted=bool(found.trusted),

@@ -69,7 +69,10 @@ def _place(
     spacing = 2 * np.pi / float(np.linalg.norm(geometry.lab_q(peak[1], peak[2])))
     # Turning the crystal leaves abs(q) alone: the error of d comes from the detector's axes.
     towards_q = q_vector / np.linalg.norm(q_vector) @ dq
-    sigma = float(np.linalg.norm(towards_q[1:] * centre.sigma[1:]) / np.linalg.norm(q_vector))
+    per_pixel = spacing * towards_q[1:] / np.linalg.norm(q_vector)
+    counting, systematic = (
+        float(np.linalg.norm(per_pixel * error[1:])) for error in (centre.sigma, centre.systematic)
+    )
     return {
         "peak": (float(peak[0]), float(peak[1]), float(peak[2])),
         "crop": (int(crop[0]), int(crop[1]), int(crop[2])),
@@ -78,7 +81,8 @@ def _place(
         "voxel_basis": voxel_basis(dq, shape),
         "q_vector": q_vector,
         "d_spacing": spacing,
-        "d_spacing_sigma": spacing * sigma,
+        "d_spacing_sigma": counting,
+        "d_spacing_error": float(np.hypot(counting, systematic)),
         "sampling": sampling(dq, shape, geometry.crystal_size),
     }
 

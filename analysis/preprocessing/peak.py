@@ -17,6 +17,13 @@ SPACING_WINDOW = 2.1e-3
 """Half the relative distance in d between M1 (011) and rutile (110): beyond it the other's peak begins."""
 
 
+NARROWER, WIDER = 0.8, 1.6
+"""Windows, in units of the chosen one, between which a centre of mass may wander: 16 to 32 pixels for 20."""
+
+BACKGROUND_ERROR = 0.1
+"""Relative error that the background is granted."""
+
+
 @dataclass(frozen=True)
 class Survey:
     """What one pass over all frames tells.
@@ -117,12 +124,15 @@ class Centre:
         (step, row, col) within the frames.
     sigma : ndarray, (3,) float64
         Standard error by counting statistics.
+    systematic : ndarray, (3,) float64
+        How far it moves with the window it is taken in and with an error of the background.
     counts : float
         Background-subtracted counts in the window.
     """
 
     position: NDArray[np.float64]
     sigma: NDArray[np.float64]
+    systematic: NDArray[np.float64]
     counts: float
 
 
@@ -148,26 +158,57 @@ def centre_of_mass(
     centre = np.asarray(start, dtype=float) - low
     for _ in range(20):
         previous = np.rint(centre).astype(int)
-        corner = np.maximum(previous - window, 0)
-        part = signal[tuple(slice(a, b + window + 1) for a, b in zip(corner, previous, strict=True))]
-        centre, sigma, counts = _moments(part)
-        centre = centre + corner
+        centre, sigma, counts = _moments(*_window(signal, previous, window))
+        _require_peak(counts)
         if (np.rint(centre).astype(int) == previous).all():
             break
-    return Centre(centre + low, sigma, counts)
+    systematic = _systematic(signal, previous, window, centre, view.background / counts)
+    return Centre(centre + low, sigma, systematic, counts)
 
 
-def _moments(part: Counts) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    counts = float(part.sum())
-    if counts < 100:
-        raise ValueError(
-            f"a Bragg peak of at least 100 counts is required; {counts:.0f} were found above the background: "
-            "is the crystal aligned and the shutter open?"
-        )
+def _window(signal: Counts, middle: NDArray[np.int64], window: int) -> tuple[Counts, NDArray[np.int64]]:
+    """Return the part of ``signal`` within ± ``window`` of ``middle``, and where it begins."""
+    corner = np.maximum(middle - window, 0)
+    return signal[tuple(slice(a, b + window + 1) for a, b in zip(corner, middle, strict=True))], corner
+
+
+def _systematic(
+    signal: Counts, middle: NDArray[np.int64], window: int, centre: NDArray[np.float64], share: float
+) -> NDArray[np.float64]:
+    """Return the systematic error of a centre of mass, (3,).
+
+    The largest change as the window becomes `NARROWER` or `WIDER` (a neighbouring peak pulls, and so does
+    diffuse scattering), with that of a background wrong by `BACKGROUND_ERROR`, in quadrature.
+
+    Parameters
+    ----------
+    share : float
+        Background of one voxel over the peak's counts.
+    """
+    others = [max(2, round(scale * window)) for scale in (NARROWER, WIDER)]
+    moved = [np.abs(_moments(*_window(signal, middle, other))[0] - centre) for other in others]
+    part, corner = _window(signal, middle, window)
+    lopsided = (np.array(part.shape) - 1) / 2 + corner - centre
+    pulled = BACKGROUND_ERROR * share * part.size * lopsided
+    return np.asarray(np.hypot(np.max(moved, axis=0), pulled))
+
+
+def _moments(
+    part: Counts, corner: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    counts = max(float(part.sum()), 1.0)
     places = np.indices(part.shape)
     centre = np.array([(place * part).sum(dtype=float) for place in places]) / counts
     weight = np.maximum(part, 0)
     spread = [
         ((place - mid) ** 2 * weight).sum(dtype=float) for place, mid in zip(places, centre, strict=True)
     ]
-    return centre, np.sqrt(np.array(spread)) / counts, counts
+    return centre + corner, np.sqrt(np.array(spread)) / counts, counts
+
+
+def _require_peak(counts: float) -> None:
+    if counts < 100:
+        raise ValueError(
+            f"a Bragg peak of at least 100 counts is required; {counts:.0f} were found above the background: "
+            "is the crystal aligned and the shutter open?"
+        )

@@ -39,8 +39,10 @@ class PreparedScan:
         Columns: real-space voxel vectors.
     q_vector : ndarray, (3,) float64, Å⁻¹
         Scattering vector of the array's centre, laboratory frame at ``angle``.
-    d_spacing, d_spacing_sigma : float, Å
-        Of the centre of mass; the error is that of counting alone.
+    d_spacing, d_spacing_error, d_spacing_sigma : float, Å
+        Of the centre of mass; its error, counting, window and background together; and that of counting
+        alone. What detector distance and photon energy leave open is the same at all temperatures and left
+        out.
     sampling : Sampling
     wrap : tuple of float
         Level of the autocorrelation at the edge of the box, per axis (`autocorrelation_wrap`).
@@ -66,6 +68,7 @@ class PreparedScan:
     voxel_basis: NDArray[np.float64]
     q_vector: NDArray[np.float64]
     d_spacing: float
+    d_spacing_error: float
     d_spacing_sigma: float
     sampling: Sampling
     wrap: tuple[float, float, float]

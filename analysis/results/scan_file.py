@@ -22,8 +22,15 @@ FORMAT = "vo2-bcdi scan 1"
 
 _IMAGE = {"object": "data", "support": "support", "voxel_basis": "voxel_basis", "q_vector": "q_vector"}
 _DETECTOR = {"intensity": "data", "mask": "mask", "background": "background", "pixel_kernel": "pixel_kernel"}
-_SAMPLE = ("temperature", "temperature_sigma", "temperature_setpoint", "branch", "d_spacing")
-_JSON = ("reasons", "versions", "parameters", "strain", "sample", "instrument")
+_SAMPLE = (
+    "temperature",
+    "temperature_sigma",
+    "temperature_setpoint",
+    "branch",
+    "d_spacing",
+    "d_spacing_error",
+)
+_JSON = ("reasons", "versions", "parameters", "strain", "structure", "sample", "instrument")
 _UNITS = {
     "voxel_basis": "nm",
     "q_vector": "1/angstrom",
@@ -33,6 +40,7 @@ _UNITS = {
     "temperature_sigma": "K",
     "temperature_setpoint": "K",
     "d_spacing": "angstrom",
+    "d_spacing_error": "angstrom",
     "seconds": "s",
 }
 
@@ -148,10 +156,11 @@ def _read_values(entry: h5py.Group) -> dict[str, Any]:
     process = entry["image_1/process_1"]
     places = {name: entry["image_1"][place] for name, place in _IMAGE.items()}
     places |= {name: entry["instrument_1/detector_1"][place] for name, place in _DETECTOR.items()}
-    places |= {name: entry["sample_1"][name] for name in _SAMPLE}
+    # Older files lack the fields that came later: those have defaults.
+    places |= {name: entry["sample_1"][name] for name in _SAMPLE if name in entry["sample_1"]}
     places |= {name: process[name] for name in _process_fields()}
     values: dict[str, Any] = {name: _python(node[()]) for name, node in places.items()}
-    values |= {name: json.loads(process[name].asstr()[()]) for name in _JSON}
+    values |= {name: json.loads(process[name].asstr()[()]) for name in _JSON if name in process}
     values["support"] = values["support"].astype(bool)
     values["mask"] = values["mask"].astype(bool)
     values["trusted"] = bool(values["trusted"])

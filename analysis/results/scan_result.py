@@ -33,6 +33,8 @@ class ScanResult:
         Scattering vector at the centre of the crop, to which the object's phase belongs.
     d_spacing : float, Å
         From the centre of mass of the peak.
+    d_spacing_error : float, Å
+        By counting, window and background; NaN in files that were written before it was known.
     chi_squared, noise_ratio : float
     trusted : bool
     reasons : tuple of str
@@ -51,6 +53,9 @@ class ScanResult:
         Software versions; crop, voxel size and other settings (JSON-able).
     strain : mapping
         Isosurface percentage (as text) to strain statistics.
+    structure : mapping
+        Surface against bulk, and domains of one scan on its own (`analysis.structure.summary`); empty in
+        files that were written before it was known.
     sample, instrument : mapping
         For the record: name, UB, lattice, reflection; angles and counters under I16's own names.
     """
@@ -80,9 +85,11 @@ class ScanResult:
     seed: int
     seconds: float
     weights_hash: str
+    d_spacing_error: float = float("nan")
     versions: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     strain: Mapping[str, Any] = field(default_factory=dict)
+    structure: Mapping[str, Any] = field(default_factory=dict)
     sample: Mapping[str, Any] = field(default_factory=dict)
     instrument: Mapping[str, Any] = field(default_factory=dict)
 

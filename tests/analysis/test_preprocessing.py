@@ -76,9 +76,19 @@ def test_d_spacing_is_good_to_1e_4_and_belongs_to_m1():
     true = 2 * np.pi / np.linalg.norm(geo.lab_q(127.6, 131.2))
     assert prepared.d_spacing == pytest.approx(true, rel=1e-5)
     assert prepared.d_spacing == pytest.approx(geo.expected_d, rel=5e-4)
-    assert 0 < prepared.d_spacing_sigma < 1e-4 * true
+    assert 0 < prepared.d_spacing_sigma < prepared.d_spacing_error < 1e-4 * true
+    assert abs(prepared.d_spacing - true) < 2 * prepared.d_spacing_error
     expected = 2 * np.pi / np.linalg.norm(prepared.q_vector)
     assert prepared.d_spacing == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_error_of_d_grows_with_what_pulls_at_the_centre():
+    """The rutile peak, three times as bright, reaches into the wider windows."""
+    alone = np.random.default_rng(1).poisson(peak_at(M1, 2e5) + 0.02).astype(np.uint32)
+    quiet = prepare_scan(alone, ETA, None, geometry())
+    pulled = prepare_scan(frames(gap=False), ETA, None, geometry())
+    assert quiet.d_spacing_error < 0.3 * pulled.d_spacing_error
+    assert quiet.d_spacing_sigma < quiet.d_spacing_error
 
 
 def test_hot_and_dead_pixels_are_found_and_the_centre_stays():

@@ -22,6 +22,7 @@ def make_result(**changes):
         "voxel_basis": rng.normal(size=(3, 3)),
         "q_vector": np.array([1.9, -0.42, 0.0]),
         "d_spacing": 3.2068,
+        "d_spacing_error": 2e-5,
         "chi_squared": 0.0123,
         "noise_ratio": 1.1,
         "trusted": False,
@@ -41,6 +42,7 @@ def make_result(**changes):
         "versions": {"vo2-bcdi": "0.1.0"},
         "parameters": {"crop": [64, 64, 64], "voxel_size_nm": np.array([29.0, 52.0, 51.0])},
         "strain": {"95": {"sigma": 1.9e-4}},
+        "structure": {"shell_nm": 78.0, "surface": {"mean": 1e-4}},
         "sample": {
             "name": "VO2-1",
             "UB": np.eye(3),
@@ -68,6 +70,16 @@ def test_every_field_comes_back_as_it_went(tmp_path):
         else:
             assert after == before, field.name
             assert type(after) is type(before), field.name
+
+
+def test_files_without_the_later_fields_are_still_read(tmp_path):
+    path = write_scan(tmp_path / "scan.h5", make_result())
+    with h5py.File(path, "a") as file:
+        del file["entry_1/sample_1/d_spacing_error"], file["entry_1/image_1/process_1/structure"]
+    back = read_scan(path)
+    assert np.isnan(back.d_spacing_error)
+    assert back.structure == {}
+    assert back.strain["95"]["sigma"] == 1.9e-4
 
 
 def test_phase_is_minus_the_argument():
