@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.metadata
-import math
 import threading
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import Executor
@@ -26,10 +25,9 @@ from profile_collection.locks import exclusive_lock, lock_holder, private_folder
 from profile_collection.server import ServerError, check_writable, open_catalogue
 from profile_collection.session_log import session_log
 from profile_collection.settings import Settings, load_settings
-from profile_collection.simulation import twin_config
+from profile_collection.simulation import make_twin
 from profile_collection.startup_error import StartupError
 from profile_collection.storage import TruthRecorder, document_writer, persistent_metadata
-from profile_collection.twin import Clock, Twin
 
 LOCK_FILE = "session.lock"
 
@@ -74,9 +72,7 @@ class Session:
             undo.enter_context(session_log(settings.log, view.warn))
             self.catalogue: Catalogue = open_catalogue(settings)
             undo.callback(self.catalogue.close)
-            self.twin = Twin(
-                twin_config(settings), Clock(1.0 if settings.realtime else math.inf), settings.seed
-            )
+            self.twin = make_twin(settings)
             self.beamline: Beamline = make_simulated(self.twin, settings.data, identity=self._identity())
             self.pipeline = Pipeline(self._pipeline_settings(), view, make_executor)
             undo.callback(self.pipeline.close)

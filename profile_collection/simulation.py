@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from profile_collection.settings import Settings
-from profile_collection.twin import TwinConfig
+from profile_collection.twin import Clock, Twin, TwinConfig
 
 QUICK_REGION = (64, 192, 64, 192)
 """Rows and columns read out in the quick series: 128 × 128 about the centre of a chip."""
+
+BEGIN = 1_795_359_600.0
+"""When simulated time begins, epoch seconds: fixed, so that a seed means the same drift on any day."""
 
 
 @dataclass(frozen=True)
@@ -48,3 +52,9 @@ def twin_config(settings: Settings) -> TwinConfig:
     if not settings.quick:
         return config
     return dataclasses.replace(config, detector=dataclasses.replace(config.detector, roi=QUICK_REGION))
+
+
+def make_twin(settings: Settings) -> Twin:
+    """Return the simulated beamline of a session, or of the soft IOC in its place."""
+    clock = Clock(1.0 if settings.realtime else math.inf, start=BEGIN)
+    return Twin(twin_config(settings), clock, settings.seed)

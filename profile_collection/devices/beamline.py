@@ -16,7 +16,7 @@ from profile_collection.devices.diffractometer import (
     set_energy,
     ub_matrix,
 )
-from profile_collection.devices.frame_file import CIRCLES
+from profile_collection.frame_file import CIRCLES
 from profile_collection.devices.heated_stage import DIODES, HeatedStage
 from profile_collection.devices.merlin import Merlin
 from profile_collection.devices.orientation import VO2_M1, Lattice, simulated_mount

@@ -15,7 +15,7 @@ from ophyd.status import DeviceStatus
 
 from profile_collection.devices.beam import Shutter
 from profile_collection.devices.detector_geometry import DetectorGeometry
-from profile_collection.devices.frame_file import FRAMES, FrameFile
+from profile_collection.frame_file import FRAMES, FrameFile
 from profile_collection.devices.frame_path import frame_path
 from profile_collection.devices.frame_statistics import FrameStatistics, PeakSearch, frame_statistics
 from profile_collection.devices.signals import ChoiceSignal, LimitedSignal, PolledSignal

@@ -1,7 +1,5 @@
 """The heated stage: an analytic temperature over virtual time, and the diodes that measure it."""
 
-import threading
-
 import numpy as np
 
 from profile_collection.twin.clock import Clock
@@ -26,18 +24,24 @@ class HeatedStage:
     config : ThermalConfig
     clock : Clock
     seed : int
+
+    Attributes
+    ----------
+    drift : float, K
+        A fault: the sample is this much off what the controller regulates.
     """
 
     def __init__(self, config: ThermalConfig, clock: Clock, seed: int) -> None:
         self.config = config
         self._clock = clock
-        self._lock = threading.Lock()
         rng = np.random.default_rng([seed, 30])
         self._phases = rng.uniform(0, 2 * np.pi, 3)
         self._offsets = dict(zip(DIODES, rng.normal(scale=config.diode_offset, size=4), strict=True))
-        self._noise = np.random.default_rng([seed, 31])
+        self._seed = seed
         self._began, self._from = clock.now(), config.start
         self._setpoint, self._rate = config.start, config.ramp_rate / 60
+        self._ceiling = np.inf
+        self.drift = 0.0
 
     @property
     def setpoint(self) -> float:
@@ -72,17 +76,31 @@ class HeatedStage:
         self._restart()
         self._rate = float(value) / 60
 
+    @property
+    def ceiling(self) -> float:
+        """A fault: the heater gives no more than this temperature, K; infinite where it is sound."""
+        return float(self._ceiling)
+
+    @ceiling.setter
+    def ceiling(self, value: float) -> None:
+        self._restart()
+        self._ceiling = value
+
     def temperature(self, now: float | None = None) -> float:
         """Return the sample's true temperature, K, at virtual time ``now`` (default: the clock's)."""
         when = self._clock.now() if now is None else now
         wander = float(_SHARES @ np.sin(2 * np.pi * when / _PERIODS + self._phases))
-        return self._controlled(when) + self.config.fluctuation * wander
+        return self._controlled(when) + self.config.fluctuation * wander + self.drift
 
     def diodes(self, now: float | None = None) -> dict[str, float]:
-        """Return the diodes' readings Ta to Td and Tsample, their estimate of the sample, K."""
-        true = self.temperature(now)
-        with self._lock:
-            noise = self._noise.normal(scale=self.config.diode_noise, size=5)
+        """Return the diodes' readings Ta to Td and Tsample, their estimate of the sample, K.
+
+        Their noise depends on the millisecond alone, not on how often somebody has looked before.
+        """
+        when = self._clock.now() if now is None else now
+        true = self.temperature(when)
+        rng = np.random.default_rng([self._seed, 31, round(when * 1000)])
+        noise = rng.normal(scale=self.config.diode_noise, size=5)
         readings = {n: true + self._offsets[n] + float(e) for n, e in zip(DIODES, noise[:4], strict=True)}
         return readings | {"Tsample": true + float(noise[4]) / 2}
 
@@ -95,6 +113,9 @@ class HeatedStage:
         return float(np.clip(80 * (self._controlled(now) - self.config.minimum) / span + 150 * trend, 0, 100))
 
     def _controlled(self, when: float) -> float:
+        return min(self._regulated(when), self.ceiling)
+
+    def _regulated(self, when: float) -> float:
         span = self._setpoint - self._from
         rate = np.copysign(self._rate, span)
         duration, since = span / rate, when - self._began

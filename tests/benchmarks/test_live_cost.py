@@ -13,6 +13,7 @@ from rich.console import Console
 
 from callbacks.live import LiveView
 from profile_collection import session as session_module
+from profile_collection import simulation
 from profile_collection.server import stop_server
 from profile_collection.session_plans import SessionPlans
 from profile_collection.settings import Settings
@@ -50,8 +51,8 @@ def session(tmp_path, monkeypatch):
     detector = DetectorConfig(roi=(116, 140, 116, 140))
     crystal = CrystalConfig(size=(300.0, 300.0, 300.0), pitch=(12.5, 12.5, 12.5))
     config = dataclasses.replace(TwinConfig(threads=1), detector=detector, crystal=crystal)
-    monkeypatch.setattr(session_module, "twin_config", lambda settings: config)
-    monkeypatch.setattr(session_module, "Clock", lambda pace: Clock(PACE))
+    monkeypatch.setattr(simulation, "twin_config", lambda settings: config)
+    monkeypatch.setattr(simulation, "Clock", lambda pace, start: Clock(PACE, start))
     settings = Settings(
         data=tmp_path / "data",
         results=tmp_path / "results",

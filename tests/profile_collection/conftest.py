@@ -64,13 +64,13 @@ def tiny_detector(monkeypatch):
     """Have sessions read a few pixels about the centre of a chip."""
     import dataclasses
 
-    from profile_collection import session
+    from profile_collection import simulation
     from profile_collection.twin import CrystalConfig, DetectorConfig, TwinConfig
 
     roi = (116, 140, 116, 140)
     crystal = CrystalConfig(size=(300.0, 300.0, 300.0), pitch=(12.5, 12.5, 12.5))
     config = dataclasses.replace(TwinConfig(threads=1), detector=DetectorConfig(roi=roi), crystal=crystal)
-    monkeypatch.setattr(session, "twin_config", lambda settings: config)
+    monkeypatch.setattr(simulation, "twin_config", lambda settings: config)
     return roi
 
 
