@@ -50,7 +50,7 @@ class OrderParameter(TransformerMixin, BaseEstimator):
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Fit to phase differences ``X``, (n_samples, n_features) float, rad; voxels without phase are 0."""
-        rows = validate_data(self, X, dtype=[np.float64, np.float32], reset=True)
+        rows = self._checked(X, reset=True)
         self._rows = [row.copy() for row in rows]
         self.gram_ = rows.astype(np.float64) @ rows.astype(np.float64).T
         return self._decompose()
@@ -59,7 +59,7 @@ class OrderParameter(TransformerMixin, BaseEstimator):
         """Add phase differences ``X``, (new samples, n_features) float, rad: O(n) inner products for each."""
         if not hasattr(self, "gram_"):
             return self.fit(X)
-        for row in validate_data(self, X, dtype=[np.float64, np.float32], reset=False):
+        for row in self._checked(X, reset=False):
             self._rows.append(row.copy())
             products = np.array([np.dot(known.astype(np.float64), row) for known in self._rows])
             self.gram_ = np.pad(self.gram_, (0, 1))
@@ -69,8 +69,11 @@ class OrderParameter(TransformerMixin, BaseEstimator):
     def transform(self, X: ArrayLike) -> Floats:
         """Return the projections of ``X``, (n_samples, n_components) float64, rad, on the components."""
         check_is_fitted(self)
-        rows = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return np.asarray(rows @ self.components_.T)
+        return np.asarray(self._checked(X, reset=False) @ self.components_.T)
+
+    def _checked(self, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
+        """Return ``X`` as finite rows, (n_samples, features) float; ``reset`` makes its width the rule."""
+        return np.asarray(validate_data(self, X, dtype=[np.float64, np.float32], reset=reset))
 
     def _decompose(self) -> Self:
         values, vectors = np.linalg.eigh(self.gram_)

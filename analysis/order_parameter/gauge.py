@@ -128,6 +128,22 @@ def fix_gauge(results: Sequence["ScanResult"], reference: int) -> Gauge:
     )
 
 
+def into_gauge(gauge: Gauge, row: int, result: "ScanResult") -> tuple[Complex, float]:
+    """Return another reconstruction of the scan in ``row``, brought into the gauge, and its twin margin.
+
+    It is held against the neighbour that the row was held against, so that the two differ as reconstructions
+    do, not as gauges.
+
+    Returns
+    -------
+    tuple of ndarray, (64, 64, 64) complex64, and float
+    """
+    placed = _Volume(resample(result.object, result.voxel_basis, gauge.basis, GRID))
+    neighbour = _Volume(gauge.aligned[gauge.neighbour[row]])
+    link = _link(placed, neighbour, _Volume(gauge.aligned[gauge.reference]))
+    return link.array, link.margin
+
+
 def _levelled(arrays: list[Complex], reference: int) -> Complex:
     """Return all objects, turned together so that the reference's Bragg peak is at q = 0, its mean phase 0.
 

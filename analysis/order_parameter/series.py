@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.order_parameter.circular import CircularOrderParameter
 from analysis.order_parameter.estimator import OrderParameter
 from analysis.order_parameter.fit import best_fit
-from analysis.order_parameter.gauge import TWIN_MARGIN, Gauge, fix_gauge, temperature_path
+from analysis.order_parameter.gauge import TWIN_MARGIN, Gauge, fix_gauge, into_gauge, temperature_path
+from analysis.order_parameter.selection import reference_row, select
 from analysis.order_parameter.series_result import SeriesResult
+from analysis.order_parameter.spread import block_bootstrap, seed_spread
+from analysis.order_parameter.transition import MIN_POINTS, Transition, fit_transition
 from analysis.structure import present
 
 if TYPE_CHECKING:
@@ -19,6 +23,9 @@ Floats = NDArray[np.float64]
 
 REFERENCE = 320.0
 """Setpoint of the reference state, K."""
+
+NEAR_WRAP = 0.9
+"""Share of π beyond which a phase difference may have wrapped."""
 
 
 def analyse_series(
@@ -34,24 +41,27 @@ def analyse_series(
     Parameters
     ----------
     results : sequence of ScanResult
-        Of one series. Of several attempts at a temperature the last trusted one counts.
+        Of one series. Of several attempts at a temperature the last trusted one counts; trusted results of
+        its scan from other seeds tell the spread.
     expected : int, optional
         How many temperatures the series is to have.
     reference : float, K
         Setpoint of the reference state, on the heating branch.
     """
-    chosen, notes = _one_per_temperature(results)
-    first, found = _reference_row(chosen, reference)
+    selection = select(results)
+    chosen = selection.chosen
+    first, found = reference_row(chosen, reference)
     gauge = fix_gauge(chosen, first)
     trusted = np.array([result.trusted for result in chosen]) & gauge.decided
     differences, valid = phase_differences(gauge)
     teaching = trusted if trusted.any() else np.ones(len(chosen), dtype=bool)
     estimator = OrderParameter().fit(differences[teaching])
-    projected = estimator.transform(differences)
-    scores = np.zeros((len(chosen), 2))
-    scores[:, : min(2, projected.shape[1])] = projected[:, :2]
+    circular = CircularOrderParameter(n_components=1).fit(differences[teaching])
+    scores = _first_two(estimator.transform(differences))
     temperatures = np.array([result.temperature for result in chosen])
-    fit, curve = _fitted(temperature_path(chosen), temperatures, scores[:, 0], teaching)
+    fit, curve, cooling = _fitted(temperature_path(chosen), temperatures, scores[:, 0], teaching)
+    transitions, remarks = _transitions(chosen, temperatures, scores[:, 0], teaching)
+    repeats = _repeated(gauge, selection.repeats, estimator)
     whole = _series_reasons(found, chosen[first].label, reference, len(chosen), expected)
     return SeriesResult(
         series_uid=chosen[0].series_uid,
@@ -67,9 +77,17 @@ def analyse_series(
         fit=fit,
         residual=scores[:, 0] - fit,
         curve=curve,
+        curve_cooling=cooling,
+        bootstrap_error=block_bootstrap(differences, np.argwhere(gauge.support), teaching),
+        seed_spread=seed_spread(scores[:, 0], repeats),
+        seeds=np.array([1 + len(repeats[row]) for row in range(len(chosen))]),
+        transitions=transitions,
         scores=scores,
         eigenvalues=estimator.eigenvalues_,
         explained_ratio=estimator.explained_ratio_,
+        circular=circular.transform(differences)[:, 0],
+        circular_ratio=float(circular.explained_ratio_[0]),
+        near_wrap=_near_wrap(differences, valid),
         valid_fraction=valid.mean(axis=1),
         rms_phase=np.sqrt((differences**2).sum(axis=1) / np.maximum(valid.sum(axis=1), 1)),
         overlap=gauge.overlap,
@@ -85,7 +103,7 @@ def analyse_series(
         q_axis=gauge.q_axis,
         support=gauge.support,
         expected=expected,
-        notes=(*notes, *whole),
+        notes=(*selection.notes, *remarks, *whole),
     )
 
 
@@ -99,56 +117,71 @@ def phase_differences(gauge: Gauge) -> tuple[Floats, NDArray[np.bool_]]:
     tuple of ndarray
         (n, voxels of S_0) float64, rad, and the same shape bool.
     """
-    support = gauge.support
-    reference = gauge.aligned[gauge.reference]
-    kept = np.stack([present(array, support)[support] for array in gauge.aligned])
-    valid = kept & kept[gauge.reference]
-    products = gauge.aligned[:, support] * np.conj(reference[support])
-    differences = np.where(valid, -np.angle(products), 0.0).astype(np.float64)
+    pairs = [_difference(array, gauge) for array in gauge.aligned]
+    differences = np.stack([difference for difference, _ in pairs])
     differences[gauge.reference] = 0.0
-    return differences, valid
+    return differences, np.stack([valid for _, valid in pairs])
 
 
-def _one_per_temperature(results: Sequence["ScanResult"]) -> tuple[list["ScanResult"], list[str]]:
-    if not results:
-        raise ValueError("at least one scan result is required for an order parameter; got none")
-    series = sorted({result.series_uid for result in results})
-    if len(series) > 1:
-        raise ValueError(f"the results must be of one series; got {series!r}: analyse them apart")
-    best: dict[tuple[str, float], ScanResult] = {}
-    for result in sorted(results, key=lambda result: (result.trusted, result.attempt, result.run_uid)):
-        best[result.branch, result.temperature_setpoint] = result
-    chosen = sorted(
-        best.values(), key=lambda result: (result.branch == "cooling", result.temperature_setpoint)
-    )
-    dropped = len(results) - len(chosen)
-    return chosen, [f"{dropped} earlier attempts were left out"] if dropped else []
+def _difference(array: NDArray[np.complex64], gauge: Gauge) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return Δφ of an object on the gauge's grid, (voxels of S_0,) float64, rad, and where it is defined."""
+    support, reference = gauge.support, gauge.aligned[gauge.reference]
+    valid = (present(array, support) & present(reference, support))[support]
+    product = array[support] * np.conj(reference[support])
+    return np.where(valid, -np.angle(product), 0.0).astype(np.float64), valid
 
 
-def _reference_row(chosen: Sequence["ScanResult"], reference: float) -> tuple[int, bool]:
-    """Return the row of the reference, and whether it is the one that was asked for and trusted."""
+def _first_two(projected: Floats) -> Floats:
+    scores = np.zeros((len(projected), 2))
+    scores[:, : min(2, projected.shape[1])] = projected[:, :2]
+    return scores
 
-    def preference(row: int) -> tuple[bool, bool, float, int]:
-        result = chosen[row]
-        distance = abs(result.temperature_setpoint - reference)
-        return not result.trusted, result.branch == "cooling", distance, row
 
-    first = min(range(len(chosen)), key=preference)
-    result = chosen[first]
-    found = (
-        result.trusted and result.branch == "heating" and abs(result.temperature_setpoint - reference) < 0.5
-    )
-    return first, found
+def _near_wrap(differences: Floats, valid: NDArray[np.bool_]) -> Floats:
+    """Return the share of valid voxels, (n,) float64, whose Δφ lies within a tenth of π of the wrap."""
+    close = valid & (np.abs(differences) > NEAR_WRAP * np.pi)
+    return np.asarray(close.sum(axis=1) / np.maximum(valid.sum(axis=1), 1))
+
+
+def _repeated(
+    gauge: Gauge, repeats: Sequence[Sequence["ScanResult"]], estimator: OrderParameter
+) -> dict[int, list[float]]:
+    """Return the order parameters of each row's other seeds, those whose twin is undecided left out."""
+    found: dict[int, list[float]] = {}
+    for row, others in enumerate(repeats):
+        placed = [into_gauge(gauge, row, other) for other in others]
+        kept = [_difference(array, gauge)[0] for array, margin in placed if margin >= TWIN_MARGIN]
+        found[row] = estimator.transform(np.stack(kept))[:, 0].tolist() if kept else []
+    return found
 
 
 def _fitted(
     path: Floats, temperatures: Floats, values: Floats, used: NDArray[np.bool_]
-) -> tuple[Floats, Floats]:
-    """Return the best fit at every temperature, and the curve to draw, by the way the sample went."""
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Return the best fit at every temperature, the curve to draw, and which of it is cooling.
+
+    It follows the way the sample went, so that heating and cooling are two halves of one curve.
+    """
     curve = best_fit(path[used], values[used])
     fine = np.linspace(path[used].min(), path[used].max(), 200)
     top = temperatures.max()
-    return curve(path), np.stack([np.where(fine > top, 2 * top - fine, fine), curve(fine)])
+    return curve(path), np.stack([np.where(fine > top, 2 * top - fine, fine), curve(fine)]), fine > top
+
+
+def _transitions(
+    chosen: Sequence["ScanResult"], temperatures: Floats, values: Floats, used: NDArray[np.bool_]
+) -> tuple[tuple[Transition, ...], list[str]]:
+    """Return the transition model of each branch that has temperatures enough, or why there is none."""
+    found, remarks = [], []
+    for branch in dict.fromkeys(result.branch for result in chosen):
+        here = used & np.array([result.branch == branch for result in chosen])
+        if np.count_nonzero(here) < MIN_POINTS:
+            continue
+        try:
+            found.append(fit_transition(temperatures[here], values[here], branch))
+        except ValueError as error:
+            remarks.append(f"no transition model: {error}")
+    return tuple(found), remarks
 
 
 def _series_reasons(

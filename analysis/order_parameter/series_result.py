@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.order_parameter.transition import Transition
+
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
@@ -27,12 +29,28 @@ class SeriesResult:
         Best-fit curve at the temperatures.
     residual, errors : ndarray, (n,) float64, rad
         Order parameter minus fit, and its modulus: the paper's error bar.
+    bootstrap_error : ndarray, (n,) float64, rad
+        Standard error by a bootstrap over blocks of voxels.
+    seed_spread : ndarray, (n,) float64, rad
+        Standard deviation over reconstructions of one scan from several seeds; NaN where there is one.
+    seeds : ndarray, (n,) int64
+        How many there are.
     curve : ndarray, (2, m) float64
         Temperatures (K) and order parameter (rad) of the fit, finely sampled, for drawing.
+    curve_cooling : ndarray, (m,) bool
+        Which part of the curve belongs to the cooling branch.
+    transitions : tuple of Transition
+        The transition model of each branch that has temperatures enough.
     scores : ndarray, (n, 2) float64, rad
         Projections on the first two principal components.
     eigenvalues, explained_ratio : ndarray, (k,) float64, rad²
         All eigenvalues of C (eq. 2), and their shares of its trace.
+    circular : ndarray, (n,) float64
+        Order parameter on the circle (`CircularOrderParameter`), without unit.
+    circular_ratio : float
+        Share of its first component.
+    near_wrap : ndarray, (n,) float64
+        Share of the valid voxels with abs(Δφ) above 0.9 π: where it is large, the circular one is to be read.
     valid_fraction : ndarray, (n,) float64
         Share of the reference support where density is present.
     rms_phase : ndarray, (n,) float64, rad
@@ -69,10 +87,18 @@ class SeriesResult:
     order_parameter: Floats
     fit: Floats
     residual: Floats
+    bootstrap_error: Floats
+    seed_spread: Floats
+    seeds: NDArray[np.int64]
     curve: Floats
+    curve_cooling: Flags
+    transitions: tuple[Transition, ...]
     scores: Floats
     eigenvalues: Floats
     explained_ratio: Floats
+    circular: Floats
+    circular_ratio: float
+    near_wrap: Floats
     valid_fraction: Floats
     rms_phase: Floats
     overlap: Floats
@@ -94,6 +120,11 @@ class SeriesResult:
     def errors(self) -> Floats:
         """Error bar of each temperature, rad: distance from the best-fit curve (Najeeb et al., Fig 5b)."""
         return np.abs(self.residual)
+
+    @property
+    def spread(self) -> Floats:
+        """Error bar of each reconstruction, rad: over seeds where there are several, else bootstrap."""
+        return np.where(np.isfinite(self.seed_spread), self.seed_spread, self.bootstrap_error)
 
     @property
     def final(self) -> bool:

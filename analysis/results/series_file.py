@@ -24,6 +24,11 @@ _COLUMNS = {
     "order_parameter_rad": "order_parameter",
     "fit_rad": "fit",
     "residual_rad": "residual",
+    "bootstrap_error_rad": "bootstrap_error",
+    "seed_spread_rad": "seed_spread",
+    "seeds": "seeds",
+    "circular_order_parameter": "circular",
+    "near_wrap_fraction": "near_wrap",
     "valid_fraction": "valid_fraction",
     "rms_phase_rad": "rms_phase",
     "overlap_with_neighbour": "overlap",
@@ -63,6 +68,24 @@ def read_order_parameter(folder: Path) -> list[dict[str, Any]]:
         return [{name: _parse(text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 
+def read_series(folder: Path) -> dict[str, Any]:
+    """Return what ``series.json`` in ``folder`` holds; what an older file lacks is empty or None.
+
+    Keys are those that `write_series` gives: ``final``, ``temperatures`` (one mapping per row of the table),
+    ``eigenvalues_rad2``, ``explained_ratio``, ``fit_curve``, ``transitions``, ``notes`` and others.
+    """
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        raise FileNotFoundError(f"{RECORD} is required in {str(folder)!r}: analyse the series first")
+    record: dict[str, Any] = {"transitions": [], "circular_explained_ratio": None}
+    record |= json.loads(path.read_text())
+    nothing = dict.fromkeys([*_COLUMNS, "pc2_rad"])
+    record["temperatures"] = [nothing | row for row in record["temperatures"]]
+    curve = record["fit_curve"]
+    curve.setdefault("branch", ["heating"] * len(curve["temperature_K"]))
+    return record
+
+
 def _rows(series: "SeriesResult") -> list[dict[str, Any]]:
     rows = []
     for index in range(len(series)):
@@ -86,7 +109,10 @@ def _record(series: "SeriesResult", rows: list[dict[str, Any]]) -> dict[str, Any
         "fit_curve": {
             "temperature_K": series.curve[0].tolist(),
             "order_parameter_rad": series.curve[1].tolist(),
+            "branch": ["cooling" if cooling else "heating" for cooling in series.curve_cooling],
         },
+        "transitions": [transition.as_dict() for transition in series.transitions],
+        "circular_explained_ratio": _cell(series.circular_ratio),
         "voxel_basis_nm": series.basis.tolist(),
         "support_voxels": int(np.count_nonzero(series.support)),
     }
