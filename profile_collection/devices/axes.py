@@ -28,6 +28,9 @@ class VirtualClock(Protocol):
         ...
 
 
+DEADBAND = 1e-4
+"""How far from its target an axis may stand when it has arrived, in its unit."""
+
 _REAL_SECONDS_PER_STEP = 0.05  # how often a slow motion tells where it is
 
 
@@ -62,14 +65,17 @@ class SimulatedAxis(SoftPositioner):
         self.speed = float(speed)
         self._clock = clock
         self._on_position = on_position
+        self._encoder: Callable[[], float] | None = None
         self._set_position(float(position))
         self._motion_lock = threading.Lock()
         self._claim_lock = threading.Lock()
         self._motion: _Motion | None = None
 
-    def follow_with(self, on_position: Callable[[float], None]) -> None:
-        """Hand each position on the way to this function from now on."""
-        self._on_position = on_position
+    def follow_with(
+        self, on_position: Callable[[float], None], encoder: Callable[[], float] | None = None
+    ) -> None:
+        """Hand positions on the way to `on_position` from now on, and take the readback from `encoder`."""
+        self._on_position, self._encoder = on_position, encoder
 
     def check_value(self, pos: float) -> None:
         """Raise `LimitError`, in words, for a position that cannot be reached."""
@@ -110,19 +116,26 @@ class SimulatedAxis(SoftPositioner):
                     return
                 part = step / steps
                 self._arrive_at(motion.target if step == steps else start + (motion.target - start) * part)
-        self._end(motion, success=True)
+        arrived = abs(self._position - motion.target) <= DEADBAND
+        self._end(motion, success=arrived, reason="" if arrived else self._stuck(motion.target))
+
+    def _stuck(self, target: float) -> str:
+        return (
+            f"{self.name} did not arrive at {target:g} ± {DEADBAND:g}: it stands at {self._position:g}. "
+            "Free the motor and check its driver and limit switches, then measure again."
+        )
 
     def _arrive_at(self, position: float) -> None:
         if self._on_position is not None:
             self._on_position(position)
-        self._set_position(position)
+        self._set_position(position if self._encoder is None else self._encoder())
 
     def stop(self, *, success: bool = False) -> None:
         """Stop where the axis is; the status of a running motion ends with `success`."""
         if self._motion is not None:
             self._end(self._motion, success=success)
 
-    def _end(self, motion: "_Motion", *, success: bool) -> None:
+    def _end(self, motion: "_Motion", *, success: bool, reason: str = "") -> None:
         """End a motion's status once, whoever comes first: its worker or `stop`."""
         with self._claim_lock:
             if motion.ended.is_set():
@@ -135,7 +148,8 @@ class SimulatedAxis(SoftPositioner):
         else:
             motion.status.set_exception(
                 RuntimeError(
-                    f"{self.name} was stopped at {self._position:g} on its way to {motion.target:g}."
+                    reason
+                    or f"{self.name} was stopped at {self._position:g} on its way to {motion.target:g}."
                 )
             )
 

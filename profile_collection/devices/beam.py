@@ -75,12 +75,13 @@ class Beam(Device):
     Parameters
     ----------
     twin : Twin
-        `energy`, `shutter_open`, `transmission` and `ring_current()` are the hardware.
+        `energy`, `shutter_open`, `transmission`, `ring_current()` and `faults` are the hardware.
     clock : VirtualClock
         The monochromator moves on this clock.
     """
 
     rc = Cpt(PolledSignal, poll_period=0.5, units="mA", kind="hinted")
+    permit = Cpt(PolledSignal, poll_period=0.5, value=1, kind="omitted")
     ic1monitor = Cpt(PolledSignal, units="counts", kind="hinted")
     transmission = Cpt(LimitedSignal, limits=(1e-9, 1.0), value=1.0, kind="normal")
 
@@ -90,6 +91,7 @@ class Beam(Device):
         for attribute in ("rc", "ic1monitor", "transmission"):
             getattr(self, attribute).name = attribute
         self.rc.connect_source(lambda: float(twin.ring_current()))
+        self.permit.connect_source(lambda: int(twin.faults.front_end_open))
         self.transmission.put(float(twin.transmission))
         self.transmission.connect_target(self._set_transmission)
         self._energy_followers: list[Callable[[float], Any]] = []

@@ -49,8 +49,13 @@ def make_simulated_diffractometer(
     diffractometer = make_diffractometer(axes, name=name)
     for axis in AXIS_NAMES:
         positioner: SimulatedAxis = getattr(diffractometer, axis)
-        positioner.follow_with(partial(twin.set_axis, axis))
+        positioner.follow_with(partial(twin.set_axis, axis), partial(_angle, twin, axis))
     return diffractometer
+
+
+def _angle(twin: Any, axis: str) -> float:
+    """Return what the encoder of an axis says, degrees."""
+    return float(twin.axes[axis])
 
 
 def make_diffractometer(axes: Mapping[str, Any], *, name: str = "diffractometer") -> DiffractometerBase:

@@ -94,6 +94,11 @@ class HeatedStage(Device):
         """Temperature that the controller is asked for, K."""
         return float(self.Tset.get())
 
+    @property
+    def held(self) -> float | None:
+        """Temperature at which the sample has settled, K; None on a ramp."""
+        return self._settled_at
+
     def check_value(self, temperature: float) -> None:
         """Raise `LimitError`, in words, for a temperature outside the stage's range."""
         check_number(f"temperature of {self.name}", temperature, self.limits, "K")

@@ -15,11 +15,12 @@ from ophyd.status import DeviceStatus
 
 from profile_collection.devices.beam import Shutter
 from profile_collection.devices.detector_geometry import DetectorGeometry
-from profile_collection.frame_file import FRAMES, FrameFile
 from profile_collection.devices.frame_path import frame_path
 from profile_collection.devices.frame_statistics import FrameStatistics, PeakSearch, frame_statistics
+from profile_collection.devices.fresh_frame import fresh_exposure
 from profile_collection.devices.signals import ChoiceSignal, LimitedSignal, PolledSignal
 from profile_collection.devices.stream_documents import StreamDocument, StreamDocuments
+from profile_collection.frame_file import FRAMES, FrameFile
 
 
 @dataclass
@@ -168,14 +169,16 @@ class Merlin(Device):
 
     def _take_frame(self, exposure: _Exposure) -> None:
         acquire_time = float(self.acquire_time.get())
-        with self._lock:
-            if exposure.cancelled.is_set():
-                return
-            self._shutter.open()
-        try:
-            taken = self._twin.expose(acquire_time, exposure.cancelled)
-        finally:
-            self._shutter.close()
+        taken = fresh_exposure(
+            self._twin,
+            self._shutter,
+            acquire_time,
+            cancelled=exposure.cancelled,
+            lock=self._lock,
+            name=self.name,
+        )
+        if taken is None:
+            return
         frame = np.minimum(taken.frame, self.saturation).astype(np.uint32, copy=False)
         statistics = frame_statistics(frame, self._search())
         with self._lock:

@@ -10,6 +10,7 @@ from profile_collection.twin.config import (
     ThermalConfig,
     TwinConfig,
 )
+from profile_collection.twin.faults import FrameLostError
 from profile_collection.twin.sampling import Oversampling, oversampling
 from profile_collection.twin.truth import truth_objects
 
@@ -19,6 +20,7 @@ __all__ = [
     "CrystalConfig",
     "DetectorConfig",
     "Exposure",
+    "FrameLostError",
     "MountConfig",
     "Oversampling",
     "ThermalConfig",

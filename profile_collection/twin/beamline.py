@@ -18,6 +18,7 @@ from profile_collection.twin.config import TwinConfig
 from profile_collection.twin.crystal import CrystalState, crystal
 from profile_collection.twin.detector import Counter
 from profile_collection.twin.diffraction import Diffraction
+from profile_collection.twin.faults import Faults
 from profile_collection.twin.geometry import D_M1, NOMINAL_ENERGY, Pose
 from profile_collection.twin.lookahead import LookAhead
 from profile_collection.twin.requirements import require
@@ -44,12 +45,15 @@ class Exposure:
     ring_current : float, mA
     timestamp : float
         Virtual epoch seconds at the beginning.
+    number : int
+        The detector's own count of exposures at this one, from 1.
     """
 
     frame: NDArray[np.uint32]
     monitor: float
     ring_current: float
     timestamp: float
+    number: int = 0
 
 
 class Twin:
@@ -61,12 +65,21 @@ class Twin:
     clock : Clock
     seed : int
         Seed of noise, drift and detector defects; the crystal has its own.
+
+    Attributes
+    ----------
+    faults : Faults
+        What is broken at the moment.
+    exposures : int
+        Exposures that the detector has begun.
     """
 
     def __init__(self, config: TwinConfig | None = None, clock: Clock | None = None, seed: int = 0) -> None:
         self.config = config or TwinConfig()
         self.clock = clock or Clock()
         self.seed = seed
+        self.faults = Faults()
+        self.exposures = 0
         self.thermal = HeatedStage(self.config.thermal, self.clock, seed)
         self.shutter_open = False
         self._counter = Counter(self.config.detector, seed)
@@ -96,7 +109,8 @@ class Twin:
         require(
             bool(np.isfinite(value)), f"the position of {name} must be finite", value, "give degrees or mm"
         )
-        self._axes[name] = float(value)
+        if name not in self.faults.stuck:
+            self._axes[name] = float(value)
 
     @property
     def energy(self) -> float:
@@ -135,7 +149,7 @@ class Twin:
 
     def ring_current(self) -> float:
         """Return the stored current now, mA."""
-        return self._source.ring_current(self.clock.now())
+        return 0.0 if self.faults.beam_lost else self._source.ring_current(self.clock.now())
 
     @property
     def pose(self) -> Pose:
@@ -155,7 +169,8 @@ class Twin:
         """Count for ``exposure_time`` s of the clock's time, which passes here, and return the reading.
 
         With the shutter closed only the detector's own hot pixels count. ``cancel`` ends the waiting early;
-        the reading is then that of the whole exposure all the same.
+        the reading is then that of the whole exposure all the same. Raises `faults.FrameLostError` where the
+        detector hands over no frame.
         """
         require(
             bool(np.isfinite(exposure_time)) and exposure_time > 0,
@@ -164,14 +179,17 @@ class Twin:
             "for example 30",
         )
         with self._lock:
-            begin = self.clock.now()
+            self.exposures += 1
+            number, begin = self.exposures, self.clock.now()
             rng = np.random.default_rng([self.seed, 40, self._visit(exposure_time)])
-            flux = self._source.flux(begin + exposure_time / 2)
+            flux = self._source.flux(begin + exposure_time / 2) * self.faults.beam
             monitor = self._source.monitor(flux, exposure_time, rng) if self.shutter_open else 0.0
             expected = self._expected(flux, exposure_time)
             frame = self._counter.read(expected, exposure_time, self._depth, rng)
         self.clock.sleep(exposure_time, cancel)
-        return Exposure(frame, monitor, self._source.ring_current(begin), begin)
+        current = 0.0 if self.faults.beam_lost else self._source.ring_current(begin)
+        taken = Exposure(frame, monitor, current, begin, number)
+        return self.faults.deliver(taken, self.clock, cancel)
 
     def noiseless(self) -> NDArray[np.float32]:
         """Return the expected photons of a reference exposure at nominal flux, float32, (rows, columns).
