@@ -14,7 +14,7 @@ from analysis import reconstruct
 from analysis.geometry.scan import ScanGeometry, aps_34idc_geometry, i16_geometry
 from analysis.preprocessing import PreparedScan, prepare_scan
 from analysis.results import ScanResult
-from analysis.structure import strain_table
+from analysis.structure import strain_table, structure_summary
 from callbacks.frames import read_frames
 from callbacks.jobs import ScanJob
 
@@ -117,6 +117,7 @@ def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> Scan
         versions=versions(),
         parameters={**prepared.parameters, "threads": torch_threads(), "extra_frames": job.extra_frames},
         strain=strain_table(found.object, prepared.voxel_basis, prepared.q_vector),
+        structure=structure_summary(found.object, prepared.voxel_basis, prepared.q_vector),
         sample=_sample(job),
         instrument=_instrument(job),
     )

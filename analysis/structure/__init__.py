@@ -1,5 +1,15 @@
-"""Strain along Q and its statistics, isosurfaces, missing density."""
+"""Strain along Q and its statistics, surface and bulk, isosurfaces, domains and missing density."""
 
+from analysis.structure.domains import (
+    KINDS,
+    NEUTRAL_BAND,
+    SMALLEST_ISLAND,
+    Domain,
+    Domains,
+    Island,
+    find_domains,
+    find_islands,
+)
 from analysis.structure.isosurface import (
     MISSING_BELOW,
     amplitude_level,
@@ -7,15 +17,32 @@ from analysis.structure.isosurface import (
     missing_fraction,
     present,
 )
+from analysis.structure.missing import Missing, missing_density
 from analysis.structure.statistics import PERCENTS, statistics_inside, strain_statistics, strain_table
 from analysis.structure.strain_field import Strain, phase_slope, strain
+from analysis.structure.summary import describe, structure_summary
+from analysis.structure.surface import RegionStrain, SurfaceBulk, depth_below_surface, surface_and_bulk
 
 __all__ = [
+    "KINDS",
     "MISSING_BELOW",
+    "NEUTRAL_BAND",
     "PERCENTS",
+    "SMALLEST_ISLAND",
+    "Domain",
+    "Domains",
+    "Island",
+    "Missing",
+    "RegionStrain",
     "Strain",
+    "SurfaceBulk",
     "amplitude_level",
+    "depth_below_surface",
+    "describe",
+    "find_domains",
+    "find_islands",
     "isosurface",
+    "missing_density",
     "missing_fraction",
     "phase_slope",
     "present",
@@ -23,4 +50,6 @@ __all__ = [
     "strain",
     "strain_statistics",
     "strain_table",
+    "structure_summary",
+    "surface_and_bulk",
 ]
