@@ -7,9 +7,13 @@ runs, so that ``db[-1]`` is always a measurement. Everything here reads runs thr
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+os.environ.setdefault("TILED_RETRY_ATTEMPTS", "4")  # read when Tiled's client is first imported
+os.environ.setdefault("TILED_RETRY_TIMEOUT", "5")  # its own 45 s would hold the measurement up
 
 RAW = "raw"
 PROCESSED = "processed"

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from callbacks.collector import FRAME_INDEX, IMAGE
 from callbacks.frames import DATASET, MIMETYPE
-
-Document = tuple[str, dict[str, Any]]
+from callbacks.journal import Document
 
 
 def scan_documents(

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from callbacks.compose import Document, scan_documents
+from callbacks.compose import scan_documents
 from callbacks.frames import write_frames
+from callbacks.journal import Document
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,10 @@ import event_model
 
 from callbacks.catalogue import Address, connect
 from callbacks.jobs import ScanJob, ScanSummary
+from callbacks.journal import SUFFIX, Document, keep
+
+UNPUBLISHED = "unpublished"
+"""Folder, beside the series' results, of derived runs that the catalogue did not take."""
 
 SCALARS = {
     "temperature": "K",
@@ -37,32 +42,37 @@ def publish(
 
     Raises
     ------
-    ConnectionError
-        The catalogue does not let us in.
+    Exception
+        The catalogue did not take it, for instance because it does not answer; the documents are then in
+        ``unpublished`` beside the results, for the next session to store.
     """
+    documents = derived_documents(job, summary, provenance or {})
+    uid = str(documents[0][1]["uid"])
+    try:
+        _write(address, documents)
+    except Exception:
+        keep(job.folder / UNPUBLISHED / f"{uid}{SUFFIX}", documents)
+        raise
+    return uid
+
+
+def _write(address: Address, documents: list[Document]) -> None:
     from bluesky_tiled_plugins import TiledWriter
 
-    catalogue = connect(address)
-    try:
+    with contextlib.closing(connect(address)) as catalogue:
         writer = TiledWriter(catalogue.processed)
-        documents = derived_documents(job, summary, provenance or {})
         for name, doc in documents:
             writer(name, doc)
-    finally:
-        catalogue.close()
-    return str(documents[0][1]["uid"])
 
 
-def derived_documents(
-    job: ScanJob, summary: ScanSummary, provenance: Mapping[str, Any]
-) -> list[tuple[str, dict[str, Any]]]:
+def derived_documents(job: ScanJob, summary: ScanSummary, provenance: Mapping[str, Any]) -> list[Document]:
     """Return the documents of a derived run.
 
     Stream ``primary`` holds one event with the scan's scalars and the path of its HDF5 file, stream
     ``order_parameter`` one event per temperature analysed so far.
     """
     run: Any = event_model.compose_run(metadata=_metadata(job, summary, provenance))
-    documents: list[tuple[str, dict[str, Any]]] = [("start", dict(run.start_doc))]
+    documents: list[Document] = [("start", dict(run.start_doc))]
     if not summary.error:
         documents += _stream(run, "primary", [_scan_row(summary)], SCALARS)
         rows = [_order_row(point) for point in summary.order]
@@ -108,9 +118,7 @@ def _order_row(point: Any) -> dict[str, Any]:
     }
 
 
-def _stream(
-    run: Any, name: str, rows: list[dict[str, Any]], units: Mapping[str, str]
-) -> list[tuple[str, dict[str, Any]]]:
+def _stream(run: Any, name: str, rows: list[dict[str, Any]], units: Mapping[str, str]) -> list[Document]:
     """Return descriptor and events of a stream of scalar rows."""
     now = time.time()
     keys = {key: _data_key(value, units.get(key, "")) for key, value in rows[0].items()}

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from callbacks.catalogue import Catalogue, UnknownRunError
 from callbacks.collector import CIRCLES
-from callbacks.compose import Document, scan_documents
+from callbacks.compose import scan_documents
 from callbacks.frames import DATASET, GROUP, FrameFileError
+from callbacks.journal import Document, keep
+from callbacks.reingest import replace_run, stored_documents
 
 RENAMED = {"monitor": "ic1monitor", "ring_current": "rc"}
 """Column of the frame file to event key, where they differ."""
@@ -165,30 +167,18 @@ def recover(catalogue: Catalogue, scan: StoredScan, backup_folder: Path) -> Reco
     backup_folder
         For the documents, as JSON lines.
     """
-    from bluesky_tiled_plugins import TiledWriter
-
     uid = str(scan.start["uid"])
-    known = _documents_in(catalogue, uid)
+    known = stored_documents(catalogue.raw.v3, uid)
     before = sum(1 for name, doc in known if name == "event" and doc["descriptor"] in _primary_uids(known))
     wanted = int(scan.start.get("scan", {}).get("num", 0))
     if before >= scan.points and any(name == "stop" and doc for name, doc in known):
         return Recovery(uid, before, before, complete=before >= wanted)
     complete = scan.points >= wanted > 0
     documents = _completed(scan, known, complete)
-    _keep(backup_folder / f"{uid}.before.jsonl", known)
-    _keep(backup_folder / f"{uid}.after.jsonl", documents)
-    if uid in catalogue.raw.v3:
-        catalogue.raw.v3[uid].delete(recursive=True, external_only=False)
-    writer = TiledWriter(catalogue.raw)
-    for name, doc in documents:
-        writer(name, doc)
+    keep(backup_folder / f"{uid}.before.jsonl", known)
+    keep(backup_folder / f"{uid}.after.jsonl", documents)
+    replace_run(catalogue.raw.v3, uid, documents)
     return Recovery(uid, before, scan.points, complete)
-
-
-def _documents_in(catalogue: Catalogue, uid: str) -> list[Document]:
-    """Return what the catalogue has of a run, nothing where it has none."""
-    raw = catalogue.raw.v3
-    return [(name, dict(doc)) for name, doc in raw[uid].documents()] if uid in raw else []
 
 
 def _primary_uids(documents: list[Document]) -> set[str]:
@@ -220,11 +210,3 @@ def _completed(scan: StoredScan, known: list[Document], complete: bool) -> list[
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _keep(path: Path, documents: list[Document]) -> None:
-    """Write documents as JSON lines."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        for name, doc in documents:
-            file.write(json.dumps({"name": name, "doc": doc}) + "\n")

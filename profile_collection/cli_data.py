@@ -12,6 +12,7 @@ from profile_collection.cli_common import DataOption, ResultsOption, configured,
 
 if TYPE_CHECKING:
     from analysis.results import ScanResult
+    from callbacks.catalogue import Catalogue
     from profile_collection.settings import Settings
 
 data_app = typer.Typer()
@@ -46,17 +47,51 @@ def replay(
 
 @data_app.command()
 def recover(
-    uid: Annotated[str, typer.Argument(help="Uid of the run, or its beginning.")], data: DataOption = None
+    uid: Annotated[
+        str | None, typer.Argument(help="Uid of the run, or its beginning.", show_default=False)
+    ] = None,
+    backup: Annotated[
+        bool, typer.Option("--backup", help="Store all runs that the catalogue missed while it was down.")
+    ] = False,
+    data: DataOption = None,
+    results: ResultsOption = None,
 ) -> None:
-    """Complete a run from its frame file, after a session was killed in mid-scan."""
+    """Complete a run from its frame file after a session was killed, or store the runs kept in the backup."""
+    with explained():
+        settings = configured(data, results)
+        if (uid is None) != backup:
+            raise ValueError("give the uid of a run, or --backup alone for the runs the catalogue missed")
+        with opened(settings) as catalogue:
+            if uid is None:
+                _store_kept(catalogue, settings)
+            else:
+                _recover_run(catalogue, settings, uid)
+
+
+def _recover_run(catalogue: Catalogue, settings: Settings, uid: str) -> None:
     from profile_collection.offline import recover_run
 
-    with explained():
-        settings = configured(data, None)
-        with opened(settings) as catalogue:
-            found = recover_run(catalogue, settings, uid)
+    found = recover_run(catalogue, settings, uid)
     state = "complete" if found.complete else "not complete: measure it again as the next attempt"
     console.print(f"{found.uid}: {found.before} points in the catalogue before, {found.after} now; {state}")
+
+
+def _store_kept(catalogue: Catalogue, settings: Settings) -> None:
+    from profile_collection.storage import store_kept
+
+    words = {
+        "stored": "stored now",
+        "known": "was in the catalogue already",
+        "unfinished": "never ended; complete it: vo2 recover {uid}",
+        "failed": "not stored: {reason}",
+    }
+    found = store_kept(catalogue, settings)
+    for one in found:
+        console.print(f"{one.uid}: {words[one.outcome].format(uid=one.uid[:8], reason=one.reason)}")
+    if not found:
+        console.print("nothing is kept: the catalogue has every run")
+    if any(one.outcome == "failed" for one in found):
+        raise typer.Exit(1)
 
 
 @data_app.command()
@@ -186,19 +221,3 @@ def clean(
                 console.print(f"{len(found)} series deleted")
             else:
                 console.print("nothing was deleted; add --yes to delete what is listed")
-
-
-@data_app.command()
-def truth(
-    series: Annotated[str, typer.Argument(help="Uid of a simulated series.")],
-    data: DataOption = None,
-    results: ResultsOption = None,
-) -> None:
-    """Compare a simulated series' results with the simulation's truth."""
-    from profile_collection.truth_report import compare_with_truth, table_lines
-
-    with explained():
-        settings = configured(data, results)
-        report = compare_with_truth(settings.results / series, settings.data / "truth" / series)
-    for line in table_lines(report):
-        console.print(line, highlight=False, soft_wrap=True)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from callbacks.catalogue import Catalogue, UnknownRunError, find_run
 from callbacks.collector import ScanCollector
-from callbacks.compose import Document, scan_documents
+from callbacks.compose import scan_documents
 from callbacks.ingest import Aps34idcScan, ingest_documents, read_counts
 from callbacks.jobs import Listener, ScanJob, ScanSummary
+from callbacks.journal import Document
 from callbacks.pipeline import Pipeline, PipelineSettings
 from callbacks.recovery import Recovery, find_frame_file, read_scan_file, recover
 from profile_collection.settings import Settings
@@ -83,7 +84,7 @@ def ingest(
         listener,
         make_executor,
     )
-    writer = document_writer(catalogue, settings.private / "backup", realtime=False)
+    writer = document_writer(catalogue, settings, warn=listener.warn)
     try:
         start: dict[str, Any] = {}
         for kind, doc in ingest_documents(

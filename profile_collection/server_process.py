@@ -7,7 +7,9 @@ clients. `profile_collection.server` runs it, as ``python -m profile_collection.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
+import json
 import logging
 import secrets
 import signal
@@ -15,6 +17,7 @@ import socket
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from profile_collection.locks import exclusive_lock, lock_holder, private_folder, this_process, write_private
 
@@ -61,8 +64,7 @@ async def _serve(data: Path, folder: Path) -> None:
     """Open the catalogue, listen on a free port, publish address and key, serve."""
     import uvicorn
 
-    key = secrets.token_hex(32)
-    listener = socket.create_server((HOST, 0))
+    listener, key = _listen(folder / ADDRESS_FILE)
     port = listener.getsockname()[1]
     config = uvicorn.Config(
         await _application(data, folder, key), log_config=_log_config(), timeout_graceful_shutdown=5
@@ -75,6 +77,20 @@ async def _serve(data: Path, folder: Path) -> None:
         announced.cancel()
         listener.close()
         (folder / ADDRESS_FILE).unlink(missing_ok=True)
+
+
+def _listen(address: Path) -> tuple[socket.socket, str]:
+    """Return a listening socket and the key.
+
+    Address and key are new, but for a server that was killed: there its successor takes over what is still in
+    the address file, so that a session in mid-scan finds the catalogue where it was.
+    """
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        stored = json.loads(address.read_text())
+        parts = urlsplit(stored["uri"])
+        if stored["host"] == socket.gethostname() and parts.hostname == HOST and len(stored["api_key"]) == 64:
+            return socket.create_server((HOST, int(parts.port or 0))), str(stored["api_key"])
+    return socket.create_server((HOST, 0)), secrets.token_hex(32)
 
 
 async def _application(data: Path, folder: Path, key: str) -> Any:

@@ -19,6 +19,7 @@ from callbacks.jobs import OrderPoint
 from callbacks.live import LiveView
 from callbacks.pipeline import Pipeline, PipelineSettings
 from callbacks.recovery import unfinished_runs
+from callbacks.reingest import report
 from profile_collection import replaying
 from profile_collection.devices import Beamline, make_simulated
 from profile_collection.locks import exclusive_lock, lock_holder, private_folder
@@ -27,9 +28,11 @@ from profile_collection.session_log import session_log
 from profile_collection.settings import Settings, load_settings
 from profile_collection.simulation import make_twin
 from profile_collection.startup_error import StartupError
-from profile_collection.storage import TruthRecorder, document_writer, persistent_metadata
+from profile_collection.storage import TruthRecorder, document_writer, persistent_metadata, store_kept
 
 LOCK_FILE = "session.lock"
+REVIVAL_TIME = 60.0
+"""Seconds that the end of a session gives a catalogue that is coming up again."""
 
 
 class Session:
@@ -78,6 +81,7 @@ class Session:
             undo.callback(self.pipeline.close)
             metadata = persistent_metadata(settings.private / "md", self.catalogue, view.warn)
             undo.callback(metadata.close)
+            self.writer = document_writer(self.catalogue, settings, warn=view.warn, say=view.say)
             self.RE = self._make_run_engine(metadata)
             self.db = self._facade()
             self._stack = undo.pop_all()
@@ -122,9 +126,7 @@ class Session:
         """Return the RunEngine with its documents going to catalogue, analysis and views."""
         settings = self.settings
         engine: Any = RunEngine(metadata)  # type: ignore[arg-type]  # any mutable mapping serves
-        engine.subscribe(
-            document_writer(self.catalogue, settings.private / "backup", realtime=settings.realtime)
-        )
+        engine.subscribe(self.writer)
         engine.subscribe(TruthRecorder(self.twin.write_truth, settings.data / "truth"))
         engine.subscribe(self.view)
         engine.subscribe(self.pipeline.collector)
@@ -165,6 +167,10 @@ class Session:
             found.append(f"{len(waiting)} stored scans are not analysed yet; do it: vo2 replay --pending")
         return found
 
+    def catch_up(self) -> None:
+        """Store what the catalogue missed while it did not answer."""
+        report(store_kept(self.catalogue, self.settings), say=self.view.say, warn=self.view.warn)
+
     def drain(self) -> None:
         """Wait for the analysis, showing what is left; Ctrl-C leaves the rest for another session."""
         if left := self.pipeline.queue.backlog:
@@ -181,6 +187,8 @@ class Session:
         self.beamline.beam.shutter.close()
         try:
             self.drain()
+            if self.writer.wait_for_revival(REVIVAL_TIME):
+                self.catch_up()
         except KeyboardInterrupt:
             self.view.warn("the analysis is left for another session: vo2 replay --pending")
         finally:
@@ -224,6 +232,7 @@ def open_session(
     session.pipeline.queue.start()
     # The executor's own exit hook waits for its workers in silence and runs before atexit's; ours is earlier.
     threading._register_atexit(session.close)  # type: ignore[attr-defined]  # noqa: SLF001
+    session.catch_up()
     for remark in session.remarks():
         session.view.warn(remark)
     return session

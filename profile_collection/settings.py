@@ -61,6 +61,11 @@ class Settings:
         return self.data / ".vo2"
 
     @property
+    def backup(self) -> Path:
+        """Folder of the documents that the catalogue does not have yet."""
+        return self.private / "backup"
+
+    @property
     def frames(self) -> Path:
         """Folder of the frame files, the only one the server may read."""
         return self.data / "raw" / "frames"

@@ -6,6 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ import numpy as np
 from bluesky.utils import PersistentDict
 
 from callbacks.catalogue import Catalogue
+from callbacks.catalogue_writer import CatalogueWriter
+from callbacks.publishing import UNPUBLISHED
+from callbacks.reingest import Reingested, reingest
+from profile_collection.server import ensure_server
+from profile_collection.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -24,15 +30,30 @@ NEWEST = 100
 """Runs that are looked at for the last scan_id."""
 
 
-def document_writer(catalogue: Catalogue, backup: Path, *, realtime: bool) -> Callable[[str, Any], None]:
-    """Return the callback that stores documents in the catalogue, and in `backup` where that fails."""
-    from bluesky_tiled_plugins import TiledWriter
-
-    batch = BATCH_AT_REAL_PACE if realtime else BATCH_IN_SIMULATION
-    writer: Callable[[str, Any], None] = TiledWriter(
-        catalogue.raw, batch_size=batch, backup_directory=str(backup)
+def document_writer(
+    catalogue: Catalogue,
+    settings: Settings,
+    *,
+    warn: Callable[[str], None],
+    say: Callable[[str], None] | None = None,
+) -> CatalogueWriter:
+    """Return what stores documents in the catalogue; it starts our own server again where that died."""
+    return CatalogueWriter(
+        catalogue,
+        settings.backup,
+        batch_size=BATCH_AT_REAL_PACE if settings.realtime else BATCH_IN_SIMULATION,
+        warn=warn,
+        say=say or warn,
+        revive=None if settings.tiled_uri else partial(ensure_server, settings.data),
     )
-    return writer
+
+
+def store_kept(catalogue: Catalogue, settings: Settings) -> list[Reingested]:
+    """Put into the catalogue what it missed while it did not answer: measured runs, then derived ones."""
+    found = reingest(catalogue.raw, settings.backup)
+    for folder in sorted(settings.results.glob(f"**/{UNPUBLISHED}")):
+        found += reingest(catalogue.processed, folder)
+    return found
 
 
 class StoredMetadata(PersistentDict):
