@@ -9,6 +9,7 @@ import typer
 
 from profile_collection.cli_common import DataOption, ResultsOption, configured, console, explained
 from profile_collection.cli_data import data_app
+from profile_collection.cli_truth import truth_app
 from profile_collection.settings import Settings
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
     help="Live Bragg coherent diffraction imaging of the structural phase transition in a VO2 nanocrystal.",
 )
 app.add_typer(data_app)
+app.add_typer(truth_app)
 
 QuickOption = Annotated[
     bool, typer.Option("--quick", help="Three temperatures on a small detector region.", show_default=False)

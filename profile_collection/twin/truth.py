@@ -82,6 +82,38 @@ class TruthRecord:
         return cls(**{**values, "etas": np.asarray(values["etas"])}, config=config, pose=pose)
 
 
+@dataclass(frozen=True)
+class CrystalTruth:
+    """What the crystal was during a scan, from its fine fields.
+
+    Attributes
+    ----------
+    d_spacing : float, Å
+        abs(ρ)²-weighted mean spacing along Q of the non-rutile density (science notes, section 3).
+    m1_fraction, m2_fraction, rutile_fraction : float
+        Shares of the crystal's volume; they sum to 1.
+    """
+
+    d_spacing: float
+    m1_fraction: float
+    m2_fraction: float
+    rutile_fraction: float
+
+
+def crystal_truth(path: Path) -> CrystalTruth:
+    """Return what the crystal was during the scan of ``path``, a file of ``Twin.write_truth``.
+
+    The mean of the local abs(q) = abs(Q) − ∂phi/∂x_Q, weighted by abs(ρ)², is by Parseval the centre of mass
+    of the whole Bragg peak, of which a detector sees a part.
+    """
+    record = TruthRecord.read(Path(path))
+    state = crystal(record.config.crystal).state(record.temperature)
+    weight = (state.support * (1 - state.rutile)).astype(np.float64) ** 2
+    q = state.q_m1 * (1 - float(np.average(state.strain(), weights=weight)))
+    rutile, m2 = state.rutile_fraction, state.m2_fraction
+    return CrystalTruth(2 * np.pi / q, 1 - rutile - m2, m2, rutile)
+
+
 def truth_objects(
     path: Path, frame_slice: slice, row_slice: slice, col_slice: slice
 ) -> dict[str, NDArray[Any]]:

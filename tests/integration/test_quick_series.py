@@ -11,7 +11,7 @@ from analysis.results import read_order_parameter, read_scan
 from callbacks.catalogue import derived_runs, last_series, series_runs
 from profile_collection.server import open_catalogue, stop_server
 from profile_collection.settings import Settings
-from profile_collection.truth_report import compare_with_truth
+from profile_collection.truth import compare_with_truth
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -95,7 +95,7 @@ def test_it_agrees_with_the_simulations_truth(measured, series):
     for row in report.rows:
         assert row.trusted
         assert row.overlap >= 0.95
-        assert row.strain_sigma == pytest.approx(row.true_strain_sigma, rel=0.15)
+        assert row.strain_sigma_95 == pytest.approx(row.true_strain_sigma_95, rel=0.15)
         assert row.missing == pytest.approx(row.true_missing, abs=0.05)
     assert report.deviation <= 0.05
 

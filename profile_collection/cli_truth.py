@@ -1,0 +1,39 @@
+"""The command of ``vo2`` that may read the simulation's truth."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from profile_collection.cli_common import DataOption, ResultsOption, configured, console, explained
+
+truth_app = typer.Typer()
+
+
+@truth_app.command()
+def truth(
+    series: Annotated[str, typer.Argument(help="Uid of a simulated series.")],
+    ceiling: Annotated[
+        bool, typer.Option(help="Also what a start from the truth reaches; some seconds a scan, once.")
+    ] = True,
+    data: DataOption = None,
+    results: ResultsOption = None,
+) -> None:
+    """Compare a simulated series' results with the simulation's truth; exit 1 where a requirement fails."""
+    from profile_collection.truth import ceilings, compare_with_truth, table_lines, verdict_lines, verdicts
+
+    with explained():
+        settings = configured(data, results)
+        found, kept = settings.results / series, settings.data / "truth" / series
+        with console.status("comparing with the truth") as status:
+            best = None
+            if ceiling:
+                best = ceilings(found, kept, progress=lambda label: status.update(f"{label} from the truth"))
+            status.update("comparing with the truth")
+            report = compare_with_truth(found, kept, ceilings=best)
+    judged = verdicts(report)
+    for line in (*table_lines(report), "", *verdict_lines(judged)):
+        console.print(line, highlight=False, soft_wrap=True)
+    if not all(verdict.passed for verdict in judged):
+        raise typer.Exit(1)

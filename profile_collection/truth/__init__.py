@@ -1,0 +1,18 @@
+"""A simulated series' results beside the simulation's truth, which nothing else of this software reads."""
+
+from profile_collection.truth.ceiling import ceilings
+from profile_collection.truth.compare import compare_with_truth
+from profile_collection.truth.report import TruthReport, TruthRow
+from profile_collection.truth.table import table_lines, verdict_lines
+from profile_collection.truth.verdict import Verdict, verdicts
+
+__all__ = [
+    "TruthReport",
+    "TruthRow",
+    "Verdict",
+    "ceilings",
+    "compare_with_truth",
+    "table_lines",
+    "verdict_lines",
+    "verdicts",
+]
