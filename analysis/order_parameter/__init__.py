@@ -1,5 +1,6 @@
 """Gauge-fixed uncentred PCA order parameter."""
 
+from analysis.order_parameter.bragg_shift import bragg_shift, ramp_spacing
 from analysis.order_parameter.circular import CircularOrderParameter
 from analysis.order_parameter.estimator import OrderParameter
 from analysis.order_parameter.fit import best_fit
@@ -19,10 +20,12 @@ __all__ = [
     "Transition",
     "analyse_series",
     "best_fit",
+    "bragg_shift",
     "block_bootstrap",
     "fit_transition",
     "fix_gauge",
     "into_gauge",
     "phase_differences",
+    "ramp_spacing",
     "seed_spread",
 ]

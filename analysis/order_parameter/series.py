@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.order_parameter.bragg_shift import bragg_shift, ramp_spacing
 from analysis.order_parameter.circular import CircularOrderParameter
 from analysis.order_parameter.estimator import OrderParameter
 from analysis.order_parameter.fit import best_fit
 from analysis.order_parameter.gauge import TWIN_MARGIN, Gauge, fix_gauge, into_gauge, temperature_path
 from analysis.order_parameter.selection import reference_row, select
 from analysis.order_parameter.series_result import SeriesResult
+from analysis.order_parameter.series_structure import series_structure
 from analysis.order_parameter.spread import block_bootstrap, seed_spread
 from analysis.order_parameter.transition import MIN_POINTS, Transition, fit_transition
 from analysis.structure import present
@@ -52,6 +54,8 @@ def analyse_series(
     chosen = selection.chosen
     first, found = reference_row(chosen, reference)
     gauge = fix_gauge(chosen, first)
+    shift = bragg_shift(chosen, gauge)
+    domains, shells = series_structure(gauge, chosen[first].q_vector)
     trusted = np.array([result.trusted for result in chosen]) & gauge.decided
     differences, valid = phase_differences(gauge)
     teaching = trusted if trusted.any() else np.ones(len(chosen), dtype=bool)
@@ -93,14 +97,20 @@ def analyse_series(
         overlap=gauge.overlap,
         twin_margin=gauge.margin,
         d_spacing=np.array([result.d_spacing for result in chosen]),
+        d_spacing_error=np.array([result.d_spacing_error for result in chosen]),
+        bragg_shift=shift,
+        d_spacing_ramp=ramp_spacing(shift, chosen[first].d_spacing),
         chi_squared=np.array([result.chi_squared for result in chosen]),
         noise_ratio=np.array([result.noise_ratio for result in chosen]),
+        domains=domains,
+        surface_bulk=shells,
         trusted=trusted,
         provisional=np.full(len(chosen), bool(whole)),
         reasons=tuple(_row_reasons(chosen, gauge, row, whole) for row in range(len(chosen))),
         aligned=gauge.aligned,
         basis=gauge.basis,
         q_axis=gauge.q_axis,
+        q_vector=chosen[first].q_vector,
         support=gauge.support,
         expected=expected,
         notes=(*selection.notes, *remarks, *whole),

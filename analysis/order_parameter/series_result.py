@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.order_parameter.transition import Transition
+from analysis.structure import Domains, SurfaceBulk
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -57,7 +58,18 @@ class SeriesResult:
         Root mean square of Δφ per valid voxel.
     overlap, twin_margin : ndarray, (n,) float64
         Of each object with the neighbour it was aligned to, and by how much the twin was decided.
-    d_spacing, chi_squared, noise_ratio : ndarray, (n,) float64
+    d_spacing, d_spacing_error : ndarray, (n,) float64, Å
+        From the centre of mass of the peak.
+    bragg_shift : ndarray, (n,) float64, Å⁻¹
+        By how much abs(q) of the peak exceeds the reference's, from the ramp that the gauge took out.
+    d_spacing_ramp : ndarray, (n,) float64, Å
+        The spacing that this shift stands for, the reference's own being that of its centre of mass.
+    chi_squared, noise_ratio : ndarray, (n,) float64
+    domains : tuple of Domains
+        Compressive, neutral, tensile and missing volume of the reference's support, with maps on the grid of
+        ``aligned``.
+    surface_bulk : tuple of SurfaceBulk
+        Strain of what is present, in the shell of the reference's support and below it.
     trusted, provisional : ndarray, (n,) bool
     reasons : tuple of tuple of str
         For each temperature, why it is not trusted or provisional.
@@ -67,6 +79,8 @@ class SeriesResult:
         Its voxel vectors, as columns.
     q_axis : int
         Array axis that lies along Q.
+    q_vector : ndarray, (3,) float64, Å⁻¹
+        Scattering vector of the reference, in the frame of ``basis``.
     support : ndarray, (64, 64, 64) bool
         S_0, the support of the reference.
     expected : int or None
@@ -104,14 +118,20 @@ class SeriesResult:
     overlap: Floats
     twin_margin: Floats
     d_spacing: Floats
+    d_spacing_error: Floats
+    bragg_shift: Floats
+    d_spacing_ramp: Floats
     chi_squared: Floats
     noise_ratio: Floats
+    domains: tuple[Domains, ...]
+    surface_bulk: tuple[SurfaceBulk, ...]
     trusted: Flags
     provisional: Flags
     reasons: tuple[tuple[str, ...], ...]
     aligned: NDArray[np.complex64]
     basis: Floats
     q_axis: int
+    q_vector: Floats
     support: Flags
     expected: int | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +35,27 @@ _COLUMNS = {
     "overlap_with_neighbour": "overlap",
     "twin_margin": "twin_margin",
     "d_spacing_angstrom": "d_spacing",
+    "d_spacing_error_angstrom": "d_spacing_error",
+    "d_spacing_ramp_angstrom": "d_spacing_ramp",
+    "bragg_shift_per_angstrom": "bragg_shift",
     "chi_squared": "chi_squared",
     "noise_ratio": "noise_ratio",
     "trusted": "trusted",
     "provisional": "provisional",
     "run_uid": "run_uids",
 }
+
+_STRUCTURE = (
+    "compressive_fraction",
+    "neutral_fraction",
+    "tensile_fraction",
+    "missing_fraction",
+    "missing_false_alarm_rate",
+    "surface_strain_mean",
+    "surface_strain_sigma",
+    "bulk_strain_mean",
+    "bulk_strain_sigma",
+)
 
 
 def write_series(folder: Path, series: "SeriesResult") -> tuple[Path, Path]:
@@ -51,7 +67,7 @@ def write_series(folder: Path, series: "SeriesResult") -> tuple[Path, Path]:
     table, record = Path(folder) / TABLE, Path(folder) / RECORD
     rows = _rows(series)
     with replacing(table) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*_COLUMNS, "pc2_rad", "reasons"])
+        writer = csv.DictWriter(file, [*_COLUMNS, "pc2_rad", *_STRUCTURE, "reasons"])
         writer.writeheader()
         writer.writerows({**row, "reasons": "; ".join(row["reasons"])} for row in rows)
     with replacing(record) as temporary:
@@ -77,9 +93,9 @@ def read_series(folder: Path) -> dict[str, Any]:
     path = Path(folder) / RECORD
     if not path.is_file():
         raise FileNotFoundError(f"{RECORD} is required in {str(folder)!r}: analyse the series first")
-    record: dict[str, Any] = {"transitions": [], "circular_explained_ratio": None}
+    record: dict[str, Any] = {"transitions": [], "structure": [], "circular_explained_ratio": None}
     record |= json.loads(path.read_text())
-    nothing = dict.fromkeys([*_COLUMNS, "pc2_rad"])
+    nothing = dict.fromkeys([*_COLUMNS, "pc2_rad", *_STRUCTURE])
     record["temperatures"] = [nothing | row for row in record["temperatures"]]
     curve = record["fit_curve"]
     curve.setdefault("branch", ["heating"] * len(curve["temperature_K"]))
@@ -91,9 +107,21 @@ def _rows(series: "SeriesResult") -> list[dict[str, Any]]:
     for index in range(len(series)):
         row = {name: _cell(getattr(series, attribute)[index]) for name, attribute in _COLUMNS.items()}
         row["pc2_rad"] = _cell(series.scores[index, 1])
+        row |= _structure(series.domains[index].record(), series.surface_bulk[index].record())
         row["reasons"] = list(series.reasons[index])
         rows.append(row)
     return rows
+
+
+def _structure(domains: Mapping[str, Any], shells: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `_STRUCTURE` columns of one temperature."""
+    fractions, regions = domains["fractions"], [shells[name] for name in ("surface", "bulk")]
+    values = [
+        *(fractions[name] for name in ("compressive", "neutral", "tensile", "missing")),
+        domains["false_alarm_rate"],
+        *(region[name] for region in regions for name in ("mean", "sigma")),
+    ]
+    return dict(zip(_STRUCTURE, values, strict=True))
 
 
 def _record(series: "SeriesResult", rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -113,6 +141,10 @@ def _record(series: "SeriesResult", rows: list[dict[str, Any]]) -> dict[str, Any
         },
         "transitions": [transition.as_dict() for transition in series.transitions],
         "circular_explained_ratio": _cell(series.circular_ratio),
+        "structure": [
+            {"domains": domains.record(), "surface_bulk": shells.record()}
+            for domains, shells in zip(series.domains, series.surface_bulk, strict=True)
+        ],
         "voxel_basis_nm": series.basis.tolist(),
         "support_voxels": int(np.count_nonzero(series.support)),
     }

@@ -20,7 +20,7 @@ from analysis.structure.isosurface import (
 from analysis.structure.missing import Missing, missing_density
 from analysis.structure.statistics import PERCENTS, statistics_inside, strain_statistics, strain_table
 from analysis.structure.strain_field import Strain, phase_slope, strain
-from analysis.structure.summary import describe, structure_summary
+from analysis.structure.summary import structure_summary
 from analysis.structure.surface import RegionStrain, SurfaceBulk, depth_below_surface, surface_and_bulk
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
     "SurfaceBulk",
     "amplitude_level",
     "depth_below_surface",
-    "describe",
     "find_domains",
     "find_islands",
     "isosurface",

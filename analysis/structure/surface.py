@@ -90,6 +90,7 @@ def surface_and_bulk(
     q_vector: ArrayLike,
     inside: Mask | None = None,
     *,
+    outline: Mask | None = None,
     shell: float | None = None,
 ) -> SurfaceBulk:
     """Return the strain of the surface shell and of the bulk.
@@ -102,7 +103,10 @@ def surface_and_bulk(
         Columns: voxel vectors.
     q_vector : array_like, (3,) float, Å⁻¹
     inside : ndarray, (n0, n1, n2) bool, optional
-        The crystal; by default its 95 % isosurface. Beyond 99 % the rim rings.
+        Where strain is taken; by default in the 95 % isosurface. Beyond 99 % the rim rings.
+    outline : ndarray, (n0, n1, n2) bool, optional
+        The crystal whose surface it is, where parts of it are missing: the reference's support. By default
+        ``inside``.
     shell : float, nm, optional
         A voxel within this distance of one outside is surface; by default 1.5 lengths of the longest voxel
         edge, 78 nm on I16.
@@ -114,7 +118,8 @@ def surface_and_bulk(
     body = isosurface(array, 95) if inside is None else np.asarray(inside, dtype=bool)
     values = strain(array, basis, q_vector, body).values
     known = body & np.isfinite(values)
-    near = depth_below_surface(body, basis) <= thickness
+    crystal = body if outline is None else np.asarray(outline, dtype=bool)
+    near = depth_below_surface(crystal, basis) <= thickness
     return SurfaceBulk(thickness, _region(values[known & near]), _region(values[known & ~near]))
 
 
