@@ -71,6 +71,13 @@ class AnalysisQueue:
         Record of what is not done.
     workers
         Jobs given to the executor at a time.
+
+    Attributes
+    ----------
+    summaries
+        What came of the jobs that are done.
+    taken
+        Uids of the runs of all jobs taken so far.
     """
 
     def __init__(
@@ -95,6 +102,7 @@ class AnalysisQueue:
         self._changed = threading.Condition(threading.RLock())
         self._closed = False
         self.summaries: list[ScanSummary] = []
+        self.taken: set[str] = set()
 
     @property
     def backlog(self) -> int:
@@ -121,6 +129,7 @@ class AnalysisQueue:
         if self._pending is not None:
             self._pending.add(job)
         self._listener.scan_queued(job)
+        self.taken.add(job.run_uid)
         with self._changed:
             self._waiting.append((job, 1))
         self._feed()

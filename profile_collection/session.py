@@ -23,12 +23,15 @@ from callbacks.reingest import report
 from profile_collection import replaying
 from profile_collection.devices import Beamline, make_simulated
 from profile_collection.locks import exclusive_lock, lock_holder, private_folder
+from profile_collection.resuming import analyse_rest, series_progress
 from profile_collection.server import ServerError, check_writable, open_catalogue
 from profile_collection.session_log import session_log
 from profile_collection.settings import Settings, load_settings
 from profile_collection.simulation import make_twin
 from profile_collection.startup_error import StartupError
 from profile_collection.storage import TruthRecorder, document_writer, persistent_metadata, store_kept
+from profile_collection.suspenders import BEAM_SETTLES, install_suspenders
+from vo2_plans import SeriesProgress
 
 LOCK_FILE = "session.lock"
 REVIVAL_TIME = 60.0
@@ -83,6 +86,7 @@ class Session:
             undo.callback(metadata.close)
             self.writer = document_writer(self.catalogue, settings, warn=view.warn, say=view.say)
             self.RE = self._make_run_engine(metadata)
+            undo.callback(self.RE.clear_suspenders)
             self.db = self._facade()
             self._stack = undo.pop_all()
 
@@ -131,6 +135,7 @@ class Session:
         engine.subscribe(self.view)
         engine.subscribe(self.pipeline.collector)
         engine.state_hook = self.view.state_changed
+        install_suspenders(engine, self.beamline, settle=BEAM_SETTLES if settings.realtime else 0.0)
         return engine
 
     def _facade(self) -> Any:
@@ -155,13 +160,21 @@ class Session:
             self.catalogue, self.settings, self.view, which, output, make_executor=self._make_executor
         )
 
+    def resume(self, series_uid: str) -> SeriesProgress:
+        """Return how far a stored series has come; what of it was left unanalysed is analysed now."""
+        progress = series_progress(self.catalogue, series_uid)
+        if count := analyse_rest(self.catalogue, self.pipeline, progress.series_uid):
+            self.view.say(f"{count} scans of {progress.series_uid} were measured and are analysed now")
+        return progress
+
     def remarks(self) -> list[str]:
         """Return what earlier sessions left undone, with the command that does it."""
         found = []
         for start in unfinished_runs(self.catalogue):
             found.append(
                 f"the scan {start['uid'][:8]} at {start.get('temperature_setpoint', 0):g} K never ended; "
-                f"complete it: vo2 recover {start['uid'][:8]}"
+                f"go on with its series: vo2 series --resume {start.get('series_uid', '-1')}, or complete "
+                f"the scan from its frames: vo2 recover {start['uid'][:8]}"
             )
         if waiting := unanalysed_runs(self.catalogue):
             found.append(f"{len(waiting)} stored scans are not analysed yet; do it: vo2 replay --pending")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -35,10 +35,13 @@ class SessionPlans:
         The devices.
     defaults
         What is measured where nothing else is asked for.
+    look_up
+        Returns how far a stored series has come, by its uid; without it none can be resumed.
     """
 
     beamline: Beamline
     defaults: SeriesDefaults
+    look_up: Callable[[str], vo2_plans.SeriesProgress] | None = None
 
     def temperature_series(
         self,
@@ -48,8 +51,17 @@ class SessionPlans:
         eta_step: float | None = None,
         exposure: float | None = None,
         locate: bool = True,
+        resume: str | None = None,
     ) -> MsgGenerator[Any]:
-        """Measure a rocking curve at each temperature."""
+        """Measure a rocking curve at each temperature, or go on with the series `resume`."""
+        if resume is not None:
+            given = (temperatures, eta_start, eta_stop, eta_step, exposure)
+            progress = self._resumed(resume, alone=all(value is None for value in given))
+            return (
+                yield from vo2_plans.temperature_series(
+                    self.beamline, progress=progress, **_arguments(progress)
+                )
+            )
         asked = self.defaults.temperatures if temperatures is None else temperatures
         window = self._window(eta_start, eta_stop, eta_step, exposure)
         return (
@@ -57,6 +69,18 @@ class SessionPlans:
                 self.beamline, temperatures=asked, locate=locate, **window
             )
         )
+
+    def _resumed(self, series_uid: str, *, alone: bool) -> vo2_plans.SeriesProgress:
+        if not alone:
+            raise ValueError(
+                "a resumed series keeps its own temperatures and rocking curve: resume was to be given "
+                "alone, other arguments came too; leave them out"
+            )
+        if self.look_up is None:
+            raise ValueError(
+                f"these plans know no catalogue, and {series_uid!r} was to be resumed: open a session"
+            )
+        return self.look_up(series_uid)
 
     def rocking_scan(
         self,
@@ -94,4 +118,11 @@ class SessionPlans:
 
 def current_plans(session: Session) -> SessionPlans:
     """Return the plans of a session."""
-    return SessionPlans(session.beamline, series_defaults(session.settings))
+    return SessionPlans(session.beamline, series_defaults(session.settings), lambda uid: session.resume(uid))
+
+
+def _arguments(progress: vo2_plans.SeriesProgress) -> dict[str, Any]:
+    """Return what `temperature_series` is called with to go on with a series."""
+    stored = dict(progress.arguments)
+    first, second, third = (int(index) for index in stored.pop("reflection"))
+    return {**stored, "reflection": (first, second, third)}

@@ -11,9 +11,10 @@ from bluesky.utils import FailedStatus, MsgGenerator
 
 from vo2_plans.alignment import Alignment, locate_reflection, recentre
 from vo2_plans.preflight import preflight
+from vo2_plans.progress import SeriesProgress
 from vo2_plans.protocols import BeamlineLike
 from vo2_plans.rocking import rocking_scan
-from vo2_plans.run_metadata import HKL, SeriesPlace, branch_of, new_series_uid
+from vo2_plans.run_metadata import HKL, SeriesPlace, new_series_uid
 from vo2_plans.scan import in_words
 from vo2_plans.scan_window import EtaWindow
 
@@ -37,9 +38,12 @@ def temperature_series(
     align_exposure: float = 1.0,
     locate: bool = True,
     series_uid: str | None = None,
+    progress: SeriesProgress | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[tuple[str | None, ...]]:
     """At each temperature: soak, follow the drifting peak, rock eta. Return the rocking scans' uids.
+
+    The arguments go into every start document as `series_plan`, so that a series can be resumed by its uid.
 
     Parameters
     ----------
@@ -59,21 +63,41 @@ def temperature_series(
         window's centre.
     series_uid : str, optional
         A new one is made otherwise.
+    progress : SeriesProgress, optional
+        Goes on with this series: complete scans are left alone, others are begun as their next attempt.
     md : mapping, optional
         Goes into every start document.
     """
     window = EtaWindow(eta_start, eta_stop, eta_step, exposure)
-    checked = preflight(beamline, temperatures, window, reflection=reflection, align_exposure=align_exposure)
+    done = progress or SeriesProgress(series_uid or new_series_uid())
+    left = done.left(temperatures)
+    if done.complete and not left:
+        _log.warning("The series %s is complete: nothing is left to measure.", done.series_uid)
+        return tuple(done.complete[index] for index in sorted(done.complete))
+    checked = preflight(beamline, left, window, reflection=reflection, align_exposure=align_exposure)
     for warning in checked.warnings:
         _log.warning("%s", warning)
-    uid = series_uid or new_series_uid()
     present = float(beamline.heated_stage.setpoint)
+    plan = {
+        "temperatures": [float(temperature) for temperature in temperatures],
+        "eta_start": eta_start,
+        "eta_stop": eta_stop,
+        "eta_step": eta_step,
+        "exposure": exposure,
+        "reflection": list(reflection),
+        "align_exposure": align_exposure,
+        "locate": locate,
+    }
+    md = {"series_plan": plan, **(md or {})}
     options: dict[str, Any] = {"reflection": reflection, "exposure": align_exposure, "md": md}
     found: Alignment | None = None if locate else Alignment(window.centre, (float("nan"), float("nan")))
-    uids = []
-    for index, temperature in enumerate(temperatures):
-        branch = branch_of(temperatures, index, present)
-        place = SeriesPlace(uid, index, len(temperatures), float(temperature), branch)
+    uids: list[str | None] = []
+    for index in range(len(temperatures)):
+        if index in done.complete:
+            uids.append(done.complete[index])
+            continue
+        place = done.place(temperatures, index, present)
+        _warn_of_hysteresis(beamline, place)
         yield from soak(beamline, place.temperature)
         if found is None:
             found = yield from locate_reflection(beamline, place, **options)
@@ -96,6 +120,19 @@ def temperature_series(
             )
         )
     return tuple(uids)
+
+
+def _warn_of_hysteresis(beamline: BeamlineLike, place: SeriesPlace) -> None:
+    """Say so where a resumed series comes to a temperature from the other side than its branch."""
+    above = float(beamline.heated_stage.setpoint) - place.temperature
+    if above > 0 if place.branch == "heating" else above < 0:
+        _log.warning(
+            "%g K belongs to the %s branch, and the stage comes from %g K: the transition has hysteresis. "
+            "Go round by a temperature on the other side first if that matters.",
+            place.temperature,
+            place.branch,
+            beamline.heated_stage.setpoint,
+        )
 
 
 def soak(beamline: BeamlineLike, temperature: float) -> MsgGenerator[None]:

@@ -14,6 +14,7 @@ def temperature_series(
     eta_step: float | None = None,
     exposure: float | None = None,
     locate: bool = True,
+    resume: str | None = None,
 ) -> MsgGenerator:
     """Measure a rocking curve at each temperature, through the phase transition.
 
@@ -31,9 +32,13 @@ def temperature_series(
         Seconds per point.
     locate
         Search for the reflection first.
+    resume
+        Uid of a series that was interrupted, -1 for the last; it goes on with its own arguments.
     """
     return (
-        yield from _plans.temperature_series(temperatures, eta_start, eta_stop, eta_step, exposure, locate)
+        yield from _plans.temperature_series(
+            temperatures, eta_start, eta_stop, eta_step, exposure, locate, resume
+        )
     )
 
 

@@ -12,7 +12,15 @@ from profile_collection.settings import Settings
 STARTUP = Path(profile_collection.__file__).parent / "startup"
 
 PLANS = {
-    "temperature_series": ["temperatures", "eta_start", "eta_stop", "eta_step", "exposure", "locate"],
+    "temperature_series": [
+        "temperatures",
+        "eta_start",
+        "eta_stop",
+        "eta_step",
+        "exposure",
+        "locate",
+        "resume",
+    ],  # fmt: skip
     "rocking_scan": ["eta_start", "eta_stop", "eta_step", "exposure"],
     "locate_reflection": ["exposure"],
     "soak": ["temperature"],

@@ -1,0 +1,58 @@
+"""Going on with a series: what counts as complete, what is repeated, and what is refused."""
+
+import pytest
+
+from callbacks.catalogue import UnknownRunError, derived_runs
+from profile_collection.resuming import is_complete, series_progress
+from profile_collection.session_plans import SessionPlans, current_plans
+from profile_collection.simulation import QUICK
+
+WINDOW = {"eta_start": 17.76, "eta_stop": 17.84, "eta_step": 0.02, "exposure": 10.0, "locate": False}
+
+
+def test_a_run_is_complete_if_it_succeeded_with_all_its_points():
+    start = {"scan": {"num": 5}}
+    assert is_complete(start, {"exit_status": "success", "num_events": {"primary": 5}})
+    assert not is_complete(start, None)
+    assert not is_complete(start, {"exit_status": "abort", "num_events": {"primary": 5}})
+    assert not is_complete(start, {"exit_status": "success", "num_events": {"primary": 4}})
+
+
+def test_a_series_that_failed_is_resumed_to_its_end(served, make_session):
+    """The heater gives up at the second of three temperatures, and is mended."""
+    session = make_session(served)
+    plans = current_plans(session)
+    session.twin.thermal.ceiling = 325.0
+    with pytest.raises(RuntimeError, match="did not settle at 330"):
+        session.RE(plans.temperature_series([320.0, 330.0, 335.0], **WINDOW))
+    uid = session.catalogue.raw.v3.values()[-1].start["series_uid"]
+    session.twin.thermal.ceiling = float("inf")
+    before = series_progress(session.catalogue, uid)
+    assert (list(before.complete), before.attempts) == ([0], {0: 1})
+
+    uids = session.RE(plans.temperature_series(resume=uid))
+    session.drain()
+    after = series_progress(session.catalogue, uid)
+    assert sorted(after.complete) == [0, 1, 2]
+    assert after.complete[0] == before.complete[0]
+    assert set(after.complete.values()) - set(before.complete.values()) <= set(uids)
+    assert after.attempts == {0: 1, 1: 1, 2: 1}
+    assert [len(derived_runs(session.catalogue, run)) for run in after.complete.values()] == [1, 1, 1]
+    runs = [session.catalogue.raw.v3[run].start for run in after.complete.values()]
+    assert {run["series_uid"] for run in runs} == {uid}
+    assert {run["series_size"] for run in runs} == {3}
+    assert {run["branch"] for run in runs} == {"heating"}
+
+    assert session.RE(plans.temperature_series(resume=uid)) == ()
+    assert "is complete: nothing is left to measure" in session.view.console.file.getvalue()
+
+
+def test_what_cannot_be_resumed_is_refused_in_words(served, make_session):
+    session = make_session(served)
+    plans = current_plans(session)
+    with pytest.raises(UnknownRunError, match="'20250101-nothing' came"):
+        session.RE(plans.temperature_series(resume="20250101-nothing"))
+    with pytest.raises(ValueError, match="resume was to be given "):
+        session.RE(plans.temperature_series([320.0], resume="-1"))
+    with pytest.raises(ValueError, match="these plans know no catalogue"):
+        session.RE(SessionPlans(session.beamline, QUICK).temperature_series(resume="-1"))
