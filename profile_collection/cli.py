@@ -42,6 +42,9 @@ def series(
     eta_stop: EtaStop = None,
     eta_step: EtaStep = None,
     exposure: Exposure = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with the series of this uid; -1 is the last.", show_default=False)
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the simulation and the phasing.")] = None,
     data: DataOption = None,
     results: ResultsOption = None,
@@ -57,6 +60,7 @@ def series(
             "eta_stop": eta_stop,
             "eta_step": eta_step,
             "exposure": exposure,
+            "resume": resume,
         }
     raise typer.Exit(run_in_ipython(settings, f"RE({call('temperature_series', asked)})"))
 
