@@ -1,7 +1,9 @@
 """The session of this IPython, or of the queue server's worker: devices, RunEngine, catalogue."""
 
+from profile_collection.queue_guard import refuse_scripts
 from profile_collection.session import open_session
 
+refuse_scripts()
 session = open_session()
 
 RE = session.RE

@@ -2,11 +2,16 @@
 
 from bluesky.utils import MsgGenerator
 
+from profile_collection.queue_guard import ETA_STEP, EXPOSURE, in_range, limits_of
 from profile_collection.session_plans import current_plans
 
 _plans = current_plans(session)  # noqa: F821  00-session.py defined it
+_kelvin = limits_of(_plans.beamline.heated_stage)
+_eta = limits_of(_plans.beamline.diffractometer.eta)
+_exposure = limits_of(_plans.beamline.merlin.acquire_time, EXPOSURE)
 
 
+@in_range(temperatures=_kelvin, eta_start=_eta, eta_stop=_eta, eta_step=ETA_STEP, exposure=_exposure)
 def temperature_series(
     temperatures: list[float] | None = None,
     eta_start: float | None = None,
@@ -42,6 +47,7 @@ def temperature_series(
     )
 
 
+@in_range(eta_start=_eta, eta_stop=_eta, eta_step=ETA_STEP, exposure=_exposure)
 def rocking_scan(
     eta_start: float | None = None,
     eta_stop: float | None = None,
@@ -64,6 +70,7 @@ def rocking_scan(
     return (yield from _plans.rocking_scan(eta_start, eta_stop, eta_step, exposure))
 
 
+@in_range(exposure=_exposure)
 def locate_reflection(exposure: float = 1.0) -> MsgGenerator:
     """Find (011), centre it in eta and on one chip of the detector.
 
@@ -75,6 +82,7 @@ def locate_reflection(exposure: float = 1.0) -> MsgGenerator:
     return (yield from _plans.locate_reflection(exposure))
 
 
+@in_range(temperature=_kelvin)
 def soak(temperature: float) -> MsgGenerator:
     """Go to a temperature and wait until it has settled.
 
