@@ -1,5 +1,6 @@
-"""Strain along Q and its statistics, surface and bulk, isosurfaces, domains and missing density."""
+"""Displacement, strain and their statistics, surface and bulk, isosurfaces, domains, missing density."""
 
+from analysis.structure.displacement import Displacement, displacement, phase_vortices
 from analysis.structure.domains import (
     KINDS,
     NEUTRAL_BAND,
@@ -29,6 +30,7 @@ __all__ = [
     "NEUTRAL_BAND",
     "PERCENTS",
     "SMALLEST_ISLAND",
+    "Displacement",
     "Domain",
     "Domains",
     "Island",
@@ -38,12 +40,14 @@ __all__ = [
     "SurfaceBulk",
     "amplitude_level",
     "depth_below_surface",
+    "displacement",
     "find_domains",
     "find_islands",
     "isosurface",
     "missing_density",
     "missing_fraction",
     "phase_slope",
+    "phase_vortices",
     "present",
     "statistics_inside",
     "strain",
