@@ -127,6 +127,8 @@ class BeamConfig:
         Monitor counts per second at nominal flux.
     footprint : tuple of float
         Standard deviations of the beam's footprint at the sample along laboratory x, y, z, mm.
+    transmissions : tuple of float
+        What the attenuator can be set to, the full beam first.
     """
 
     energy: float = 9.0
@@ -138,6 +140,9 @@ class BeamConfig:
     drift: float = 0.02
     monitor_rate: float = 2e5
     footprint: Triple = (0.02, 0.5, 0.04)
+    transmissions: tuple[float, ...] = (
+        1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         require(

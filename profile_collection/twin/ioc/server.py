@@ -1,0 +1,57 @@
+"""The IOC as a process: caproto's server, on loopback and a port of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from profile_collection.process_variables import ChannelAccess
+    from profile_collection.twin.ioc.beamline import TwinIoc
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_server(access: ChannelAccess) -> None:
+    """Set the server's environment: this address and port, no beacons to anybody."""
+    os.environ |= {
+        "EPICS_CA_SERVER_PORT": str(access.port),
+        "EPICS_CAS_SERVER_PORT": str(access.port),
+        "EPICS_CA_MAX_ARRAY_BYTES": str(access.max_array_bytes),
+        "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
+        "EPICS_CAS_BEACON_ADDR_LIST": "",
+    }
+
+
+def serve(ioc: TwinIoc, access: ChannelAccess, *, on_ready: Callable[[], None] | None = None) -> None:
+    """Serve until interrupted; the shutter is closed at the end.
+
+    Parameters
+    ----------
+    ioc : TwinIoc
+    access : ChannelAccess
+        Address and port to serve on.
+    on_ready : callable, optional
+        Called once clients are answered.
+    """
+    prepare_server(access)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(ioc, access, on_ready))
+
+
+async def _serve(ioc: TwinIoc, access: ChannelAccess, on_ready: Callable[[], None] | None) -> None:
+    from caproto.asyncio.server import Context
+
+    async def begin(async_lib: object) -> None:
+        if on_ready is not None:
+            on_ready()
+        await ioc.run(async_lib)
+
+    try:
+        await Context(ioc.database.records, [access.address]).run(startup_hook=begin)
+    finally:
+        ioc.twin.shutter_open = False
