@@ -38,13 +38,14 @@ def ceilings(
     for scan in series_of(results)[1]:
         if kept.get(scan.run_uid, {}).get("of") != _identity(scan):
             progress(scan.label)
-            kept[scan.run_uid] = {"of": _identity(scan), "overlap": _ceiling(scan, truth)}
+            kept[scan.run_uid] = {"of": _identity(scan), "overlap": ceiling_of(scan, truth)}
             _keep(path, kept)
         found[scan.run_uid] = float(kept[scan.run_uid]["overlap"])
     return found
 
 
-def _ceiling(scan: ScanResult, truth: Path) -> float:
+def ceiling_of(scan: ScanResult, truth: Path) -> float:
+    """Return the overlap with the truth of what a start from the truth makes of a scan's stored data."""
     true = true_fields(scan, truth)["monoclinic"]
     best = from_truth(
         scan.intensity, true, scan.mask, pixel_kernel=scan.pixel_kernel, background=scan.background

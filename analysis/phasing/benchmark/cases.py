@@ -68,6 +68,15 @@ class Case:
         )
 
 
+def chosen_classes(words: str | None) -> tuple[BenchmarkClass, ...]:
+    """Return the classes whose name holds any of the ``words`` (commas between), all where none are given."""
+    wanted = [word.strip() for word in (words or "").split(",") if word.strip()]
+    chosen = tuple(kind for kind in CLASSES if not wanted or any(word in kind.name for word in wanted))
+    if not chosen:
+        raise ValueError(f"the classes are {[kind.name for kind in CLASSES]!r}; none holds {words!r}")
+    return chosen
+
+
 def draw_cases(seeds: Sequence[int], count: int, classes: Sequence[BenchmarkClass] = CLASSES) -> list[Case]:
     """Return ``count`` cases, a seed each, classes in turn, so that a part of the list is balanced too."""
     if not 0 < count <= len(seeds):

@@ -1,0 +1,205 @@
+"""Run the cases of a benchmark, a CSV row for each as it finishes, so that an interrupted run continues."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, fields
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.phasing.ambiguities import overlap
+from analysis.phasing.benchmark.baseline import plain_phasing
+from analysis.phasing.benchmark.cases import Case
+from analysis.phasing.benchmark.generator import BenchmarkPattern
+from analysis.phasing.engine import fixed_threads
+from analysis.phasing.reconstruction import THREADS, Reconstruction, reconstruct
+from analysis.phasing.trust import compactness
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one crystal.
+
+    Parameters
+    ----------
+    seed, kind, turns, photons, detector : int, str, float, float, bool
+        Of the case; ``kind`` is the name of its class, ``turns`` the phase in units of π.
+    shape, field, coherence : str, str, float
+        Of the crystal and its pattern.
+    extent_0, extent_1, extent_2 : float
+        Shares of the field of view that the crystal fills.
+    overlap : float
+        With the truth, after twin, sub-voxel shift, ramp and global phase are removed.
+    trusted, reasons : bool, str
+    agreement, noise_ratio, chi_squared, compactness, oversampling : float
+        What trust may rest on; the oversampling is the least of the three axes.
+    origin, iterations : str, int
+    cpu_seconds, wall_seconds : float
+        Of one call of `reconstruct`.
+    baseline_overlap, baseline_chi_squared, baseline_cpu_seconds, baseline_starts : float, float, float, int
+        Of plain HIO, ER and shrink wrap with the same CPU seconds; 0 starts where it was not run.
+    weights_hash : str
+    """
+
+    seed: int
+    kind: str
+    turns: float
+    photons: float
+    detector: bool
+    shape: str
+    field: str
+    coherence: float
+    extent_0: float
+    extent_1: float
+    extent_2: float
+    overlap: float
+    trusted: bool
+    reasons: str
+    agreement: float
+    noise_ratio: float
+    chi_squared: float
+    compactness: float
+    oversampling: float
+    origin: str
+    iterations: int
+    cpu_seconds: float
+    wall_seconds: float
+    baseline_overlap: float
+    baseline_chi_squared: float
+    baseline_cpu_seconds: float
+    baseline_starts: int
+    weights_hash: str
+
+
+def judge(case: Case, *, baseline: bool = True) -> Row:
+    """Reconstruct one crystal and compare it with its truth, and so the baseline in the same CPU seconds."""
+    pattern = case.pattern()
+    began = time.process_time()
+    found = reconstruct(pattern.counts, seed=case.seed, **pattern.arguments())
+    used = time.process_time() - began
+    plain, plain_overlap = None, float("nan")
+    if baseline:
+        with fixed_threads(THREADS):
+            plain = plain_phasing(
+                pattern.counts, pattern.mask, pattern.background, cpu_seconds=used, seed=case.seed
+            )
+        plain_overlap = overlap(plain.object, pattern.truth)
+    return Row(
+        seed=case.seed,
+        kind=case.kind.name,
+        turns=case.kind.turns,
+        photons=case.photons,
+        detector=pattern.detector,
+        shape=pattern.shape,
+        field=pattern.field,
+        coherence=round(pattern.coherence, 4),
+        extent_0=round(pattern.extent[0], 4),
+        extent_1=round(pattern.extent[1], 4),
+        extent_2=round(pattern.extent[2], 4),
+        overlap=round(_overlap(found, pattern), 6),
+        trusted=found.trusted,
+        reasons="; ".join(found.reasons),
+        agreement=round(found.agreement, 6),
+        noise_ratio=round(found.noise_ratio, 6),
+        chi_squared=round(found.chi_squared, 8),
+        compactness=round(compactness(np.abs(found.object) ** 2, found.support), 6),
+        oversampling=round(_oversampling(found), 4),
+        origin=found.origin,
+        iterations=found.iterations,
+        cpu_seconds=round(used, 3),
+        wall_seconds=round(found.seconds, 3),
+        baseline_overlap=round(plain_overlap, 6),
+        baseline_chi_squared=round(plain.chi_squared, 8) if plain else float("nan"),
+        baseline_cpu_seconds=round(plain.cpu_seconds, 3) if plain else float("nan"),
+        baseline_starts=plain.starts if plain else 0,
+        weights_hash=found.weights_hash,
+    )
+
+
+def _overlap(found: Reconstruction, pattern: BenchmarkPattern) -> float:
+    return overlap(found.object, pattern.truth) if found.object.any() else 0.0
+
+
+def _oversampling(found: Reconstruction) -> float:
+    """Return the least ratio of box to support; the object is centred, so the support does not wrap."""
+    ratios = []
+    for axis, n in enumerate(found.support.shape):
+        filled = np.flatnonzero(found.support.any(axis=tuple(a for a in range(3) if a != axis)))
+        ratios.append(n / (filled[-1] - filled[0] + 1) if filled.size else float("inf"))
+    return float(min(ratios))
+
+
+def run_cases(
+    cases: Sequence[Case], path: Path, *, baseline: bool = True, workers: int = 1
+) -> Iterator[tuple[Row, int]]:
+    """Judge the cases that ``path`` holds no row of yet; yield each row and how many are still to come.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    path : Path
+        CSV file; a row is appended as soon as its crystal is done.
+    baseline : bool
+    workers : int
+        Processes; each is given `reconstruction.THREADS` threads.
+    """
+    done = {(row.seed, row.kind) for row in read_rows(path)}
+    waiting = [case for case in cases if (case.seed, case.kind.name) not in done]
+    for number, row in enumerate(_rows(waiting, baseline, workers), start=1):
+        append_row(path, row)
+        yield row, len(waiting) - number
+
+
+def _rows(cases: Sequence[Case], baseline: bool, workers: int) -> Iterator[Row]:
+    if workers < 2:
+        yield from (judge(case, baseline=baseline) for case in cases)
+        return
+    # Torch's threads do not survive a fork.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(judge, case, baseline=baseline) for case in cases]
+        try:
+            yield from (job.result() for job in as_completed(jobs))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def append_row(path: Path, row: Row) -> None:
+    """Append ``row``, under a header where the file is new; refuse rows that other weights made."""
+    before = read_rows(path)
+    if before and before[-1].weights_hash != row.weights_hash:
+        raise ValueError(
+            f"{str(path)!r} holds rows of the weights {before[-1].weights_hash[:12]!r}, this one is of "
+            f"{row.weights_hash[:12]!r}: give another file, one table is one software"
+        )
+    new = not path.is_file()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+        if new:
+            writer.writeheader()
+        writer.writerow(asdict(row))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a CSV file, none where there is no file yet."""
+    if not path.is_file():
+        return []
+    names = [field.name for field in fields(Row)]
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames != names:
+            raise ValueError(
+                f"a table of this benchmark has the columns {names!r}; {str(path)!r} has "
+                f"{reader.fieldnames!r}: give another file"
+            )
+        return [_parsed(line) for line in reader]
+
+
+def _parsed(line: dict[str, str]) -> Row:
+    read: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "bool": "True".__eq__}
+    return Row(**{field.name: read[str(field.type)](line[field.name]) for field in fields(Row)})

@@ -1,0 +1,123 @@
+"""Commands ``vo2 benchmark …``: how well phasing works, measured on crystals that nothing was tuned on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from profile_collection.cli_common import DataOption, ResultsOption, configured, console, explained
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analysis.phasing.benchmark.judging import Row
+
+benchmark_app = typer.Typer(
+    no_args_is_help=True, help="Measure phasing on crystals that no training and no tuning ever saw."
+)
+
+CrystalsOption = Annotated[int, typer.Option(help="Number of crystals, spread evenly over the classes.")]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Only classes whose name holds one of these words, as '2π,detector'.", show_default=False
+    ),
+]
+WorkersOption = Annotated[int, typer.Option(help="Processes, one thread each.")]
+
+
+@benchmark_app.command()
+def phasing(
+    crystals: CrystalsOption = 108,
+    classes: ClassesOption = None,
+    seed: Annotated[int, typer.Option(help="First of the judging seeds.")] = 7000,
+    workers: WorkersOption = 1,
+    output: Annotated[
+        Path, typer.Option(help="CSV file, a row per crystal; crystals that it holds are not run again.")
+    ] = Path("benchmark_phasing.csv"),
+    baseline: Annotated[bool, typer.Option(help="Also plain HIO+ER in the same CPU seconds.")] = True,
+) -> None:
+    """Phase crystals that nothing was trained, tuned or calibrated on, beside plain HIO+ER+shrink wrap."""
+    from analysis.phasing.benchmark import JUDGING_SEEDS
+    from profile_collection.benchmark_table import photon_table, quality_table, trust_table
+
+    with explained():
+        rows = _run(JUDGING_SEEDS, crystals, classes, seed, workers, output, baseline)
+    for table in (quality_table(rows), photon_table(rows), trust_table(rows)):
+        console.print(table)
+
+
+@benchmark_app.command()
+def trust(
+    crystals: CrystalsOption = 108,
+    classes: ClassesOption = None,
+    seed: Annotated[int, typer.Option(help="First of the calibration seeds.")] = 5000,
+    workers: WorkersOption = 1,
+    output: Annotated[
+        Path, typer.Option(help="CSV file, a row per crystal; crystals that it holds are not run again.")
+    ] = Path("benchmark_trust.csv"),
+) -> None:
+    """Phase the calibration crystals and show the evidence from which the limits of trust are chosen."""
+    from analysis.phasing.benchmark import CALIBRATION_SEEDS
+    from profile_collection.benchmark_table import evidence_table, quality_table, trust_table
+
+    with explained():
+        rows = _run(CALIBRATION_SEEDS, crystals, classes, seed, workers, output, baseline=False)
+    for table in (quality_table(rows), evidence_table(rows), trust_table(rows)):
+        console.print(table)
+
+
+def _run(
+    seeds: range, crystals: int, classes: str | None, first: int, workers: int, output: Path, baseline: bool
+) -> Sequence[Row]:
+    """Run what ``output`` does not hold yet and return its rows of the chosen cases."""
+    from analysis.phasing.benchmark.cases import chosen_classes, draw_cases
+    from analysis.phasing.benchmark.judging import read_rows, run_cases
+
+    if first not in seeds:
+        raise ValueError(f"the first seed must lie between {seeds[0]} and {seeds[-1]}; got {first!r}")
+    cases = draw_cases(range(first, seeds.stop), crystals, chosen_classes(classes))
+    for row, waiting in run_cases(cases, output, baseline=baseline, workers=workers):
+        beside = f", baseline {row.baseline_overlap:.3f}" if row.baseline_starts else ""
+        verdict = f"{'trusted' if row.trusted else 'not trusted'}, {row.cpu_seconds:.1f} CPU s"
+        console.print(
+            f"{row.seed} {row.kind}: overlap {row.overlap:.3f}, {verdict}{beside}; {waiting} to come",
+            highlight=False,
+        )
+    wanted = {(case.seed, case.kind.name) for case in cases}
+    return [row for row in read_rows(output) if (row.seed, row.kind) in wanted]
+
+
+@benchmark_app.command()
+def ceiling(
+    series: Annotated[str, typer.Argument(help="Uid of a simulated series.")],
+    data: DataOption = None,
+    results: ResultsOption = None,
+) -> None:
+    """Phase three scans of a simulated series again, beside what a start from the truth reaches."""
+    from profile_collection.benchmark_ceiling import ceiling_rows, ceiling_table
+
+    with explained():
+        settings = configured(data, results)
+        with console.status("phasing and comparing with the truth"):
+            rows = list(ceiling_rows(settings.results / series, settings.data / "truth" / series))
+    console.print(ceiling_table(rows))
+    if not all(row.passed for row in rows):
+        raise typer.Exit(1)
+
+
+@benchmark_app.command()
+def network(
+    seconds: Annotated[float, typer.Option(help="CPU seconds of training for each network.")] = 900.0,
+    output: Annotated[Path | None, typer.Option(help="Markdown file that receives the table.")] = None,
+) -> None:
+    """Train the paper's network and this project's for the same CPU seconds and compare them (ablation)."""
+    from analysis.phasing.ablation import as_markdown, run_ablation
+
+    with explained():
+        text = as_markdown(run_ablation(seconds), f"vo2 benchmark network --seconds {seconds:g}")
+        console.print(text, highlight=False, soft_wrap=True)
+        if output is not None:
+            output.write_text(text)
