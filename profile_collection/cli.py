@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from profile_collection.cli_benchmark import benchmark_app
 from profile_collection.cli_common import DataOption, ResultsOption, configured, console, explained
 from profile_collection.cli_data import data_app
 from profile_collection.cli_truth import truth_app
@@ -19,6 +20,7 @@ app = typer.Typer(
     help="Live Bragg coherent diffraction imaging of the structural phase transition in a VO2 nanocrystal.",
 )
 app.add_typer(data_app)
+app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(truth_app)
 
 QuickOption = Annotated[
