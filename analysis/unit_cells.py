@@ -4,6 +4,7 @@ These are the only facts that both may know (see the import contracts in pyproje
 Values: shared experiment description of Najeeb et al., Diamond beamline I16.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,10 @@ class UnitCell:
             )
         )
 
+    def direct_matrix(self) -> NDArray[np.float64]:
+        """Return the cell's edges a, b, c as columns, (3, 3) float64, Å, in the frame of `b_matrix`."""
+        return np.asarray(2 * np.pi * np.linalg.inv(self.b_matrix()).T, dtype=np.float64)
+
     def d_spacing(self, hkl: tuple[int, int, int]) -> float:
         """Return the spacing of the planes ``hkl``, Å."""
         return float(2 * np.pi / np.linalg.norm(self.b_matrix() @ np.asarray(hkl, dtype=float)))
@@ -58,6 +63,29 @@ VO2_M1 = UnitCell(5.7517, 4.5378, 5.3825, 90.0, 122.646, 90.0)
 
 VO2_RUTILE = UnitCell(4.5546, 4.5546, 2.8514, 90.0, 90.0, 90.0)
 """Rutile phase of VO2; the counterpart of M1 (011) is (110)."""
+
+
+def _monoclinic(x: float, y: float, z: float) -> list[list[float]]:
+    """Return the general position of P2₁/c (No. 14, unique axis b)."""
+    return [[x, y, z], [-x, -y, -z], [-x, y + 0.5, 0.5 - z], [x, 0.5 - y, z + 0.5]]
+
+
+Atoms = Mapping[str, NDArray[np.float64]]
+
+M1_ATOMS: Atoms = {
+    "V": np.array(_monoclinic(0.23947, 0.97894, 0.02646)) % 1,
+    "O": np.array(_monoclinic(0.10616, 0.21185, 0.20859) + _monoclinic(0.40051, 0.70258, 0.29884)) % 1,
+}
+"""Fractional coordinates in `VO2_M1`, (n, 3).
+
+Longo & Kierkegaard 1970, doi:10.3891/acta.chem.scand.24-0420.
+"""
+
+RUTILE_ATOMS: Atoms = {
+    "V": np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]]),
+    "O": np.array([[u, u, 0.0] for u in (0.3001, 0.6999)] + [[0.8001, 0.1999, 0.5], [0.1999, 0.8001, 0.5]]),
+}
+"""The same in `VO2_RUTILE`, P4₂/mnm (No. 136): McWhan et al. 1974, doi:10.1103/PhysRevB.10.490."""
 
 
 def wavelength(energy: float) -> float:

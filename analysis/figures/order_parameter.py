@@ -5,21 +5,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analysis.figures.style import BLUE, GREY, VERMILLION, drawing
-from analysis.order_parameter import SeriesResult
+from analysis.figures.style import BLUE, GREY, MARKERS, SKY, VERMILLION, drawing
+from analysis.order_parameter import SeriesResult, Transition
 
-MARKERS = {"heating": "o", "cooling": "v"}
+LINES = {"heating": "-", "cooling": (0, (5, 2))}
 
 
 def order_parameter(series: SeriesResult, ax: Axes | None = None) -> Figure:
     """Draw the order parameter, its best-fit curve and the distance between them as dashed error bars.
 
-    Filled points are trusted and final, open ones provisional; open grey squares are temperatures that are
-    not trusted: they have no say in component or fit.
+    Solid bars with caps are the reconstructions' own errors (seeds or bootstrap); dotted, the transition
+    model of each branch. Filled points are trusted and final, open ones provisional; open grey squares are
+    temperatures that are not trusted: they have no say in component or fit.
     """
-    with drawing(ax, 4.4, 3.2) as (figure, place):
+    with drawing(ax, 4.6, 3.4) as (figure, place):
         axes = figure.add_subplot() if place is None else place
-        axes.plot(*series.curve, color=VERMILLION, zorder=2, label="best fit")
+        _draw_curve(axes, series)
+        for transition in series.transitions:
+            _draw_transition(axes, series, transition)
         axes.axhline(0, color=GREY, linewidth=0.5, zorder=0)
         for branch in dict.fromkeys(series.branches):
             here = np.array([name == branch for name in series.branches])
@@ -41,6 +44,34 @@ def order_parameter(series: SeriesResult, ax: Axes | None = None) -> Figure:
         return figure
 
 
+def _draw_curve(ax: Axes, series: SeriesResult) -> None:
+    """Draw the fit by the way the sample went: the part that belongs to cooling is dashed."""
+    cooling = np.asarray(series.curve_cooling, dtype=bool)
+    for branch, part in (("heating", ~cooling), ("cooling", cooling)):
+        if part.any():
+            name = "best fit" if branch == "heating" else "best fit, cooling"
+            ax.plot(*series.curve[:, part], color=VERMILLION, linestyle=LINES[branch], zorder=2, label=name)
+
+
+def _draw_transition(ax: Axes, series: SeriesResult, transition: Transition) -> None:
+    rows = [
+        n for n, branch in enumerate(series.branches) if branch == transition.branch and series.trusted[n]
+    ]
+    if not rows:
+        return
+    at = np.linspace(series.temperatures[rows].min(), series.temperatures[rows].max(), 200)
+    suffix = "" if transition.branch == "heating" else f", {transition.branch}"
+    ax.plot(
+        at,
+        transition(at),
+        color=SKY,
+        linestyle=":",
+        linewidth=1.4,
+        zorder=1,
+        label=f"step at {transition.t_c:.1f} ± {transition.t_c_error:.1f} K{suffix}",
+    )
+
+
 def _draw_points(ax: Axes, series: SeriesResult, rows: NDArray[np.bool_], branch: str) -> None:
     if not rows.any():
         return
@@ -58,6 +89,18 @@ def _draw_points(ax: Axes, series: SeriesResult, rows: NDArray[np.bool_], branch
         zorder=3,
         label=f"{name}, provisional" if provisional else name,
     )[2][0].set_linestyle("--")
+    spread = np.nan_to_num(series.spread[rows])
+    if spread.any():
+        ax.errorbar(
+            series.temperatures[rows],
+            series.order_parameter[rows],
+            yerr=spread,
+            fmt="none",
+            ecolor="black",
+            elinewidth=0.9,
+            capsize=2.2,
+            zorder=4,
+        )
 
 
 def _towards_fit(series: SeriesResult, rows: NDArray[np.bool_]) -> NDArray[np.float64]:

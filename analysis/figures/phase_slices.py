@@ -10,7 +10,18 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from analysis.figures.style import GREY, PHASE_MAP, drawing, figure_of, headline, panels, title
+from analysis.figures.style import (
+    GREY,
+    NAMES,
+    PHASE_MAP,
+    axis_names,
+    drawing,
+    figure_of,
+    headline,
+    label_phase,
+    panels,
+    title,
+)
 from analysis.order_parameter import SeriesResult
 from analysis.structure import MISSING_BELOW, amplitude_level
 
@@ -18,7 +29,6 @@ COLUMNS = 5
 FINE = 8
 """Points drawn per voxel, interpolated over the slice's own Fourier coefficients."""
 
-NAMES = ("x", "y", "z")
 HATCH = "//////"
 OUTLINE = 0.5
 """Share of the reference's amplitude at which the crystal ends: a band-limited facet lies at half."""
@@ -161,7 +171,7 @@ def _draw_slice(ax: Axes, series: SeriesResult, row: int, view: _View) -> tuple[
 
 
 def _label_outer(axes: list[Axes], columns: int, view: _View, q_axis: int) -> None:
-    names = [f"{name} ∥ Q" if axis == q_axis else name for axis, name in enumerate(NAMES)]
+    names = axis_names(q_axis)
     for number, ax in enumerate(axes):
         ax.locator_params(nbins=4)
         ax.tick_params(labelleft=number % columns == 0, labelbottom=number + columns >= len(axes))
@@ -173,5 +183,4 @@ def _label_outer(axes: list[Axes], columns: int, view: _View, q_axis: int) -> No
 
 def _colour_bar(axes: list[Axes], image: AxesImage) -> None:
     bar = figure_of(axes[0]).colorbar(image, ax=axes, shrink=0.85, aspect=24, pad=0.015)
-    bar.set_ticks([-np.pi, -np.pi / 2, 0, np.pi / 2, np.pi], labels=["−π", "−π/2", "0", "π/2", "π"])
-    bar.set_label("phase Q·u (rad)")
+    label_phase(bar)

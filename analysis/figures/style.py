@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
 
@@ -31,7 +33,7 @@ STYLE: dict[Any, Any] = {
     "hatch.linewidth": 0.4,
 }
 
-BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#767676"
+BLUE, VERMILLION, SKY, GREY = "#0072B2", "#D55E00", "#2E9BD6", "#767676"
 """Okabe–Ito colours, told apart by colour-blind readers, and a grey of equal weight."""
 
 PHASE_MAP = "twilight_shifted"
@@ -39,6 +41,12 @@ PHASE_MAP = "twilight_shifted"
 
 COUNTS_MAP = "magma"
 TEMPERATURE_MAP = "viridis"
+
+
+MARKERS = {"heating": "o", "cooling": "v"}
+
+NAMES = ("x", "y", "z")
+"""Axes of the orthogonal grid; on I16 y lies along Q and z is horizontal."""
 
 
 @contextmanager
@@ -62,7 +70,7 @@ def figure_of(ax: Axes) -> Figure:
 
 
 def panels(
-    figure: Figure, ax: Axes | None, rows: int, columns: int, **spacing: float
+    figure: Figure, ax: Axes | None, rows: int, columns: int, **spacing: Any
 ) -> GridSpec | GridSpecFromSubplotSpec:
     """Return a grid of panels over the whole figure, or in the place of ``ax``, which is taken out."""
     if ax is None:
@@ -88,6 +96,17 @@ def title(ax: Axes, label: str, *, trusted: bool, note: str = "") -> None:
     if not trusted:
         for spine in ax.spines.values():
             spine.set(edgecolor=VERMILLION, linestyle=(0, (3, 2)), linewidth=1.0)
+
+
+def axis_names(q_axis: int) -> list[str]:
+    """Return the grid's axes in words; the one along Q says so."""
+    return [f"{name} ∥ Q" if axis == q_axis else name for axis, name in enumerate(NAMES)]
+
+
+def label_phase(bar: Colorbar) -> None:
+    """Give a colour bar of phase its ticks and its name."""
+    bar.set_ticks([-np.pi, -np.pi / 2, 0, np.pi / 2, np.pi], labels=["−π", "−π/2", "0", "π/2", "π"])
+    bar.set_label("phase Q·u (rad)")
 
 
 def headline(figure: Figure, notes: tuple[str, ...]) -> None:

@@ -1,0 +1,110 @@
+"""Principal components of the phase differences: scree and clusters (Najeeb et al., Figs S1 and S2)."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from analysis.figures.style import (
+    BLUE,
+    GREY,
+    MARKERS,
+    VERMILLION,
+    drawing,
+    headline,
+    temperature_colours,
+)
+from analysis.order_parameter import SeriesResult
+
+
+def scree(series: SeriesResult, ax: Axes | None = None) -> Figure:
+    """Draw all eigenvalues of C, falling, with the share of Σ Δφ² that the first ones explain (Fig S1)."""
+    values = np.asarray(series.eigenvalues, dtype=float)
+    number = np.arange(1, len(values) + 1)
+    with drawing(ax, 4.4, 3.0) as (figure, place):
+        axes = figure.add_subplot() if place is None else place
+        axes.plot(number, values, "o-", color=BLUE, markersize=4.5, label="eigenvalue")
+        axes.set(xlabel="principal component", ylabel="eigenvalue $λ$ (rad²)")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylim(0, 1.08 * max(values.max(initial=0), 1e-12))
+        axes.margins(x=0.05)
+        share = axes.twinx()
+        share.plot(
+            number, np.cumsum(series.explained_ratio), "s--", color=VERMILLION, markersize=3.5, linewidth=0.9
+        )
+        share.set_ylim(0, 1.08)
+        share.set_ylabel("share explained by the first ones", color=VERMILLION)
+        share.tick_params(axis="y", colors=VERMILLION)
+        if place is None:
+            headline(figure, _doubts(series))
+        return figure
+
+
+def clusters(series: SeriesResult, ax: Axes | None = None) -> Figure:
+    """Draw the temperatures in the plane of the first two principal components (Fig S2).
+
+    Heating goes round and cooling down; temperatures without trust are hollow. A thin line follows the
+    sample's way.
+    """
+    with drawing(ax, 4.6, 3.5) as (figure, place):
+        axes = figure.add_subplot() if place is None else place
+        temperatures = [float(value) for value in series.setpoints]
+        colours = temperature_colours(temperatures)
+        path = np.argsort(_way(series), kind="stable")
+        axes.plot(*series.scores[path, :2].T, color=GREY, linewidth=0.6, zorder=1)
+        for row, colour in enumerate(colours):
+            axes.plot(
+                *series.scores[row, :2],
+                MARKERS[series.branches[row]],
+                color=colour,
+                markerfacecolor=colour if series.trusted[row] else "white",
+                markersize=7,
+                zorder=3,
+            )
+        _name_points(axes, series)
+        axes.axhline(0, color=GREY, linewidth=0.4, zorder=0)
+        axes.axvline(0, color=GREY, linewidth=0.4, zorder=0)
+        shares = [*series.explained_ratio, 0.0, 0.0]
+        axes.set(xlabel=f"PC1 (rad), {shares[0]:.0%}", ylabel=f"PC2 (rad), {shares[1]:.0%}")
+        axes.margins(0.16)
+        if len(set(temperatures)) > 1:
+            steps = ListedColormap(
+                temperature_colours(list(np.linspace(min(temperatures), max(temperatures), 64)))
+            )
+            scale = ScalarMappable(Normalize(min(temperatures), max(temperatures)), steps)
+            figure.colorbar(scale, ax=axes, shrink=0.85, aspect=24, pad=0.02).set_label("temperature (K)")
+        if place is None:
+            headline(figure, _doubts(series))
+        return figure
+
+
+def _way(series: SeriesResult) -> np.ndarray:
+    """Return each temperature's place on the sample's way, K: heating first, then down again."""
+    cooling = np.array([branch == "cooling" for branch in series.branches])
+    return np.where(cooling, 2 * series.temperatures.max() - series.temperatures, series.temperatures)
+
+
+def _name_points(axes: Axes, series: SeriesResult) -> None:
+    """Write each temperature beside its point, away from the middle of all of them."""
+    middle = series.scores[:, :2].mean(axis=0)
+    spread = np.maximum(np.ptp(series.scores[:, :2], axis=0), 1e-9)
+    for row in range(len(series)):
+        away = (series.scores[row, :2] - middle) / spread
+        away /= max(float(np.linalg.norm(away)), 1e-9)
+        text = f"{series.setpoints[row]:g}" if series.trusted[row] else f"{series.labels[row]}, not trusted"
+        axes.annotate(
+            text,
+            (float(series.scores[row, 0]), float(series.scores[row, 1])),
+            xytext=tuple(9 * away),
+            textcoords="offset points",
+            fontsize=7,
+            ha="left" if away[0] > 0.25 else "right" if away[0] < -0.25 else "center",
+            va="bottom" if away[1] > 0.25 else "top" if away[1] < -0.25 else "center",
+            color="black" if series.trusted[row] else VERMILLION,
+        )
+
+
+def _doubts(series: SeriesResult) -> tuple[str, ...]:
+    return () if series.final else tuple(f"provisional: {note}" for note in series.notes)

@@ -1,0 +1,144 @@
+"""Size and amount of the crystal against temperature (Najeeb et al., beside Fig 3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from analysis.figures.isosurfaces import CRITICAL
+from analysis.figures.style import BLUE, GREY, MARKERS, VERMILLION, drawing, panels
+from analysis.order_parameter import SeriesResult
+from analysis.results import ScanResult
+from analysis.structure import amplitude_level
+
+Floats = NDArray[np.float64]
+
+HALF = 0.5
+"""Share of the crystal's amplitude at which it ends: a band-limited facet lies at half."""
+
+PER_MONITOR = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class Morphology:
+    """Size and total density of each temperature of a series.
+
+    Attributes
+    ----------
+    temperatures : ndarray, (n,) float64, K
+    branches : tuple of str
+    trusted : ndarray, (n,) bool
+    thickness : ndarray, (n,) float64, nm
+        Mean distance between the first and the last facet along the reference's thinnest axis.
+    axis : str
+        Name of that axis of the orthogonal grid.
+    density : ndarray, (n,) float64
+        Σ abs(ρ)² in the units of ``absolute``.
+    absolute : bool
+        True: photons in the analysed band per 10⁶ monitor counts, at full transmission. False: relative to
+        the reference, for the monitor or the attenuator of some scan is not known.
+    """
+
+    temperatures: Floats
+    branches: tuple[str, ...]
+    trusted: NDArray[np.bool_]
+    thickness: Floats
+    axis: str
+    density: Floats
+    absolute: bool
+
+
+def measure_morphology(series: SeriesResult, results: Sequence[ScanResult]) -> Morphology:
+    """Return thickness and total density of a series' temperatures.
+
+    Σ abs(ρ)² is, by Parseval, the number of photons in the analysed band over the number of voxels; it is
+    brought to one incident flux by the monitor and the attenuator's transmission.
+    """
+    by_uid = {result.run_uid: result for result in results}
+    chosen = [by_uid[uid] for uid in series.run_uids]
+    pitch = np.linalg.norm(series.basis, axis=0)
+    reference = series.labels.index(series.reference)
+    inside = [np.abs(array) > HALF * amplitude_level(array, series.support) for array in series.aligned]
+    spans = [thickness(inside[reference], axis) * pitch[axis] for axis in range(3)]
+    axis = int(np.argmin(spans))
+    photons = np.array([float(np.sum(np.abs(one.object) ** 2)) * one.object.size for one in chosen])
+    flux = np.array([incident_flux(one) for one in chosen])
+    absolute = bool(np.isfinite(flux).all())
+    density = photons / flux * PER_MONITOR if absolute else photons / photons[reference]
+    return Morphology(
+        temperatures=series.temperatures,
+        branches=series.branches,
+        trusted=series.trusted,
+        thickness=np.array([thickness(mask, axis) * pitch[axis] for mask in inside]),
+        axis="xyz"[axis],
+        density=density,
+        absolute=absolute,
+    )
+
+
+def thickness(inside: NDArray[np.bool_], axis: int) -> float:
+    """Return the mean distance, voxels, from the first to the last voxel inside, over all lines that hit."""
+    lines = np.moveaxis(inside, axis, -1).reshape(-1, inside.shape[axis])
+    lines = lines[lines.any(axis=1)]
+    if not len(lines):
+        return 0.0
+    first, last = lines.argmax(axis=1), lines.shape[1] - 1 - lines[:, ::-1].argmax(axis=1)
+    return float((last - first + 1).mean())
+
+
+def incident_flux(result: ScanResult) -> float:
+    """Return mean monitor counts times transmission of a scan; NaN where the monitor was not recorded.
+
+    A scan whose attenuator is not on record ran without one.
+    """
+    monitor = float(result.instrument.get("ic1monitor", np.nan))
+    transmission = float(result.instrument.get("transmission", 1.0))
+    return monitor * transmission if monitor > 0 and transmission > 0 else float("nan")
+
+
+def morphology(measured: Morphology, ax: Axes | None = None) -> Figure:
+    """Draw thickness and total density against temperature, the critical region shaded."""
+    with drawing(ax, 7.2, 2.7) as (figure, place):
+        grid = panels(figure, place, 1, 2)
+        left, right = (figure.add_subplot(grid[0, column]) for column in range(2))
+        _draw(left, measured, measured.thickness)
+        left.set(ylabel=f"mean thickness along {measured.axis} (nm)")
+        _draw(right, measured, measured.density)
+        unit = "photons per 10⁶ monitor counts" if measured.absolute else "relative to the reference"
+        right.set(ylabel=f"total density in the band\n({unit})")
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        return figure
+
+
+def _draw(ax: Axes, measured: Morphology, values: Floats) -> None:
+    ax.axvspan(CRITICAL[0] - 1, CRITICAL[1] + 1, color="#e6e6e6", zorder=0, label="critical region")
+    for branch in dict.fromkeys(measured.branches):
+        here = np.array([name == branch for name in measured.branches])
+        good, doubtful = here & measured.trusted, here & ~measured.trusted
+        line = "-" if branch == "heating" else "--"
+        ax.plot(measured.temperatures[here], values[here], line, color=GREY, linewidth=0.8)
+        ax.plot(
+            measured.temperatures[good],
+            values[good],
+            MARKERS[branch],
+            color=BLUE,
+            markersize=4.5,
+            label=branch,
+        )
+        if doubtful.any():
+            ax.plot(
+                measured.temperatures[doubtful],
+                values[doubtful],
+                MARKERS[branch],
+                color=VERMILLION,
+                markerfacecolor="white",
+                label=f"{branch}, not trusted",
+            )
+    ax.set_xlabel("temperature (K)")
+    low, high = float(values.min()), float(values.max())
+    room = 0.15 * (high - low) if high - low > 0.15 * high else 0.15 * high
+    ax.set_ylim(max(0.0, low - room), high + room)
