@@ -60,6 +60,8 @@ class ScanCollector(DocumentRouter):
         Of the phasing.
     replayed
         True for stored documents.
+    crop
+        Voxels about the peak that are phased, where not the usual ones.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class ScanCollector(DocumentRouter):
         folders: Sequence[Path],
         seed: int = 0,
         replayed: bool = False,
+        crop: tuple[int, int, int] | None = None,
     ) -> None:
         super().__init__()
         self._submit = submit
@@ -79,6 +82,7 @@ class ScanCollector(DocumentRouter):
         self._folders = tuple(folders)
         self._seed = seed
         self._replayed = replayed
+        self._crop = crop
         self._runs: dict[str, _Run] = {}
         self._run_of: dict[str, _Run] = {}  # descriptor uid to run
 
@@ -174,6 +178,7 @@ class ScanCollector(DocumentRouter):
             extra_frames=len(available) - len(set(index.tolist())),
             seed=self._seed,
             replayed=self._replayed,
+            crop=self._crop,
         )
 
 

@@ -35,6 +35,8 @@ class ScanJob:
         Of the phasing.
     replayed
         True where stored documents were sent through again.
+    crop
+        Voxels about the peak that are phased; None leaves it to the start document or the M1 band.
     """
 
     start: Mapping[str, Any]
@@ -49,6 +51,7 @@ class ScanJob:
     extra_frames: int = 0
     seed: int = 0
     replayed: bool = False
+    crop: tuple[int, int, int] | None = None
 
     @property
     def run_uid(self) -> str:

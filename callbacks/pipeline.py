@@ -36,6 +36,8 @@ class PipelineSettings:
         Folder of the record of scans not analysed yet; None keeps none.
     seed
         Of the phasing.
+    crop
+        Voxels about the peak that are phased, where not the usual ones.
     threads
         Of the worker.
     replayed
@@ -51,6 +53,7 @@ class PipelineSettings:
     address: Address | None = None
     pending: Path | None = None
     seed: int = 0
+    crop: tuple[int, int, int] | None = None
     threads: int = 1
     replayed: bool = False
     log: Path | None = None
@@ -91,6 +94,7 @@ class Pipeline:
             folder_of=settings.folder_of,
             folders=settings.folders,
             seed=settings.seed,
+            crop=settings.crop,
             replayed=settings.replayed,
         )
 

@@ -15,6 +15,7 @@ from analysis.geometry.scan import ScanGeometry, aps_34idc_geometry, i16_geometr
 from analysis.preprocessing import PreparedScan, prepare_scan
 from analysis.results import ScanResult
 from analysis.structure import strain_table, structure_summary
+from callbacks.crops import M1_BAND
 from callbacks.frames import read_frames
 from callbacks.jobs import ScanJob
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-M1_BAND = (64, 64, 64)
-"""±32 pixels leave the rutile peak, 45 pixels away, outside."""
 PACKAGES = ("vo2-bcdi", "numpy", "scipy", "torch", "h5py")
 
 
@@ -52,8 +51,8 @@ def analyse(job: ScanJob) -> ScanResult:
 
 
 def crop_shape(job: ScanJob) -> tuple[int, int, int]:
-    """Return the voxels about the peak that are phased: the M1 band, or what the start document asks for."""
-    first, second, third = (int(size) for size in job.start.get("crop") or M1_BAND)
+    """Return the voxels about the peak that are phased: as the job or its run asks, else the M1 band."""
+    first, second, third = (int(size) for size in job.crop or job.start.get("crop") or M1_BAND)
     return first, second, third
 
 

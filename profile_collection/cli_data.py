@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from callbacks.crops import parse_crop
 from profile_collection.cli_common import DataOption, ResultsOption, configured, console, explained, opened
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def ingest(
             distance_mm=distance,
             pixel_size_mm=pixel_size,
             lattice=lattice,
-            crop=parse_shape(crop),
+            crop=parse_crop(crop),
         )
         with opened(settings) as catalogue:
             found = offline.ingest(catalogue, settings, LiveView(console), path, scan, name=name)
@@ -136,31 +137,20 @@ def ingest(
     console.print(f"results: {settings.results / found.series_uid}")
 
 
-def parse_shape(text: str) -> tuple[int, int, int]:
-    """Return the three sizes named in `text`.
-
-    Raises
-    ------
-    ValueError
-        They are not three whole numbers of at least 16.
-    """
-    words = text.split(",")
-    if len(words) != 3 or not all(word.strip().isdigit() and int(word) >= 16 for word in words):
-        raise ValueError(f"a crop is three whole numbers of at least 16, as '64,64,64'; {text!r} came")
-    first, second, third = (int(word) for word in words)
-    return first, second, third
-
-
 @data_app.command()
 def reconstruct(
     target: Annotated[str, typer.Argument(help="Uid of a stored run, a frame file (.h5), or an npz file.")],
     output: OutputOption = None,
     seed: Annotated[int, typer.Option(help="Of the phasing.")] = 0,
+    crop: Annotated[
+        str | None,
+        typer.Option(help="Voxels about the peak: 'm1', '20nm' (with the rutile peak), or three sizes."),
+    ] = None,
     data: DataOption = None,
 ) -> None:
     """Reconstruct one scan; of an npz file the array 'intensity', with q = 0 at index n//2."""
     with explained():
-        settings = configured(data, None, seed=seed)
+        settings = configured(data, None, seed=seed, crop=crop)
         path = Path(target)
         if path.suffix == ".npz":
             _reconstruct_array(path, output, seed)

@@ -116,6 +116,7 @@ def job_of(documents: Iterable[Document], settings: Settings, folder: Path) -> S
         folder_of=lambda _: folder,
         folders=(settings.frames, folder),
         seed=settings.seed,
+        crop=settings.crop_shape,
         replayed=True,
     )
     for kind, doc in documents:

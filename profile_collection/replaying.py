@@ -85,6 +85,7 @@ def _settings(
         address=catalogue.address,
         pending=None if replayed else settings.private / "pending",
         seed=settings.seed,
+        crop=settings.crop_shape,
         threads=settings.analysis_threads,
         replayed=replayed,
         log=settings.log,

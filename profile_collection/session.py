@@ -121,6 +121,7 @@ class Session:
             address=self.catalogue.address,
             pending=settings.private / "pending",
             seed=settings.seed,
+            crop=settings.crop_shape,
             threads=settings.analysis_threads,
             log=settings.log,
             analysis=settings.analysis,

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from callbacks.crops import Crop, parse_crop
+
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 
@@ -34,6 +36,8 @@ class Settings:
         Simulated durations at their true pace instead of as fast as the machine allows.
     seed
         Seed of the simulated beamline and of the phasing.
+    crop
+        How much about the peak is phased: ``m1``, ``20nm`` or three sizes; empty leaves it to the run.
     analysis_threads
         Threads of the analysis worker; fixed, because the same seed must give the same result.
     analysis
@@ -49,11 +53,17 @@ class Settings:
     quick: bool = False
     realtime: bool = False
     seed: int = 0
+    crop: str = ""
     analysis_threads: int = 1
     analysis: str = "callbacks.worker:analyse_scan"
     operator: str = "simulated operator"
     proposal: str = "vo2-demo"
     sample: str = "VO2 nanocrystal"
+
+    @property
+    def crop_shape(self) -> Crop | None:
+        """Voxels about the peak that are phased, None where the run says it or the M1 band is taken."""
+        return parse_crop(self.crop) if self.crop else None
 
     @property
     def private(self) -> Path:
@@ -102,7 +112,9 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
     data = Path(told.get("data", Settings.data)).expanduser().resolve()
     stored = _from_file(data / ".vo2" / "settings.toml")
     settings = replace(Settings(), **{**stored, **told, "data": data})
-    return replace(settings, results=Path(settings.results).expanduser().resolve())
+    settings = replace(settings, results=Path(settings.results).expanduser().resolve())
+    _ = settings.crop_shape  # a crop that cannot be read is refused now, not after the first scan
+    return settings
 
 
 def _from_environment(variables: Mapping[str, str]) -> dict[str, Any]:

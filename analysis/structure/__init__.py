@@ -19,8 +19,9 @@ from analysis.structure.isosurface import (
     present,
 )
 from analysis.structure.missing import Missing, missing_density
+from analysis.structure.rutile import RUTILE_STRAIN, Rutile, find_rutile
 from analysis.structure.statistics import PERCENTS, statistics_inside, strain_statistics, strain_table
-from analysis.structure.strain_field import Strain, phase_slope, strain
+from analysis.structure.strain_field import Strain, phase_slope, strain, strain_per_step
 from analysis.structure.summary import structure_summary
 from analysis.structure.surface import RegionStrain, SurfaceBulk, depth_below_surface, surface_and_bulk
 
@@ -29,6 +30,7 @@ __all__ = [
     "MISSING_BELOW",
     "NEUTRAL_BAND",
     "PERCENTS",
+    "RUTILE_STRAIN",
     "SMALLEST_ISLAND",
     "Displacement",
     "Domain",
@@ -36,6 +38,7 @@ __all__ = [
     "Island",
     "Missing",
     "RegionStrain",
+    "Rutile",
     "Strain",
     "SurfaceBulk",
     "amplitude_level",
@@ -43,6 +46,7 @@ __all__ = [
     "displacement",
     "find_domains",
     "find_islands",
+    "find_rutile",
     "isosurface",
     "missing_density",
     "missing_fraction",
@@ -51,6 +55,7 @@ __all__ = [
     "present",
     "statistics_inside",
     "strain",
+    "strain_per_step",
     "strain_statistics",
     "strain_table",
     "structure_summary",

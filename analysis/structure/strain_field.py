@@ -51,11 +51,10 @@ def strain(array: Object, voxel_basis: ArrayLike, q_vector: ArrayLike, inside: M
     inside : ndarray, (n0, n1, n2) bool, optional
         Only neighbours inside are compared; everything that is not zero by default.
     """
-    basis, q = np.asarray(voxel_basis, dtype=float), 10 * np.asarray(q_vector, dtype=float)
     within = np.abs(array) > 0 if inside is None else inside
     if within.shape != array.shape:
         raise ValueError(f"inside must have the object's shape {array.shape!r}; got {within.shape!r}")
-    weights = np.linalg.inv(basis) @ (q / np.linalg.norm(q)) / np.linalg.norm(q)
+    weights = strain_per_step(voxel_basis, q_vector)
     values = np.zeros(array.shape)
     at_limit = np.zeros(array.shape, dtype=bool)
     for axis in np.flatnonzero(np.abs(weights) > 1e-6 * np.abs(weights).max()):
@@ -64,6 +63,18 @@ def strain(array: Object, voxel_basis: ArrayLike, q_vector: ArrayLike, inside: M
         at_limit |= steep
     values[~within] = np.nan
     return Strain(values.astype(np.float32), at_limit & within, float(np.pi * np.abs(weights).max()))
+
+
+def strain_per_step(voxel_basis: ArrayLike, q_vector: ArrayLike) -> NDArray[np.float64]:
+    """Return the strain along Q of a phase step of 1 rad per voxel along each array axis, (3,) float64.
+
+    Parameters
+    ----------
+    voxel_basis : array_like, (3, 3) float, nm
+    q_vector : array_like, (3,) float, Å⁻¹
+    """
+    basis, q = np.asarray(voxel_basis, dtype=float), 10 * np.asarray(q_vector, dtype=float)
+    return np.asarray(np.linalg.inv(basis) @ (q / np.linalg.norm(q)) / np.linalg.norm(q))
 
 
 def phase_slope(array: Object, axis: int, inside: Mask) -> tuple[NDArray[np.float64], Mask]:

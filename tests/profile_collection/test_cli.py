@@ -9,8 +9,8 @@ import event_model
 import pytest
 from typer.testing import CliRunner
 
+from callbacks.crops import parse_crop
 from profile_collection.cli import app, parse_temperatures
-from profile_collection.cli_data import parse_shape
 from profile_collection.server import open_catalogue, status
 
 COMMANDS = ["series", "dry-run", "replay", "recover", "ingest", "reconstruct", "train", "serve", "clean"]
@@ -137,7 +137,8 @@ def test_clean_lists_first_and_deletes_old_simulated_series_only(own_settings, m
 def test_temperatures_and_crops_are_read_as_people_write_them():
     assert parse_temperatures("320, 325.5;330") == [320.0, 325.5, 330.0]
     assert parse_temperatures(None) is None
-    assert parse_shape("64, 128,128") == (64, 128, 128)
+    assert parse_crop("64, 128,128") == (64, 128, 128)
+    assert parse_crop("20nm") == (96, 168, 168)
 
 
 def test_an_array_that_is_not_there_is_refused(tmp_path, vo2):

@@ -1,0 +1,42 @@
+"""Which part of reciprocal space is phased: by name, and from the settings through to the analysis."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from callbacks.crops import FINE, M1_BAND, parse_crop
+from callbacks.ingest import Aps34idcScan, ingest_documents
+from callbacks.scan_analysis import crop_shape
+from profile_collection.offline import job_of
+from profile_collection.settings import Settings, load_settings
+
+
+@pytest.mark.parametrize(
+    ("text", "crop"),
+    [("m1", M1_BAND), (" 20nm", FINE), ("64, 128,128", (64, 128, 128))],
+)
+def test_crops_are_read_as_people_write_them(text, crop):
+    assert parse_crop(text) == crop
+
+
+@pytest.mark.parametrize("text", ["", "64,64", "64,64,8", "wide", "64,64,-64"])
+def test_other_crops_are_refused_in_words(text):
+    with pytest.raises(ValueError, match="a crop is three whole numbers of at least 16"):
+        parse_crop(text)
+
+
+def test_a_setting_goes_through_to_the_analysis(tmp_path):
+
+    settings = Settings(data=tmp_path, crop="32,48,64")
+    counts = np.ones((8, 32, 32), dtype=np.uint16)
+    documents = list(ingest_documents(counts, Aps34idcScan(), settings.frames, name="x", operator="y"))
+    assert crop_shape(job_of(documents, settings, tmp_path)) == (32, 48, 64)
+    usual = dataclasses.replace(settings, crop="")
+    assert crop_shape(job_of(documents, usual, tmp_path)) == Aps34idcScan().crop
+
+
+def test_a_crop_that_cannot_be_read_is_refused_before_anything_is_measured(tmp_path):
+    assert load_settings({}, data=tmp_path, crop="20nm").crop_shape == FINE
+    with pytest.raises(ValueError, match="'huge' came"):
+        load_settings({"VO2_CROP": "huge"}, data=tmp_path)
