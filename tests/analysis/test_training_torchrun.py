@@ -1,0 +1,109 @@
+"""Training on two processes is training on batches of twice the size, and continues where it stopped."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from analysis.phasing.architectures import NetworkConfig
+from analysis.phasing.training import Trainer, TrainingConfig, batches
+from analysis.phasing.training_log import read_log
+from analysis.phasing.training_set import Batch
+
+# The plateau lasts to the end, so that the rate of a step does not depend on where the run is told to stop.
+CONFIG = TrainingConfig(
+    network=NetworkConfig(width=8, refiner_width=8, refinements=1),
+    steps=4,
+    batch=2,
+    block=4,
+    reuse=1,
+    warm_up=1,
+    plateau=1.0,
+    bf16=False,
+    validate_every=100,
+    validation_size=2,
+)
+
+PROCESS = """
+import os, sys
+from pathlib import Path
+from safetensors.torch import save_file
+from analysis.phasing import training
+from analysis.phasing.architectures import NetworkConfig
+
+made = []
+
+class Kept(training.Trainer):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        made.append(self)
+
+training.Trainer = Kept
+from dataclasses import replace
+config = {config}
+folder = Path(sys.argv[1])
+training.train(replace(config, steps=int(sys.argv[2])), folder, progress=False)
+save_file(made[0].model.state_dict(), folder / f"rank{{os.environ['RANK']}}.safetensors")
+"""
+
+
+@pytest.fixture
+def torchrun(tmp_path):
+    """Return what runs a few steps of training on two processes and returns the parameters of both."""
+    script = tmp_path / "process.py"
+    imports = (
+        "from analysis.phasing.training import TrainingConfig\n"
+        "from analysis.phasing.training_set import TrainingSetConfig\n"
+        "from analysis.phasing.crystals import CrystalConfig\n"
+        "from analysis.phasing.patterns import DetectorConfig\n"
+    )
+    script.write_text(imports + PROCESS.format(config=repr(CONFIG)))
+    folder = tmp_path / "run"
+
+    def run(steps):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+        done = subprocess.run(
+            [*command, str(script), str(folder), str(steps)],
+            capture_output=True,
+            text=True,
+            timeout=240,
+            # Processes of their own must find this checkout, and no accelerator: gloo is what is tested.
+            env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return [load_file(folder / f"rank{rank}.safetensors") for rank in range(2)]
+
+    return run
+
+
+def in_one_process(steps):
+    """Train on the batches of both processes together."""
+    trainer = Trainer(CONFIG, torch.device("cpu"))
+    pairs = zip(batches(CONFIG, 0, 0, 2), batches(CONFIG, 0, 1, 2), strict=False)
+    for _, (one, two) in zip(range(steps), pairs, strict=False):
+        joined = {name: torch.cat([getattr(one, name), getattr(two, name)]) for name in vars(one)}
+        trainer.advance(Batch(**joined))
+    return trainer.model.state_dict()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network_and_resume(torchrun, tmp_path):
+    first, second = torchrun(2)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    # Only the first steps can be compared: the loss of a fresh network magnifies rounding step by step.
+    together, fresh = in_one_process(2), in_one_process(0)
+    assert all(torch.allclose(first[name], together[name], atol=1e-4) for name in first)
+    assert any((fresh[name] - together[name]).abs().max() > 1e-3 for name in first)
+    resumed, beside = torchrun(4)
+    assert all(torch.equal(resumed[name], beside[name]) for name in resumed)
+    assert any(not torch.equal(first[name], resumed[name]) for name in first)
+    assert [int(row["step"]) for row in read_log(tmp_path / "run" / "loss.csv")] == [1, 2, 3, 4]
+
+
+def test_each_process_sees_other_patterns():
+    one, two = (next(batches(CONFIG, 0, rank, 2)) for rank in range(2))
+    assert not torch.equal(one.counts, two.counts)
+    assert len(one) == len(two) == CONFIG.batch
