@@ -4,6 +4,7 @@ One laboratory frame throughout: x up, y along the incident beam, z = x × y (Yo
 doi:10.1107/S0021889899001223).
 """
 
+from analysis.geometry.frames import cubic_grid, laboratory_to_crystal, laboratory_to_sample
 from analysis.geometry.orthogonal import orthogonal_basis, q_axis, resample
 from analysis.geometry.pixels import detector_q, sample_q, scattering_vectors
 from analysis.geometry.rotations import detector_rotation, rocking_axis, rotation, sample_rotation
@@ -15,9 +16,12 @@ __all__ = [
     "ScanGeometry",
     "aps_34idc_geometry",
     "chip_gaps",
+    "cubic_grid",
     "detector_q",
     "detector_rotation",
     "i16_geometry",
+    "laboratory_to_crystal",
+    "laboratory_to_sample",
     "orthogonal_basis",
     "q_axis",
     "reciprocal_steps",

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.geometry import Sampling, ScanGeometry, sampling, voxel_basis
+from analysis.preprocessing.binning import binned, require_oversampling
 from analysis.preprocessing.defects import filled, spikes
 from analysis.preprocessing.frames import RockingStack
 from analysis.preprocessing.peak import Centre, Survey
@@ -22,30 +23,35 @@ def crop_scan(
     shape: tuple[int, int, int],
     *,
     continuous: bool,
+    binning: tuple[int, int, int],
 ) -> PreparedScan:
     """Return the crop of ``shape`` whose middle voxel is nearest to ``centre``, masked and normalised."""
-    corner = np.rint(centre.position).astype(int) - np.array(shape) // 2
-    crop = _read(stack, view, corner, shape)
+    middle = np.array(shape) // 2 * binning + (np.array(binning) - 1) / 2
+    corner = np.rint(centre.position - middle).astype(int)
+    crop = _read(stack, view, corner, tuple(np.multiply(shape, binning)))
     counts = (crop.raw * crop.factors[:, None, None]).astype(np.float32)
     saturated = crop.measured & (crop.raw >= geometry.saturation)
     lone = spikes(counts, ~crop.measured)
-    mask = ~crop.measured | saturated | lone
-    whole = filled(counts, mask)
+    bad = ~crop.measured | saturated | lone
+    whole, mask = binned(filled(counts, bad), binning), binned(bad, binning) > 0
+    voxel_background = view.background * float(np.prod(binning))
     defects = {
         "beyond_scan": int(crop.beyond.sum()),
         "bad_pixels": int((~crop.measured & ~crop.beyond).sum()),
         "saturated": int(saturated.sum()),
         "spikes": int(lone.sum()),
     }
-    where = _place(stack, geometry, centre, corner, shape)
+    where = _place(stack, geometry, centre, corner, shape, binning)
+    wrap = autocorrelation_wrap(whole - voxel_background)
+    require_oversampling(binning, where["sampling"], wrap)
     return PreparedScan(
-        intensity=np.where(mask, 0, counts).astype(np.float32),
+        intensity=np.where(mask, 0, whole).astype(np.float32),
         mask=mask,
-        background=view.background,
+        background=voxel_background,
         pixel_kernel=(1.0 if continuous else 0.0, 1.0, 1.0),
         monitor_factors=crop.factors,
-        wrap=autocorrelation_wrap(whole - view.background),
-        counts=float(counts[~mask].sum()),
+        wrap=wrap,
+        counts=float(whole[~mask].sum()),
         lost_fraction=float(whole[mask].sum() / max(float(whole.sum()), 1e-9)),
         defects=defects,
         notes=(*stack.notes, *_remarks(defects, where["sampling"])),
@@ -59,11 +65,14 @@ def _place(
     centre: Centre,
     corner: NDArray[np.int64],
     shape: tuple[int, int, int],
+    binning: tuple[int, int, int],
 ) -> dict[str, Any]:
     """Return the fields of `PreparedScan` that say where in reciprocal space the crop lies."""
     offset = np.array([0, geometry.roi[0], geometry.roi[2]])
     peak, crop = centre.position + offset, corner + offset
-    step, row, col = (float(place) for place in crop + np.array(shape) // 2)
+    # A binned voxel stands for the middle of its pixels, half-way between two of them where they are even.
+    middle = crop + np.array(shape) // 2 * binning + (np.array(binning) - 1) / 2
+    step, row, col = (float(place) for place in middle)
     dq = geometry.steps(row, col, stack.step)
     q_vector = geometry.lab_q(row, col)
     spacing = 2 * np.pi / float(np.linalg.norm(geometry.lab_q(peak[1], peak[2])))
@@ -76,14 +85,15 @@ def _place(
     return {
         "peak": (float(peak[0]), float(peak[1]), float(peak[2])),
         "crop": (int(crop[0]), int(crop[1]), int(crop[2])),
+        "binning": binning,
         "angle": float(stack.angles[0] + stack.step * step),
-        "dq": dq,
-        "voxel_basis": voxel_basis(dq, shape),
+        "dq": dq * binning,
+        "voxel_basis": voxel_basis(dq * binning, shape),
         "q_vector": q_vector,
         "d_spacing": spacing,
         "d_spacing_sigma": counting,
         "d_spacing_error": float(np.hypot(counting, systematic)),
-        "sampling": sampling(dq, shape, geometry.crystal_size),
+        "sampling": sampling(dq * binning, shape, geometry.crystal_size),
     }
 
 

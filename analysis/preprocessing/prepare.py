@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.geometry import ScanGeometry
+from analysis.preprocessing.binning import checked_binning
 from analysis.preprocessing.crop import crop_scan
 from analysis.preprocessing.frames import Frames, RockingStack
 from analysis.preprocessing.peak import centre_of_mass, coarse_peak, survey
@@ -22,14 +23,15 @@ def prepare_scan(
     mask: NDArray[np.bool_] | None = None,
     shape: tuple[int, int, int] = (64, 64, 64),
     frame_index: ArrayLike | None = None,
+    binning: tuple[int, int] = (1, 1),
     window: int = 20,
     continuous: bool = False,
     allow_gap: bool = False,
 ) -> PreparedScan:
     """Find the peak in the frames of a rocking scan and return the crop about it, masked and normalised.
 
-    The default shape is the M1 band: ±32 pixels leave the rutile peak, 45 pixels away, outside. Data are
-    never binned.
+    The default shape is the M1 band: ±32 pixels leave the rutile peak, 45 pixels away, outside. Data are not
+    binned unless it is asked for: a crystal of the paper's size would be left undersampled, which is refused.
 
     Parameters
     ----------
@@ -43,9 +45,11 @@ def prepare_scan(
     mask : ndarray, (rows, cols) bool, optional
         Pixels known to be bad, True where bad.
     shape : tuple of int
-        Shape of the crop.
+        Shape of the crop, in voxels (after binning).
     frame_index : array_like, (points,) int, optional
         Which frame belongs to each point.
+    binning : tuple of int
+        Rows and columns that are summed into one voxel. The q-volume grows with it at the same ``shape``.
     window : int, pixels and steps
         Half-width of the box for the centre of mass.
     continuous : bool
@@ -53,6 +57,7 @@ def prepare_scan(
     allow_gap : bool
         True to accept a peak beside a gap between chips.
     """
+    rows, cols = checked_binning(binning)
     stack = RockingStack(frames, eta, monitor, frame_index)
     _check_frames(stack, geometry, mask)
     view = survey(stack, geometry, mask)
@@ -60,7 +65,7 @@ def prepare_scan(
     row0, _, col0, _ = geometry.roi
     if not allow_gap:
         _refuse_gap(centre.position + [0, row0, col0], geometry)
-    return crop_scan(stack, view, geometry, centre, shape, continuous=continuous)
+    return crop_scan(stack, view, geometry, centre, shape, continuous=continuous, binning=(1, rows, cols))
 
 
 def _check_frames(stack: RockingStack, geometry: ScanGeometry, mask: NDArray[np.bool_] | None) -> None:

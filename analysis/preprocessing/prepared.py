@@ -31,6 +31,8 @@ class PreparedScan:
         Centre of mass: (step, row, column), pixels of the whole detector.
     crop : tuple of int
         (step, row, column) of the array's first voxel, same numbering; may be negative.
+    binning : tuple of int
+        Steps, rows and columns of the detector that were summed into one voxel.
     angle : float, degrees
         Rocking angle of the array's centre.
     dq : ndarray, (3, 3) float64, Å⁻¹
@@ -63,6 +65,7 @@ class PreparedScan:
     monitor_factors: NDArray[np.float64]
     peak: tuple[float, float, float]
     crop: tuple[int, int, int]
+    binning: tuple[int, int, int]
     angle: float
     dq: NDArray[np.float64]
     voxel_basis: NDArray[np.float64]
@@ -88,6 +91,7 @@ class PreparedScan:
         return {
             "crop_shape": list(self.intensity.shape),
             "crop_origin": list(self.crop),
+            "binning": list(self.binning),
             "voxel_size_nm": list(self.sampling.voxel_size),
             "field_of_view_nm": list(self.sampling.field_of_view),
             "oversampling": list(self.sampling.oversampling) if self.sampling.oversampling else None,

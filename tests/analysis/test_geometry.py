@@ -5,12 +5,16 @@ import xrayutilities as xu
 from analysis.geometry import (
     aps_34idc_geometry,
     chip_gaps,
+    cubic_grid,
     detector_q,
     i16_geometry,
+    laboratory_to_crystal,
+    laboratory_to_sample,
     orthogonal_basis,
     reciprocal_steps,
     resample,
     rocking_axis,
+    rotation,
     sample_q,
     sample_rotation,
     sampling,
@@ -227,3 +231,44 @@ def test_rocking_axis_and_gaps():
     np.testing.assert_allclose(rocking_axis("eta", mu=0, eta=0, chi=0), [0, 0, -1])
     assert chip_gaps(515) == (256, 257, 258)
     assert chip_gaps(256) == ()
+
+
+def test_in_the_crystal_frame_the_reflection_is_b_times_hkl():
+    angles = {"mu": 2.0, "eta": 17.8, "chi": 84.0, "phi": 11.0, "delta": 24.8, "gam": 2.3}
+    q_sample = sample_q(angles["eta"], 24.8, 2.3, 128, 131, mu=2.0, chi=84.0, phi=11.0, **DETECTOR)
+    b_hkl = VO2_M1.b_matrix() @ [0, 1, 1]
+    # A rotation that takes B·(0, 1, 1) to where the detector saw it, and any turn about it.
+    first, second = b_hkl / np.linalg.norm(b_hkl), q_sample / np.linalg.norm(q_sample)
+    between = np.cross(first, second)
+    angle = np.degrees(np.arccos(first @ second))
+    u = rotation(second, 40.0) @ rotation(between, angle)
+    lab = detector_q(24.8, 2.3, 128, 131, **DETECTOR)
+    found = laboratory_to_crystal(angles, u @ VO2_M1.b_matrix(), VO2_M1) @ lab
+    np.testing.assert_allclose(found / np.linalg.norm(found), first, atol=1e-12)
+    np.testing.assert_allclose(laboratory_to_sample(angles) @ lab, q_sample, atol=1e-12)
+
+
+def test_a_cubic_grid_holds_the_slanted_box_and_nothing_is_lost_on_it():
+    geometry = i16_geometry(start_document(), ANGLES)
+    shape = (20, 24, 24)
+    basis = rotation([1, 2, 3], 25.0) @ voxel_basis(geometry.steps(257, 257, 0.01), shape)
+    target, out = cubic_grid(basis, shape)
+    corners = basis @ (np.array(np.meshgrid(*[[-0.5, 0.5]] * 3)).reshape(3, -1) * np.array(shape)[:, None])
+    assert (np.abs(corners).max(axis=1) <= np.array(out) / 2 * target[0, 0] + 1e-9).all()
+    x = np.indices(shape) - np.array(shape)[:, None, None, None] // 2
+    blob = np.exp(-(np.tensordot(basis, x, 1) ** 2).sum(axis=0) / (2 * 160.0**2)) + 0j
+    found = resample(blob, basis, target, out)
+    total = found.sum() * abs(np.linalg.det(target))
+    assert total == pytest.approx((2 * np.pi) ** 1.5 * 160.0**3, rel=1e-3)
+    assert np.unravel_index(np.abs(found).argmax(), out) == tuple(n // 2 for n in out)
+
+
+def test_frames_that_do_not_belong_together_are_refused_in_words():
+    with pytest.raises(ValueError, match="rotation of the cell's B"):
+        laboratory_to_crystal(ANGLES, np.eye(3), VO2_M1)
+    with pytest.raises(ValueError, match=r"finite \(3, 3\) matrix"):
+        laboratory_to_crystal(ANGLES, np.eye(2), VO2_M1)
+    with pytest.raises(ValueError, match=r"\['phi'\] are not in"):
+        laboratory_to_sample({"mu": 0, "eta": 1, "chi": 2})
+    with pytest.raises(ValueError, match="pitch must be a positive"):
+        cubic_grid(np.eye(3), (4, 4, 4), pitch=0)
