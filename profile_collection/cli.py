@@ -10,6 +10,7 @@ import typer
 from profile_collection.cli_benchmark import benchmark_app
 from profile_collection.cli_common import DataOption, ResultsOption, configured, console, explained
 from profile_collection.cli_data import data_app
+from profile_collection.cli_ioc import ioc_app
 from profile_collection.cli_truth import truth_app
 from profile_collection.settings import Settings
 
@@ -20,8 +21,9 @@ app = typer.Typer(
     help="Live Bragg coherent diffraction imaging of the structural phase transition in a VO2 nanocrystal.",
 )
 app.add_typer(data_app)
-app.add_typer(benchmark_app, name="benchmark")
+app.add_typer(ioc_app)
 app.add_typer(truth_app)
+app.add_typer(benchmark_app, name="benchmark")
 
 QuickOption = Annotated[
     bool, typer.Option("--quick", help="Three temperatures on a small detector region.", show_default=False)
@@ -45,7 +47,8 @@ def series(
     eta_step: EtaStep = None,
     exposure: Exposure = None,
     resume: Annotated[
-        str | None, typer.Option(help="Go on with the series of this uid; -1 is the last.", show_default=False)
+        str | None,
+        typer.Option(help="Go on with the series of this uid; -1 is the last.", show_default=False),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the simulation and the phasing.")] = None,
     data: DataOption = None,

@@ -16,6 +16,7 @@ from callbacks.crops import Crop, parse_crop
 
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+DEVICES = ("simulated", "epics")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,12 @@ class Settings:
         Importable function, ``module:name``, that the worker calls for each scan.
     operator, proposal, sample
         Written into every start document.
+    devices
+        "simulated" (in this process) or "epics" (process variables, over Channel Access).
+    pv_file
+        Names of the process variables; those of the soft IOC by default.
+    pv_prefix, ca_port
+        Prefix and port of the soft IOC.
     """
 
     data: Path = Path("data")
@@ -59,6 +66,14 @@ class Settings:
     operator: str = "simulated operator"
     proposal: str = "vo2-demo"
     sample: str = "VO2 nanocrystal"
+    devices: str = "simulated"
+    pv_file: Path | None = None
+    pv_prefix: str = "VO2:"
+    ca_port: int = 15064
+
+    def __post_init__(self) -> None:
+        if self.devices not in DEVICES:
+            raise ValueError(f"devices must be one of {DEVICES}, {self.devices!r} came; correct it")
 
     @property
     def crop_shape(self) -> Crop | None:
@@ -151,7 +166,7 @@ def _as_value(name: str, value: Any) -> Any:
             return int(value)
         except ValueError as error:
             raise ValueError(f"{name} must be a whole number, {value!r} came; correct it") from error
-    return Path(value) if isinstance(default, Path) else value
+    return Path(value) if isinstance(default, Path) or name == "pv_file" else value
 
 
 def _as_bool(name: str, value: Any) -> bool:

@@ -1,6 +1,7 @@
 """Ophyd devices: diffractometer, heated stage, Merlin detector, beam.
 
-The simulated forms are here; they take the twin as an injected object. Plans see attribute names only.
+Each has a simulated form, which takes the twin as an injected object, and one over EPICS with the same
+attributes; plans see attribute names only.
 """
 
 from profile_collection.devices.axes import SimulatedAxis
@@ -13,6 +14,7 @@ from profile_collection.devices.diffractometer import (
     make_simulated_diffractometer,
     orient,
 )
+from profile_collection.devices.epics_beamline import make_epics
 from profile_collection.devices.heated_stage import HeatedStage
 from profile_collection.devices.merlin import Merlin
 from profile_collection.devices.orientation import VO2_M1, Lattice, OrientationReflection, simulated_mount
@@ -30,6 +32,7 @@ __all__ = [
     "Shutter",
     "SimulatedAxis",
     "make_diffractometer",
+    "make_epics",
     "make_simulated",
     "make_simulated_diffractometer",
     "orient",

@@ -1,5 +1,6 @@
 """The beam that arrives: energy, shutter, attenuator, ring current and intensity monitor."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -13,27 +14,24 @@ from profile_collection.devices.signals import LimitedSignal, PolledSignal
 ShutterPosition = Literal["open", "closed"]
 
 
-class Shutter(Device):
-    """The fast shutter. It is open during exposures only: pause, resume and stop close it.
-
-    Parameters
-    ----------
-    twin : Twin
-        `twin.shutter_open` is the hardware.
-    """
+class FastShutter(Device):
+    """The fast shutter. It is open during exposures only: pause, resume and stop close it."""
 
     state = Cpt(PolledSignal, poll_period=0.5, value="closed", kind="normal")
 
-    def __init__(self, *, twin: Any, name: str = "shutter", **kwargs: Any):
-        super().__init__(name=name, **kwargs)
-        self._twin = twin
+    def __init__(self, prefix: str = "", *, name: str = "shutter", **kwargs: Any):
+        super().__init__(prefix, name=name, **kwargs)
         self.state.name = name
-        self.state.connect_source(lambda: "open" if twin.shutter_open else "closed")
+        self.state.connect_source(lambda: self.position)
 
     @property
+    @abstractmethod
     def position(self) -> ShutterPosition:
         """Whether the shutter is "open" or "closed"."""
-        return "open" if self._twin.shutter_open else "closed"
+
+    @abstractmethod
+    def _drive(self, position: ShutterPosition) -> None:
+        """Have the hardware do it; return when it has."""
 
     def set(self, position: ShutterPosition) -> DeviceStatus:
         """Open or close the shutter."""
@@ -45,7 +43,7 @@ class Shutter(Device):
         return status
 
     def _move(self, position: ShutterPosition) -> None:
-        self._twin.shutter_open = position == "open"
+        self._drive(position)
         self.state.get()
 
     def open(self) -> None:
@@ -67,6 +65,28 @@ class Shutter(Device):
     def stop(self, *, success: bool = False) -> None:
         """Close."""
         self.close()
+
+
+class Shutter(FastShutter):
+    """The shutter of the simulated beamline.
+
+    Parameters
+    ----------
+    twin : Twin
+        `twin.shutter_open` is the hardware.
+    """
+
+    def __init__(self, *, twin: Any, name: str = "shutter", **kwargs: Any):
+        self._twin = twin
+        super().__init__(name=name, **kwargs)
+
+    @property
+    def position(self) -> ShutterPosition:
+        """Whether the shutter is "open" or "closed"."""
+        return "open" if self._twin.shutter_open else "closed"
+
+    def _drive(self, position: ShutterPosition) -> None:
+        self._twin.shutter_open = position == "open"
 
 
 class Beam(Device):

@@ -16,10 +16,12 @@ from profile_collection.devices.diffractometer import (
     set_energy,
     ub_matrix,
 )
-from profile_collection.frame_file import CIRCLES
+from profile_collection.devices.epics_beam import EpicsBeam
 from profile_collection.devices.heated_stage import DIODES, HeatedStage
 from profile_collection.devices.merlin import Merlin
 from profile_collection.devices.orientation import VO2_M1, Lattice, simulated_mount
+from profile_collection.devices.soaking import SoakingStage
+from profile_collection.frame_file import CIRCLES
 
 CrystalSize = tuple[float, float, float]
 
@@ -31,7 +33,7 @@ class Beamline:
     Attributes
     ----------
     diffractometer, heated_stage, merlin, beam : ophyd devices
-        Simulated now; an EPICS form answers to the same attributes.
+        Simulated or over EPICS, with the same attributes.
     lattice : Lattice
         Direct lattice of the sample.
     simulated : bool
@@ -43,9 +45,9 @@ class Beamline:
     """
 
     diffractometer: DiffractometerBase
-    heated_stage: HeatedStage
+    heated_stage: SoakingStage
     merlin: Merlin
-    beam: Beam
+    beam: Beam | EpicsBeam
     lattice: Lattice
     simulated: bool
     crystal_size_nm: CrystalSize | None = None

@@ -68,10 +68,15 @@ def make_diffractometer(axes: Mapping[str, Any], *, name: str = "diffractometer"
     name : str
         Name of the device; the axes' names stay plain.
     """
-    diffractometer = creator(name=name, geometry="psic", solver="ad_hoc", reals=dict(axes))
+    diffractometer = creator(
+        name=name, geometry="psic", solver="ad_hoc", reals={axis: axes[axis] for axis in AXIS_NAMES}
+    )
     diffractometer.core.mode = "fixed_phi_vertical"
     for axis in AXIS_NAMES:
-        getattr(diffractometer, axis).name = axis
+        positioner = getattr(diffractometer, axis)
+        positioner.name = axis
+        if hasattr(positioner, "user_readback"):  # a motor record is read under its axis' name
+            positioner.user_readback.name = axis
     return diffractometer
 
 

@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import Any
 
-from profile_collection.devices.beam import Shutter
+from profile_collection.devices.beam import FastShutter
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ class NoFrameError(RuntimeError):
 
 def fresh_exposure(
     twin: Any,
-    shutter: Shutter,
+    shutter: FastShutter,
     acquire_time: float,
     *,
     cancelled: threading.Event,
@@ -33,7 +33,7 @@ def fresh_exposure(
     ----------
     twin : Twin
         Its `exposures` counts what the detector was asked for, the `number` of an exposure what came.
-    shutter : Shutter
+    shutter : FastShutter
         Open during each exposure, and no longer.
     acquire_time : float
         Seconds.
@@ -64,7 +64,7 @@ def fresh_exposure(
 
 
 def _expose_once(
-    twin: Any, shutter: Shutter, acquire_time: float, cancelled: threading.Event, lock: threading.RLock
+    twin: Any, shutter: FastShutter, acquire_time: float, cancelled: threading.Event, lock: threading.RLock
 ) -> tuple[Any, str]:
     """Return what the detector handed over, and what is wrong with it, in words."""
     with lock:

@@ -13,7 +13,7 @@ from ophyd import Component as Cpt
 from ophyd import Device
 from ophyd.status import DeviceStatus
 
-from profile_collection.devices.beam import Shutter
+from profile_collection.devices.beam import FastShutter
 from profile_collection.devices.detector_geometry import DetectorGeometry
 from profile_collection.devices.frame_path import frame_path
 from profile_collection.devices.frame_statistics import FrameStatistics, PeakSearch, frame_statistics
@@ -39,7 +39,7 @@ class Merlin(Device):
     ----------
     twin : Twin
         `expose(exposure_time)` is the hardware.
-    shutter : Shutter
+    shutter : FastShutter
         Open during exposures only; closed on pause, stop and unstage.
     geometry : DetectorGeometry
     data_folder : pathlib.Path
@@ -66,7 +66,7 @@ class Merlin(Device):
         self,
         *,
         twin: Any,
-        shutter: Shutter,
+        shutter: FastShutter,
         geometry: DetectorGeometry,
         data_folder: Path,
         scalars: Callable[[], Mapping[str, float]] | None = None,
@@ -118,7 +118,7 @@ class Merlin(Device):
             shape = self.geometry.frame_shape
             path = frame_path(self.data_folder, self._start or {})
             try:
-                self._file = FrameFile(path, shape)
+                self._file = self._open_file(path, shape)
             except OSError as error:
                 raise OSError(
                     f"{self.name} cannot write its frames to {path}: {error}. Free or repair the disk, or "
@@ -129,6 +129,10 @@ class Merlin(Device):
             )
         staged: list[object] = super().stage()
         return staged
+
+    def _open_file(self, path: Path, shape: tuple[int, int]) -> FrameFile:
+        """Return the file that receives the frames."""
+        return FrameFile(path, shape)
 
     def unstage(self) -> list[object]:
         """End a running exposure, close shutter and file."""
@@ -265,12 +269,16 @@ class Merlin(Device):
     def _image_key(self) -> str:
         return f"{self.name}_image"
 
+    @property
+    def _source(self) -> str:
+        return "simulated"
+
     def describe(self) -> dict[str, Any]:
         """Describe scalars and image; the image's data go to the file, not into events."""
         description = super().describe()
         rows, columns = self.geometry.frame_shape
         description[self._image_key] = {
-            "source": "simulated" if self._twin is not None else self.name,
+            "source": self._source,
             "dtype": "array",
             "dtype_numpy": "<u4",
             "shape": [rows, columns],

@@ -50,6 +50,7 @@ class StreamDocuments:
         self._queue: deque[StreamDocument] = deque()
         self._index = 0
         self._followed = followed
+        self._any_went_out = False
         self._taken = self._collected = self._confirmed = False
 
     @property
@@ -62,14 +63,20 @@ class StreamDocuments:
         """Number of frames announced so far."""
         return self._index + int(self._taken)
 
-    def begin_frame(self) -> int:
-        """Return the index for a new exposure: the previous one again if its document never went out."""
+    def begin_frame(self, at: int | None = None) -> int:
+        """Return the index for a new exposure: the previous one again if its document never went out.
+
+        A detector that cannot overwrite says itself `at` which index its file has the frame.
+        """
         if self._taken and self._went_out():
             self._index += 1
-        elif self._taken and self._index == 0:
+            self._any_went_out = True
+        elif self._taken and not self._any_went_out:
             self._resource_sent = False  # the resource was lost together with the first frame's document
         self._taken = self._collected = self._confirmed = False
         self._queue.clear()
+        if at is not None:
+            self._index = at
         return self._index
 
     def _went_out(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from profile_collection.twin.ioc.database import Database, post
+from profile_collection.twin.ioc.database import SHORT_TEXT, Database, post
 
 if TYPE_CHECKING:
     from profile_collection.twin.beamline import Exposure, Twin
@@ -72,7 +72,7 @@ class Camera:
             ("Model", "QuadMerlin"),
             ("PortName", "MERLIN.CAM"),
         ):
-            database.add(f"{cam}{name}_RBV", value, read_only=True)
+            database.add(f"{cam}{name}_RBV", value, read_only=True, **SHORT_TEXT)
         sizes = {"MaxSizeX": columns, "MaxSizeY": rows, "ArraySizeX": c1 - c0, "ArraySizeY": r1 - r0}
         for name, size in sizes.items():
             database.add(f"{cam}{name}_RBV", size, read_only=True)
@@ -88,8 +88,10 @@ class Camera:
         )
         self._image_id = database.add(f"{arr}UniqueId_RBV", 0, read_only=True)
         database.add_pair(f"{arr}EnableCallbacks", "Enable", choices=("Disable", "Enable"))
-        database.add(f"{arr}PluginType_RBV", "NDPluginStdArrays", read_only=True)
-        database.add(f"{arr}PortName_RBV", "MERLIN.ARR", read_only=True)
+        database.add(f"{arr}PluginType_RBV", "NDPluginStdArrays", read_only=True, **SHORT_TEXT)
+        database.add(f"{arr}PortName_RBV", "MERLIN.ARR", read_only=True, **SHORT_TEXT)
+        database.add_pair(f"{arr}NDArrayPort", "MERLIN.CAM", **SHORT_TEXT)
+        database.add_pair(f"{arr}BlockingCallbacks", "Yes", choices=("No", "Yes"))
         for name, size in {
             "ArraySize0": columns,
             "ArraySize1": rows,

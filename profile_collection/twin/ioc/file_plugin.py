@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from profile_collection.frame_file import FrameFile
-from profile_collection.twin.ioc.database import Database, post
+from profile_collection.twin.ioc.database import SHORT_TEXT, Database, post
 
 if TYPE_CHECKING:
     from profile_collection.twin.beamline import Exposure
@@ -88,10 +88,12 @@ class FilePlugin:
         self._dropped = database.add_pair(f"{hdf}DroppedArrays", 0)
         database.add_pair(f"{hdf}EnableCallbacks", "Enable", choices=("Disable", "Enable"))
         database.add_pair(f"{hdf}BlockingCallbacks", "Yes", choices=SWITCH)
-        database.add_pair(f"{hdf}NDArrayPort", "MERLIN.CAM")
+        database.add_pair(f"{hdf}NDArrayPort", "MERLIN.CAM", **SHORT_TEXT)
         database.add_pair(f"{hdf}NumFramesFlush", 1)
-        database.add(f"{hdf}PluginType_RBV", "NDFileHDF5", read_only=True)
-        database.add(f"{hdf}PortName_RBV", "MERLIN.HDF5", read_only=True)
+        for number, size in enumerate((*reversed(self._shape), 0)):
+            database.add(f"{hdf}ArraySize{number}_RBV", size, read_only=True)
+        database.add(f"{hdf}PluginType_RBV", "NDFileHDF5", read_only=True, **SHORT_TEXT)
+        database.add(f"{hdf}PortName_RBV", "MERLIN.HDF5", read_only=True, **SHORT_TEXT)
 
     # -- puts --------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,8 @@ logger = logging.getLogger(__name__)
 
 def prepare_server(access: ChannelAccess) -> None:
     """Set the server's environment: this address and port, no beacons to anybody."""
-    os.environ |= {
-        "EPICS_CA_SERVER_PORT": str(access.port),
+    os.environ |= access.environment() | {
         "EPICS_CAS_SERVER_PORT": str(access.port),
-        "EPICS_CA_MAX_ARRAY_BYTES": str(access.max_array_bytes),
         "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
         "EPICS_CAS_BEACON_ADDR_LIST": "",
     }
@@ -39,8 +38,16 @@ def serve(ioc: TwinIoc, access: ChannelAccess, *, on_ready: Callable[[], None] |
         Called once clients are answered.
     """
     prepare_server(access)
+    threading.Thread(target=_repeat, args=(access.address,), name="repeater", daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(ioc, access, on_ready))
+
+
+def _repeat(address: str) -> None:
+    """Be the repeater that the clients' library looks for, and complains about where none is installed."""
+    from caproto.sync import repeater
+
+    repeater.run(address)
 
 
 async def _serve(ioc: TwinIoc, access: ChannelAccess, on_ready: Callable[[], None] | None) -> None:
