@@ -154,8 +154,8 @@ def _arrow(axes: Any, tail: Vector, tip: Vector, colour: str, name: str, at: Vec
 def _set_view(axes: Any) -> None:
     """Look from the side and a little downstream, with x of the laboratory upward."""
     axes.view_init(elev=20, azim=-52, vertical_axis="x")  # first: the box's sides follow the vertical axis
-    axes.set(xlim=(-0.7, 1.5), ylim=(-1.4, 2.2), zlim=(-1.2, 1.2))
-    axes.set_box_aspect((2.2, 3.6, 2.4), zoom=1.55)
+    axes.set(xlim=(-0.7, 1.5), ylim=(-1.3, 2.3), zlim=(-1.2, 1.2))
+    axes.set_box_aspect((2.2, 3.6, 2.4), zoom=1.38)
     axes.set_axis_off()
     axes.set_proj_type("ortho")
 

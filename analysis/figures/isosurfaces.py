@@ -11,6 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
 from analysis.figures.rendering import Pictures, View, render
 from analysis.figures.style import (
@@ -157,13 +158,13 @@ def _limits(series: SeriesResult, seen: Gallery, side: int, row: int | None = No
     """Return what is drawn across and upward, nm: where the picture of ``row``, or any, shows something."""
     pictures = seen.pictures
     rows = range(len(seen.rows)) if row is None else [seen.rows.index(row)]
-    covered = (pictures.images[list(rows), side, :, :, 3] > 0).any(axis=0)
+    covered: NDArray[np.bool_] = np.max([pictures.images[n, side, ..., 3] for n in rows], axis=0) > 0
     view = _view(series, SIDES[side])
     scale = 2 * pictures.half / covered.shape[0]
     ranges = []
     for direction, hit, flipped in (
-        (view.right, covered.any(axis=0), False),
-        (view.up, covered.any(axis=1), True),
+        (view.right, np.asarray(covered.any(axis=0)), False),
+        (view.up, np.asarray(covered.any(axis=1)), True),
     ):
         places = np.flatnonzero(hit[::-1] if flipped else hit)
         start = float(pictures.middle @ direction) - pictures.half

@@ -1,0 +1,238 @@
+"""The tables of a series: order parameter and fit (S1), χ² (S2), strain, plane spacing, domains."""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis.figures import Morphology
+from analysis.order_parameter import SeriesResult
+from analysis.results import ScanResult, replacing
+from analysis.structure import KINDS, Domain
+
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text in rows, one for each temperature.
+
+    Attributes
+    ----------
+    name : str
+        For file and anchor.
+    title, note : str
+    columns : tuple of str
+    rows : tuple of tuple of str
+    doubtful : tuple of bool
+        Rows of temperatures that are not trusted.
+    """
+
+    name: str
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    doubtful: tuple[bool, ...]
+
+    def write(self, folder: Path) -> Path:
+        """Write the table as CSV into ``folder`` and return its path."""
+        path = Path(folder) / f"{self.name}.csv"
+        with replacing(path) as temporary, temporary.open("w", newline="") as file:
+            csv.writer(file).writerows([self.columns, *self.rows])
+        return path
+
+
+def all_tables(series: SeriesResult, results: Sequence[ScanResult], measured: Morphology) -> list[Table]:
+    """Return every table of a series; ``results`` are those that it counts, in its order."""
+    tables = [
+        order_parameter_table(series),
+        chi_squared_table(series, results),
+        strain_table(series, results),
+        d_spacing_table(series),
+        morphology_table(series, measured),
+    ]
+    return [*tables, domain_table(series)] if series.domains else tables
+
+
+def order_parameter_table(series: SeriesResult) -> Table:
+    """Return Table S1: order parameter, fit and errors of each temperature."""
+    heads = (
+        "O (rad)",
+        "best fit (rad)",
+        "residual (rad)",
+        "error (rad)",
+        "PC2 (rad)",
+        "RMS Δφ (rad)",
+        "valid",
+    )
+    steps = "; ".join(
+        f"transition model, {one.branch}: T_c {one.t_c:.2f} ± {one.t_c_error:.2f} K, width {one.width:.2f} K"
+        + (f" ± {one.width_error:.2f} K" if one.width_error is not None else " (at its limit)")
+        for one in series.transitions
+    )
+    note = (
+        "O = v₁ᵀΔφ against "
+        + series.reference
+        + "; residual: the paper's error bar; error: over seeds where "
+        "there are several, else by a bootstrap over voxels. "
+        + (steps or "No branch has enough temperatures for a transition model.")
+    )
+
+    def cells(row: int) -> list[str]:
+        return [
+            number(series.order_parameter[row], 2),
+            number(series.fit[row], 2),
+            number(series.residual[row], 2),
+            number(series.spread[row], 2),
+            number(series.scores[row, 1], 2),
+            number(series.rms_phase[row], 3),
+            number(100 * series.valid_fraction[row], 1, " %"),
+        ]
+
+    return _table("order_parameter_and_fit", "Order parameter and fit (Table S1)", note, series, heads, cells)
+
+
+def chi_squared_table(series: SeriesResult, results: Sequence[ScanResult]) -> Table:
+    """Return Table S2: χ² of each temperature, with what else speaks for or against it."""
+    heads = ("χ²", "noise ratio", "final loss", "overlap with neighbour", "twin margin", "verdict")
+    note = (
+        "χ² = Σ(√I_p − √I_m)²/ΣI_m over measured voxels. Noise ratio: the same misfit against what counting "
+        "alone would give; 1 is the noise itself. The loss is that of the transfer learning."
+    )
+
+    def cells(row: int) -> list[str]:
+        history = results[row].loss_history
+        return [
+            number(series.chi_squared[row], 5),
+            number(series.noise_ratio[row], 2),
+            number(history[-1], 4) if len(history) else UNKNOWN,
+            number(series.overlap[row], 3),
+            number(series.twin_margin[row], 3),
+            verdict(series, row),
+        ]
+
+    return _table("chi_squared", "χ² per temperature (Table S2)", note, series, heads, cells)
+
+
+def strain_table(series: SeriesResult, results: Sequence[ScanResult]) -> Table:
+    """Return the strain statistics inside each isosurface, and surface against bulk."""
+    percents = sorted({percent for result in results for percent in result.strain}, key=float)
+    columns = {"max_abs": "max |ε|", "mean_abs": "mean |ε|", "sigma": "σ"}
+    heads = tuple(f"{name}, {percent} %" for percent in percents for name in columns.values())
+    shells = ("σ surface", "σ bulk") if series.surface_bulk else ()
+    note = "Strain along Q in 10⁻⁴, tensile positive. From 99 % on, ringing in the rim adds to it."
+    if series.surface_bulk:
+        note += f" Surface: within {series.surface_bulk[0].shell:.0f} nm of the reference's outline."
+
+    def cells(row: int) -> list[str]:
+        found = results[row].strain
+        values = [
+            number(1e4 * found[percent][name], 2) if percent in found else UNKNOWN
+            for percent in percents
+            for name in columns
+        ]
+        if series.surface_bulk:
+            shell = series.surface_bulk[row]
+            values += [number(1e4 * shell.surface.sigma, 2), number(1e4 * shell.bulk.sigma, 2)]
+        return values
+
+    return _table("strain", "Strain along Q", note, series, (*heads, *shells), cells)
+
+
+def d_spacing_table(series: SeriesResult) -> Table:
+    """Return the plane spacing of each temperature."""
+    heads = ("d (Å)", "error (Å)", "d from the ramp (Å)", "Bragg shift (10⁻⁴ Å⁻¹)", "change (10⁻⁴)")
+    note = (
+        "From the peak's centre of mass, and from the phase ramp that the gauge took out; "
+        f"change: against {series.reference}."
+    )
+    start = float(series.d_spacing[series.labels.index(series.reference)])
+
+    def cells(row: int) -> list[str]:
+        return [
+            number(series.d_spacing[row], 5),
+            number(series.d_spacing_error[row], 6),
+            number(series.d_spacing_ramp[row], 5),
+            number(1e4 * series.bragg_shift[row], 3),
+            number(1e4 * (series.d_spacing[row] / start - 1), 3),
+        ]
+
+    return _table("d_spacing", "Plane spacing", note, series, heads, cells)
+
+
+def morphology_table(series: SeriesResult, measured: Morphology) -> Table:
+    """Return thickness and total density of each temperature."""
+    unit = "photons per 10⁶ monitor counts" if measured.absolute else "relative to the reference"
+    heads = (f"mean thickness along {measured.axis} (nm)", f"total density ({unit})")
+    note = (
+        "Thickness between half-amplitude facets; density: Σ|ρ|² of the analysed band at one incident flux."
+    )
+
+    def cells(row: int) -> list[str]:
+        return [number(measured.thickness[row], 0), f"{measured.density[row]:.4g}"]
+
+    return _table("morphology", "Size and density", note, series, heads, cells)
+
+
+def domain_table(series: SeriesResult) -> Table:
+    """Return the domain fractions and the number of islands of each temperature."""
+    islands = (Domain.COMPRESSIVE, Domain.TENSILE, Domain.MISSING)
+    heads = (
+        *(f"{kind.name.lower()} (%)" for kind in KINDS),
+        *(f"{kind.name.lower()} islands" for kind in islands),
+        "false alarms (%)",
+    )
+    note = (
+        "Share of the reference's volume; neutral: within "
+        f"±{1e4 * series.domains[0].neutral_band:g}·10⁻⁴ of the mean strain. "
+        "False alarms: what the same test would call missing of a whole crystal."
+    )
+
+    def cells(row: int) -> list[str]:
+        found = series.domains[row]
+        return [
+            *(number(100 * found.fractions[kind.name.lower()], 1) for kind in KINDS),
+            *(str(found.count(kind)) for kind in islands),
+            number(100 * found.false_alarm_rate, 2),
+        ]
+
+    return _table("domains", "Domains and missing density", note, series, heads, cells)
+
+
+def verdict(series: SeriesResult, row: int) -> str:
+    """Return in a word or two what a temperature's value is worth."""
+    if not series.trusted[row]:
+        return "not trusted"
+    return "provisional" if series.provisional[row] else "trusted"
+
+
+def number(value: float, digits: int, unit: str = "") -> str:
+    """Return a number as text with a true minus sign; what is not finite is a dash."""
+    if not np.isfinite(value):
+        return UNKNOWN
+    text = f"{value:.{digits}f}{unit}"
+    return text.replace("-", "−") if float(f"{value:.{digits}f}") else text.lstrip("-")
+
+
+def _table(
+    name: str,
+    heading: str,
+    note: str,
+    series: SeriesResult,
+    heads: Sequence[str],
+    cells: Callable[[int], list[str]],
+) -> Table:
+    """Return a table whose first columns name the temperature and say its mean with standard deviation."""
+    rows = tuple(
+        (
+            series.labels[row],
+            f"{series.temperatures[row]:.3f} ± {series.temperature_sigma[row]:.3f}",
+            *cells(row),
+        )
+        for row in range(len(series))
+    )
+    doubtful = tuple(not trusted for trusted in series.trusted)
+    return Table(name, heading, note, ("setpoint", "T (K)", *heads), rows, doubtful)
