@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SCANS = "scans"
+SEEDS = "seeds"
 FIGURES = "figures"
 FAILED = ".failed.json"
 
@@ -88,6 +89,15 @@ def read_results(folder: Path) -> list[ScanResult]:
     return list(latest.values())
 
 
+def read_repeats(folder: Path, results: Sequence[ScanResult]) -> list[ScanResult]:
+    """Return what is stored of the same scans as `results`, phased from other seeds."""
+    from analysis.results import read_scan
+
+    uids = {result.run_uid for result in results}
+    stored = (read_scan(path) for path in sorted((folder / SEEDS).glob("*.h5")))
+    return [one for one in stored if one.run_uid in uids]
+
+
 def update_series(folder: Path, size: int) -> SeriesState:
     """Compute and store the order parameter of what `folder` holds; draw the figures once it is complete.
 
@@ -135,7 +145,7 @@ def _order_parameter(
     from analysis.results import write_series
 
     try:
-        series = analyse_series(results, expected=size)
+        series = analyse_series([*results, *read_repeats(folder, results)], expected=size)
         write_series(folder, series)
     except Exception as error:
         logger.exception("the order parameter of %s could not be computed", folder)

@@ -11,6 +11,7 @@ from profile_collection.cli_benchmark import benchmark_app
 from profile_collection.cli_common import DataOption, ResultsOption, configured, console, explained
 from profile_collection.cli_data import data_app
 from profile_collection.cli_ioc import ioc_app
+from profile_collection.cli_series import series_app
 from profile_collection.cli_truth import truth_app
 from profile_collection.settings import Settings
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app)
 app.add_typer(ioc_app)
+app.add_typer(series_app)
 app.add_typer(truth_app)
 app.add_typer(benchmark_app, name="benchmark")
 

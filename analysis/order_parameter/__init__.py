@@ -1,7 +1,7 @@
 """Gauge-fixed uncentred PCA order parameter."""
 
 from analysis.order_parameter.bragg_shift import bragg_shift, ramp_spacing
-from analysis.order_parameter.circular import CircularOrderParameter
+from analysis.order_parameter.circular import CircularOrderParameter, follow_phases
 from analysis.order_parameter.estimator import OrderParameter
 from analysis.order_parameter.fit import best_fit
 from analysis.order_parameter.gauge import GRID, TWIN_MARGIN, Gauge, fix_gauge, into_gauge
@@ -24,6 +24,7 @@ __all__ = [
     "block_bootstrap",
     "fit_transition",
     "fix_gauge",
+    "follow_phases",
     "into_gauge",
     "phase_differences",
     "ramp_spacing",

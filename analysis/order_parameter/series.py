@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.order_parameter.bragg_shift import bragg_shift, ramp_spacing
-from analysis.order_parameter.circular import CircularOrderParameter
+from analysis.order_parameter.circular import CircularOrderParameter, follow_phases
 from analysis.order_parameter.estimator import OrderParameter
 from analysis.order_parameter.fit import best_fit
 from analysis.order_parameter.gauge import TWIN_MARGIN, Gauge, fix_gauge, into_gauge, temperature_path
@@ -90,6 +90,7 @@ def analyse_series(
         eigenvalues=estimator.eigenvalues_,
         explained_ratio=estimator.explained_ratio_,
         circular=circular.transform(differences)[:, 0],
+        followed=_followed(differences, valid, temperature_path(chosen), first, teaching),
         circular_ratio=float(circular.explained_ratio_[0]),
         near_wrap=_near_wrap(differences, valid),
         valid_fraction=valid.mean(axis=1),
@@ -145,6 +146,14 @@ def _first_two(projected: Floats) -> Floats:
     scores = np.zeros((len(projected), 2))
     scores[:, : min(2, projected.shape[1])] = projected[:, :2]
     return scores
+
+
+def _followed(
+    differences: Floats, valid: NDArray[np.bool_], path: Floats, first: int, teaching: NDArray[np.bool_]
+) -> Floats:
+    """Return the order parameter of phases with their turns, (n,) float64, rad."""
+    turned = follow_phases(differences, valid, path, first, teaching)
+    return np.asarray(OrderParameter(n_components=1).fit(turned[teaching]).transform(turned)[:, 0])
 
 
 def _near_wrap(differences: Floats, valid: NDArray[np.bool_]) -> Floats:

@@ -50,6 +50,8 @@ class SeriesResult:
         Order parameter on the circle (`CircularOrderParameter`), without unit.
     circular_ratio : float
         Share of its first component.
+    followed : ndarray, (n,) float64, rad
+        Order parameter of phases with their turns (`follow_phases`); the linear one where none was made.
     near_wrap : ndarray, (n,) float64
         Share of the valid voxels with abs(Δφ) above 0.9 π: where it is large, the circular one is to be read.
     valid_fraction : ndarray, (n,) float64
@@ -112,6 +114,7 @@ class SeriesResult:
     explained_ratio: Floats
     circular: Floats
     circular_ratio: float
+    followed: Floats
     near_wrap: Floats
     valid_fraction: Floats
     rms_phase: Floats

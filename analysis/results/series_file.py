@@ -29,6 +29,7 @@ _COLUMNS = {
     "seed_spread_rad": "seed_spread",
     "seeds": "seeds",
     "circular_order_parameter": "circular",
+    "followed_order_parameter_rad": "followed",
     "near_wrap_fraction": "near_wrap",
     "valid_fraction": "valid_fraction",
     "rms_phase_rad": "rms_phase",

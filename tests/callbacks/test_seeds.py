@@ -1,0 +1,138 @@
+"""A stored series phased again from other seeds."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from typer.testing import CliRunner
+
+import callbacks.seeds as seeds_module
+from analysis.results import ScanResult, read_series, write_scan
+from callbacks.seeds import repeat_series
+from callbacks.series import update_series
+from profile_collection.cli import app
+
+UID = "20260101-000000-abcdef"
+
+
+def crystal(kelvin):
+    """Return an object without symmetry whose phase grows with temperature, (32, 32, 32) complex64."""
+    x, y, z = (2 * (np.indices((32, 32, 32)) - 16) / 32).astype(float)
+    body = (np.abs(x) < 0.5) & (np.abs(y + 0.2 * x) < 0.4) & (np.abs(z) < 0.45) & (x + y + z < 0.6)
+    amplitude = ndimage.gaussian_filter(body.astype(float), 0.6)
+    phase = np.sin(3 * x) + np.cos(4 * y * z) + 0.04 * (kelvin - 320) * np.sin(5 * z + x)
+    return (amplitude * np.exp(1j * phase)).astype(np.complex64)
+
+
+def scan(kelvin):
+    array = crystal(kelvin)
+    return ScanResult(
+        object=array,
+        support=np.abs(array) > 0.1,
+        intensity=(np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(array)))) ** 2).astype(np.float32),
+        mask=np.zeros(array.shape, dtype=bool),
+        background=0.0,
+        pixel_kernel=(0.0, 1.0, 1.0),
+        voxel_basis=np.diag([29.0, 52.0, 51.0]),
+        q_vector=np.array([0.0, 1.9594, 0.0]),
+        d_spacing=3.2067,
+        chi_squared=0.01,
+        noise_ratio=1.0,
+        trusted=True,
+        reasons=(),
+        loss_history=np.zeros(2),
+        temperature=kelvin,
+        temperature_sigma=0.01,
+        temperature_setpoint=kelvin,
+        branch="heating",
+        attempt=1,
+        series_uid=UID,
+        series_index=int(kelvin - 320) // 5,
+        run_uid=f"{kelvin:g}-run-uid",
+        seed=0,
+        seconds=1.0,
+        weights_hash="abc",
+    )
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Put a phasing in place that starts from the answer and errs by the seed; return the calls."""
+    calls = []
+
+    def phasing(intensity, mask, *, seed, pixel_kernel, background):
+        kelvin = min((320.0, 325.0), key=lambda one: np.abs(scan(one).intensity - intensity).sum())
+        calls.append((kelvin, seed, pixel_kernel, background))
+        noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=intensity.shape), 1)
+        array = (crystal(kelvin) * np.exp(1j * (0.1 * noise / noise.std() + seed))).astype(np.complex64)
+        return SimpleNamespace(
+            object=array,
+            support=np.abs(array) > 0.1,
+            chi_squared=0.02,
+            noise_ratio=1.1,
+            trusted=True,
+            reasons=(),
+            loss_history=np.zeros(3),
+            seconds=0.1,
+            weights_hash="abc",
+        )
+
+    monkeypatch.setattr(seeds_module, "reconstruct", phasing)
+    return calls
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return the results folder of a series of two temperatures."""
+    for kelvin in (320.0, 325.0):
+        one = scan(kelvin)
+        write_scan(tmp_path / UID / "scans" / one.filename, one)
+    update_series(tmp_path / UID, 2)
+    return tmp_path / UID
+
+
+def test_each_scan_is_phased_once_for_every_other_seed_and_the_spread_is_stored(folder, asked):
+    first = read_series(folder)
+    series = repeat_series(folder, [0, 1, 2])
+    assert [(kelvin, seed) for kelvin, seed, *_ in asked] == [(320, 1), (320, 2), (325, 1), (325, 2)]
+    assert asked[0][2:] == ((0.0, 1.0, 1.0), 0.0)
+    assert list(series.seeds) == [3, 3]
+    assert 0 < series.seed_spread[1] < 0.2 * abs(series.order_parameter[1])
+    record = read_series(folder)
+    assert record["final"]
+    assert record["expected"] == 2
+    assert [row["seed_spread_rad"] for row in record["temperatures"]] == list(series.seed_spread)
+    before = [row["order_parameter_rad"] for row in first["temperatures"]]
+    np.testing.assert_allclose(series.order_parameter, before)
+    repeat_series(folder, [1, 2])
+    assert len(asked) == 4
+
+
+def test_a_later_update_keeps_the_spread(folder, asked):
+    repeat_series(folder, [1])
+    update_series(folder, 3)
+    record = read_series(folder)
+    assert [row["seeds"] for row in record["temperatures"]] == [2, 2]
+    assert not record["final"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["repeat", UID, "--seeds", "one"], "seeds are whole numbers of 0 or more"),
+        (["repeat", UID, "--seeds", ""], "seeds are whole numbers of 0 or more"),
+        (["repeat", "nothing"], "results are required"),
+    ],
+)
+def test_what_cannot_be_repeated_is_refused_in_words(folder, arguments, words):
+    done = CliRunner().invoke(app, [*arguments, "--results", str(folder.parent)])
+    assert done.exit_code == 1
+    assert words in done.stderr
+
+
+def test_the_command_prints_both_errors(folder, asked):
+    done = CliRunner().invoke(app, ["repeat", UID, "--seeds", "1", "--results", str(folder.parent)])
+    assert done.exit_code == 0, done.output
+    assert "bootstrap" in done.stdout
+    assert len(done.stdout.strip().splitlines()) == 3
