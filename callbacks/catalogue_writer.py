@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from event_model import RunRouter
-
 from callbacks.catalogue import Catalogue
 from callbacks.journal import SUFFIX, Journal
 from callbacks.reingest import reingest, report
@@ -63,17 +61,32 @@ class CatalogueWriter:
         self._revive = revive
         self._reviving: threading.Thread | None = None
         self._answers, self._looked = True, 0.0
-        self._router = RunRouter([lambda name, doc: ([_RunKeeper(self, doc)], [])])
+        self._runs: dict[str, _RunKeeper] = {}  # by the uids of the run, its descriptors and its resources
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         """Take one document."""
         try:
-            self._router(name, doc)
+            self._keeper(name, doc)(name, doc)
             if name == "stop":
+                self._forget(doc["run_start"])
                 self.catch_up()
         except Exception as error:
             logger.exception("a %s document could not be kept", name)
             self.warn(f"a {name} document could not be kept ({error}); the frame file has every frame")
+
+    def _keeper(self, name: str, doc: Mapping[str, Any]) -> _RunKeeper:
+        """Return who keeps the run that a document belongs to."""
+        if name == "start":
+            found = self._runs[doc["uid"]] = _RunKeeper(self, doc)
+            return found
+        found = self._runs[doc.get("run_start") or doc.get("descriptor") or doc["resource"]]
+        if name in ("descriptor", "resource", "stream_resource"):
+            self._runs[doc["uid"]] = found
+        return found
+
+    def _forget(self, uid: str) -> None:
+        done = self._runs[uid]
+        self._runs = {key: keeper for key, keeper in self._runs.items() if keeper is not done}
 
     def answers(self) -> bool:
         """Find out whether the server's port is open; Tiled itself would try for a minute."""

@@ -161,8 +161,9 @@ class ScanCollector(DocumentRouter):
         points = [run.points[number] for number in sorted(run.points)]
         if len(points) < 2:
             raise IncompleteScanError(f"a scan needs 2 points or more, {len(points)} came; repeat it")
+        _check_count(len(points), run.start.get("scan", {}).get("num"))
         axis = run.start.get("scan", {}).get("axis", "eta")
-        index = _column(points, FRAME_INDEX).astype(np.int64)
+        index = _frame_index(points)
         uri, dataset, available = _frames_of(run)
         _check_index(index, available)
         return ScanJob(
@@ -182,6 +183,15 @@ class ScanCollector(DocumentRouter):
         )
 
 
+def _check_count(count: int, wanted: int | None) -> None:
+    """Refuse a scan that ended early: Bluesky calls a plan that was stopped a success."""
+    if wanted is not None and count != wanted:
+        raise IncompleteScanError(
+            f"{wanted} points were asked for and {count} came: it was stopped early, or documents are "
+            "missing; measure it again"
+        )
+
+
 def _column(points: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
     """Return one scalar of every point, (points,) float64."""
     missing = [number + 1 for number, point in enumerate(points) if point.get(key) is None]
@@ -194,6 +204,14 @@ def _column(points: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64
         bad = (np.flatnonzero(~np.isfinite(values)) + 1).tolist()
         raise IncompleteScanError(f"{key!r} must be finite, points {_few(bad)} are not; repeat the scan")
     return values
+
+
+def _frame_index(points: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
+    """Return the number of each point's frame, (points,) int64."""
+    numbers = _column(points, FRAME_INDEX)
+    if (numbers != np.floor(numbers)).any():
+        raise IncompleteScanError(f"{FRAME_INDEX!r} must be whole numbers, fractions came; repeat the scan")
+    return numbers.astype(np.int64)
 
 
 def _frames_of(run: _Run) -> tuple[str, str, set[int]]:

@@ -87,6 +87,7 @@ def _listen(address: Path) -> tuple[socket.socket, str]:
     """
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         stored = json.loads(address.read_text())
+        address.unlink()  # lest it be taken for ours, with the dead one's process, before we answer
         parts = urlsplit(stored["uri"])
         if stored["host"] == socket.gethostname() and parts.hostname == HOST and len(stored["api_key"]) == 64:
             return socket.create_server((HOST, int(parts.port or 0))), str(stored["api_key"])

@@ -33,7 +33,9 @@ def make_start(**changes):
 
 def make_documents(path, points, *, start=None, frames=None, retaken=(), exit_status="success"):
     """Yield documents in the RunEngine's order; `retaken` points come twice, the first with a lost frame."""
-    run = event_model.compose_run(metadata=make_start(**(start or {})))
+    metadata = make_start(**(start or {}))
+    metadata["scan"] = {**metadata["scan"], "num": points}
+    run = event_model.compose_run(metadata=metadata)
     yield "start", run.start_doc
     still = dict.fromkeys(("mu", "eta", "chi", "phi", "delta", "gam"), 1.5)
     base = run.compose_descriptor(name="baseline", data_keys={k: scalar() for k in still})
