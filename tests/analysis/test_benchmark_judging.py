@@ -101,20 +101,29 @@ def test_rows_come_back_as_they_were_written(tmp_path):
 
 
 def test_an_interrupted_run_goes_on_with_what_is_missing(tmp_path, monkeypatch):
-    path, ran = tmp_path / "rows.csv", []
+    path, ran, beside = tmp_path / "rows.csv", [], []
 
-    def judged(case, *, baseline):
+    def judged(case):
         ran.append(case.seed)
-        return row_of(case)
+        return row_of(case, baseline_starts=0, baseline_overlap=0.0)
+
+    def compared(case, row):
+        beside.append(case.seed)
+        return replace(row, baseline_starts=3)
 
     monkeypatch.setattr(judging, "judge", judged)
+    monkeypatch.setattr(judging, "with_baseline", compared)
     run = run_cases(CASES[:4], path)
     next(run), next(run)
     run.close()
     assert [row.seed for row in read_rows(path)] == [9000, 9001]
-    assert [waiting for _, waiting in run_cases(CASES, path)] == [3, 2, 1, 0]
-    assert ran == [9000, 9001, 9002, 9003, 9004, 9005]
-    assert [row.seed for row in read_rows(path)] == ran
+    run = run_cases(CASES, path)
+    assert [next(run)[1] for _ in range(5)] == [9, 8, 7, 6, 5]
+    run.close()
+    assert [waiting for _, waiting in run_cases(CASES, path)] == [4, 3, 2, 1, 0]
+    assert ran == beside == [9000, 9001, 9002, 9003, 9004, 9005]
+    assert [(row.seed, row.baseline_starts) for row in read_rows(path)] == [(seed, 3) for seed in ran]
+    assert list(run_cases(CASES, path)) == []
 
 
 def test_the_baseline_finds_an_easy_crystal_within_its_time():
@@ -140,9 +149,14 @@ def test_the_baseline_lets_unmeasured_voxels_float():
 
 def test_one_crystal_is_judged_from_pattern_to_row():
     kind = replace(CLASSES[0], name="easy", turns=0.5)
-    row = judging.judge(judging.Case(9003, kind, 1e5), baseline=False)
+    case = judging.Case(9003, kind, 1e5)
+    row = judging.judge(case)
     assert row.overlap > 0.95
     assert row.baseline_starts == 0
+    beside = judging.with_baseline(case, replace(row, cpu_seconds=0.1))
+    assert beside.overlap == row.overlap
+    assert beside.baseline_starts == 1
+    assert 0 < beside.baseline_overlap <= 1
     assert row.cpu_seconds > 0
     assert row.compactness > 0.9
     assert row.oversampling == pytest.approx(1 / max(row.extent_0, row.extent_1, row.extent_2), rel=0.2)

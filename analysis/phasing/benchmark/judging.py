@@ -6,7 +6,7 @@ import csv
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -77,19 +77,12 @@ class Row:
     weights_hash: str
 
 
-def judge(case: Case, *, baseline: bool = True) -> Row:
-    """Reconstruct one crystal and compare it with its truth, and so the baseline in the same CPU seconds."""
+def judge(case: Case) -> Row:
+    """Reconstruct one crystal and compare it with its truth."""
     pattern = case.pattern()
     began = time.process_time()
     found = reconstruct(pattern.counts, seed=case.seed, **pattern.arguments())
     used = time.process_time() - began
-    plain, plain_overlap = None, float("nan")
-    if baseline:
-        with fixed_threads(THREADS):
-            plain = plain_phasing(
-                pattern.counts, pattern.mask, pattern.background, cpu_seconds=used, seed=case.seed
-            )
-        plain_overlap = overlap(plain.object, pattern.truth)
     return Row(
         seed=case.seed,
         kind=case.kind.name,
@@ -114,11 +107,27 @@ def judge(case: Case, *, baseline: bool = True) -> Row:
         iterations=found.iterations,
         cpu_seconds=round(used, 3),
         wall_seconds=round(found.seconds, 3),
-        baseline_overlap=round(plain_overlap, 6),
-        baseline_chi_squared=round(plain.chi_squared, 8) if plain else float("nan"),
-        baseline_cpu_seconds=round(plain.cpu_seconds, 3) if plain else float("nan"),
-        baseline_starts=plain.starts if plain else 0,
+        baseline_overlap=float("nan"),
+        baseline_chi_squared=float("nan"),
+        baseline_cpu_seconds=float("nan"),
+        baseline_starts=0,
         weights_hash=found.weights_hash,
+    )
+
+
+def with_baseline(case: Case, row: Row) -> Row:
+    """Return the ``row`` of ``case`` with what the baseline finds in as many CPU seconds."""
+    pattern = case.pattern()
+    with fixed_threads(THREADS):
+        plain = plain_phasing(
+            pattern.counts, pattern.mask, pattern.background, cpu_seconds=row.cpu_seconds, seed=case.seed
+        )
+    return replace(
+        row,
+        baseline_overlap=round(overlap(plain.object, pattern.truth), 6),
+        baseline_chi_squared=round(plain.chi_squared, 8),
+        baseline_cpu_seconds=round(plain.cpu_seconds, 3),
+        baseline_starts=plain.starts,
     )
 
 
@@ -138,31 +147,49 @@ def _oversampling(found: Reconstruction) -> float:
 def run_cases(
     cases: Sequence[Case], path: Path, *, baseline: bool = True, workers: int = 1
 ) -> Iterator[tuple[Row, int]]:
-    """Judge the cases that ``path`` holds no row of yet; yield each row and how many are still to come.
+    """Judge the cases that ``path`` holds no row of yet; yield each row and how many steps are still to come.
+
+    First all reconstructions, then the baseline of each: what is interrupted has the more important half.
 
     Parameters
     ----------
     cases : sequence of Case
     path : Path
-        CSV file; a row is appended as soon as its crystal is done.
+        CSV file; a row is appended as soon as its crystal is done, and again with its baseline.
     baseline : bool
     workers : int
         Processes; each is given `reconstruction.THREADS` threads.
     """
-    done = {(row.seed, row.kind) for row in read_rows(path)}
-    waiting = [case for case in cases if (case.seed, case.kind.name) not in done]
-    for number, row in enumerate(_rows(waiting, baseline, workers), start=1):
+    rows = {(row.seed, row.kind): row for row in read_rows(path)}
+    waiting = [case for case in cases if (case.seed, case.kind.name) not in rows]
+    beside = sum(
+        1
+        for case in cases
+        if (case.seed, case.kind.name) not in rows or not rows[case.seed, case.kind.name].baseline_starts
+    )
+    left = len(waiting) + (beside if baseline else 0)
+    for row in _done(judge, [(case,) for case in waiting], workers):
         append_row(path, row)
-        yield row, len(waiting) - number
+        rows[row.seed, row.kind] = row
+        left -= 1
+        yield row, left
+    if not baseline:
+        return
+    pairs = [(case, rows[case.seed, case.kind.name]) for case in cases]
+    for row in _done(with_baseline, [pair for pair in pairs if not pair[1].baseline_starts], workers):
+        append_row(path, row)
+        left -= 1
+        yield row, left
 
 
-def _rows(cases: Sequence[Case], baseline: bool, workers: int) -> Iterator[Row]:
+def _done(step: Callable[..., Row], tasks: Sequence[tuple[Any, ...]], workers: int) -> Iterator[Row]:
+    """Yield ``step(*task)`` of each task as it finishes."""
     if workers < 2:
-        yield from (judge(case, baseline=baseline) for case in cases)
+        yield from (step(*task) for task in tasks)
         return
     # Torch's threads do not survive a fork.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(judge, case, baseline=baseline) for case in cases]
+        jobs = [pool.submit(step, *task) for task in tasks]
         try:
             yield from (job.result() for job in as_completed(jobs))
         finally:
@@ -186,7 +213,7 @@ def append_row(path: Path, row: Row) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a CSV file, none where there is no file yet."""
+    """Return the last row of each crystal in a CSV file, none where there is no file yet."""
     if not path.is_file():
         return []
     names = [field.name for field in fields(Row)]
@@ -197,7 +224,8 @@ def read_rows(path: Path) -> list[Row]:
                 f"a table of this benchmark has the columns {names!r}; {str(path)!r} has "
                 f"{reader.fieldnames!r}: give another file"
             )
-        return [_parsed(line) for line in reader]
+        rows = [_parsed(line) for line in reader]
+    return list({(row.seed, row.kind): row for row in rows}.values())
 
 
 def _parsed(line: dict[str, str]) -> Row:
