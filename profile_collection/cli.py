@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from profile_collection.cli_benchmark import benchmark_app
 from profile_collection.cli_common import DataOption, ResultsOption, configured, console, explained
 from profile_collection.cli_data import data_app
 from profile_collection.cli_ioc import ioc_app
+from profile_collection.cli_report import report_app
 from profile_collection.cli_series import series_app
 from profile_collection.cli_truth import truth_app
 from profile_collection.settings import Settings
@@ -23,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app)
 app.add_typer(ioc_app)
+app.add_typer(report_app)
 app.add_typer(series_app)
 app.add_typer(truth_app)
 app.add_typer(benchmark_app, name="benchmark")
@@ -103,13 +106,15 @@ def serve(
     data: DataOption = None,
     stop: Annotated[bool, typer.Option("--stop", help="End the running server.")] = False,
     status: Annotated[bool, typer.Option("--status", help="Say whether one runs, and where.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen at; loopback alone is private.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at; 0 takes a free one.", min=0, max=65535)] = 0,
 ) -> None:
     """Serve the catalogue in the foreground; sessions start one of their own where none runs."""
     with explained():
-        _serve(configured(data, None), stop=stop, status=status)
+        _serve(configured(data, None), stop=stop, status=status, host=host, port=port)
 
 
-def _serve(settings: Settings, *, stop: bool, status: bool) -> None:
+def _serve(settings: Settings, *, stop: bool, status: bool, host: str, port: int) -> None:
     from profile_collection import server
     from profile_collection.server_process import serve as serve_forever
 
@@ -126,7 +131,15 @@ def _serve(settings: Settings, *, stop: bool, status: bool) -> None:
             raise typer.Exit(1)
         console.print(f"{settings.data} is served at {found.uri} by process {found.pid} since {found.since}")
         return
-    serve_forever(settings.data)
+    if not ipaddress.ip_address(host).is_loopback:
+        console.print(
+            f"[yellow]listening at {host}: whoever reaches this machine and has the key in "
+            f"{settings.private / 'server.json'} reads and writes the catalogue, and the key travels "
+            "unencrypted. Put a proxy with TLS in front of it.[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
+    serve_forever(settings.data, host=host, port=port)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from analysis.figures.rendering import Pictures, View, render
+from analysis.figures.rendering import PIXELS, Pictures, View, render
 from analysis.figures.style import (
     GREY,
     NAMES,
@@ -58,12 +58,17 @@ class Gallery:
 
 
 def make_gallery(
-    series: SeriesResult, rows: Sequence[int] | None = None, *, percent: float = PERCENT
+    series: SeriesResult,
+    rows: Sequence[int] | None = None,
+    *,
+    percent: float = PERCENT,
+    pixels: int = PIXELS,
 ) -> Gallery:
     """Render the isosurfaces of ``rows`` of a series (all by default) from three sides."""
     chosen = tuple(range(len(series)) if rows is None else rows)
     surfaces = [surface(series.aligned[row], series.basis, percent) for row in chosen]
-    return Gallery(render(surfaces, [_view(series, normal) for normal in SIDES]), chosen, percent)
+    views = [_view(series, normal) for normal in SIDES]
+    return Gallery(render(surfaces, views, pixels=pixels), chosen, percent)
 
 
 def isosurface_views(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.figures import measure_morphology, save
 from analysis.order_parameter import SeriesResult
@@ -106,7 +106,7 @@ def _write_page(
     failures: Mapping[str, str],
 ) -> Path:
     environment = Environment(
-        loader=PackageLoader("analysis.report", "templates"), autoescape=True, undefined=StrictUndefined
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
     text = environment.get_template("page.html").render(
         series=series,

@@ -44,6 +44,13 @@ _UNITS = {
     "seconds": "s",
 }
 
+_POSITIONS = dict.fromkeys(("mu", "eta", "chi", "phi", "delta", "gam"), "deg") | {"en": "keV", "rc": "mA"}
+_LENGTHS = {"distance_mm": ("distance",), "pixel_size_mm": ("x_pixel_size", "y_pixel_size")}
+
+AXES = ("rocking", "row", "column")
+JOULE_PER_KEV = 1.602176634e-16
+"""CODATA 2018, exact; CXI wants SI units."""
+
 
 def write_scan(path: Path, result: ScanResult) -> Path:
     """Write ``result`` to ``path`` (HDF5), whole or not at all, and return the path."""
@@ -59,6 +66,7 @@ def write_scan(path: Path, result: ScanResult) -> Path:
         _write_sample(entry, result)
         _write_instrument(entry, result)
         _write_process(entry, result)
+        _write_diffraction(entry)
         entry["data_1"] = h5py.SoftLink("/entry_1/image_1")
     return path
 
@@ -103,6 +111,11 @@ def _put(group: h5py.Group, name: str, value: Any, units: str | None = None) -> 
 
 def _write_image(entry: h5py.Group, result: ScanResult) -> None:
     image = _group(entry, "image_1", "NXdata", signal="data", interpretation="volume")
+    image.attrs["axes"] = list(AXES)
+    for axis, name in enumerate(AXES):
+        size, pitch = result.object.shape[axis], float(np.linalg.norm(result.voxel_basis[:, axis]))
+        _put(image, name, (np.arange(size) - size // 2) * pitch, "nm")
+        image[name].attrs["long_name"] = f"along the voxel vector of {name} (nm)"
     for name, place in _IMAGE.items():
         _put(image, place, getattr(result, name), _UNITS.get(name))
     image["data_space"] = "real"
@@ -111,6 +124,16 @@ def _write_image(entry: h5py.Group, result: ScanResult) -> None:
     image["image_center"] = np.array(result.object.shape) // 2
     lengths = np.linalg.norm(result.voxel_basis, axis=0) * 1e-9
     _put(image, "image_size", lengths * result.object.shape, "m")
+
+
+def _write_diffraction(entry: h5py.Group) -> None:
+    """Show the measured intensity as a second image, as CXI has it; the arrays stay with the detector."""
+    image = _group(entry, "image_2", "NXdata", signal="data", interpretation="volume")
+    for name in ("data", "mask"):
+        image[name] = h5py.SoftLink(f"/entry_1/instrument_1/detector_1/{name}")
+    image["data_space"] = "diffraction"
+    image["data_type"] = "unphased intensity"
+    image["is_fft_shifted"] = 0
 
 
 def _write_sample(entry: h5py.Group, result: ScanResult) -> None:
@@ -131,8 +154,15 @@ def _write_instrument(entry: h5py.Group, result: ScanResult) -> None:
     instrument["name"] = str(result.instrument.get("name", ""))
     for name, value in result.instrument.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
-            _group(instrument, name, "NXpositioner")["value"] = float(value)
+            _put(_group(instrument, name, "NXpositioner"), "value", float(value), _POSITIONS.get(name))
+    if "en" in result.instrument:
+        source = _group(instrument, "source_1", "NXsource")
+        _put(source, "energy", float(result.instrument["en"]) * JOULE_PER_KEV, "J")
     detector = _group(instrument, "detector_1", "NXdetector")
+    known = result.instrument.get("detector", {})
+    for name, places in _LENGTHS.items():
+        for place in places if name in known else ():
+            _put(detector, place, float(known[name]) * 1e-3, "m")
     for name, place in _DETECTOR.items():
         _put(detector, place, getattr(result, name), _UNITS.get(name))
 
