@@ -147,6 +147,7 @@ def test_the_baseline_lets_unmeasured_voxels_float():
     assert overlap(found.object, pattern.truth) > 0.9
 
 
+@pytest.mark.slow
 def test_one_crystal_is_judged_from_pattern_to_row():
     kind = replace(CLASSES[0], name="easy", turns=0.5)
     case = judging.Case(9003, kind, 1e5)
