@@ -2,9 +2,11 @@ import dataclasses
 import json
 import os
 
+import cdiutils.io
 import h5py
 import numpy as np
 import pytest
+from silx.io import nxdata
 
 from analysis.results import ScanResult, read_scan, write_scan
 
@@ -105,6 +107,46 @@ def test_a_nexus_viewer_and_a_cxi_tool_find_their_way(tmp_path):
         assert sample["ub_matrix"].shape == (3, 3)
         assert file["entry_1/instrument_1/eta/value"][()] == 17.8
         assert file["entry_1/instrument_1/rc"].attrs["NX_class"] == "NXpositioner"
+
+
+def test_the_default_plot_of_a_nexus_viewer_is_the_object_in_nanometres(tmp_path):
+    result = make_result()
+    with h5py.File(write_scan(tmp_path / "scan.h5", result)) as file:
+        plot = nxdata.get_default(file, validate=True)
+        assert plot.is_valid, plot.issues
+        assert plot.signal.name == "/entry_1/image_1/data"
+        assert plot.axes_dataset_names == ["rocking", "row", "column"]
+        for axis, values in enumerate(plot.axes):
+            pitch = np.linalg.norm(result.voxel_basis[:, axis])
+            np.testing.assert_allclose(np.diff(values[()]), pitch)
+            assert values[result.object.shape[axis] // 2] == 0
+        diffraction = nxdata.NXdata(file["entry_1/image_2"])
+        assert diffraction.is_valid
+        np.testing.assert_array_equal(diffraction.signal[()], result.intensity)
+
+
+def test_cdiutils_loads_object_support_and_diffraction(tmp_path):
+    result = make_result()
+    path = str(write_scan(tmp_path / "scan.h5", result))
+    np.testing.assert_array_equal(cdiutils.io.load_cxi(path, "image_1"), result.object)
+    np.testing.assert_array_equal(cdiutils.io.load_cxi(path, "image_2"), result.intensity)
+    whole = cdiutils.io.load_cxi(path, "entry_1/image_1/support", "entry_1/image_1/voxel_basis")
+    np.testing.assert_array_equal(whole["entry_1/image_1/support"] > 0, result.support)
+    with cdiutils.io.CXIFile(path) as file:
+        assert file["entry_1/sample_1/name"] == "VO2-1"
+
+
+def test_what_cxi_wants_in_si_units_is_in_si_units(tmp_path):
+    detector = {"name": "merlin", "distance_mm": 1310.0, "pixel_size_mm": 0.055}
+    result = make_result(instrument={"name": "Diamond I16", "en": 9.0, "eta": 17.8, "detector": detector})
+    with h5py.File(write_scan(tmp_path / "scan.h5", result)) as file:
+        instrument = file["entry_1/instrument_1"]
+        assert instrument["source_1/energy"][()] == pytest.approx(1.44196e-15, rel=1e-5)
+        assert instrument["detector_1/distance"][()] == pytest.approx(1.31)
+        assert instrument["detector_1/y_pixel_size"][()] == pytest.approx(55e-6)
+        assert instrument["detector_1/y_pixel_size"].attrs["units"] == "m"
+        assert instrument["eta/value"].attrs["units"] == "deg"
+        assert file["entry_1/image_2/data_space"].asstr()[()] == "diffraction"
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from analysis.unit_cells import VO2_M1, VO2_RUTILE, bragg_angle, wavelength
+from analysis.unit_cells import (
+    M1_ATOMS,
+    RUTILE_ATOMS,
+    VO2_M1,
+    VO2_RUTILE,
+    bragg_angle,
+    wavelength,
+)
 
 
 def test_published_spacings_and_bragg_angles():
@@ -25,3 +32,21 @@ def test_b_matrix_is_the_reciprocal_of_the_metric_tensor():
 def test_bad_energy_is_refused_in_words(energy):
     with pytest.raises(ValueError, match="positive number of keV"):
         wavelength(energy)
+
+
+def test_atoms_stand_at_the_published_distances():
+    """M1: V–V pairs of 2.62 Å and 3.16 Å apart along a, V–O from 1.76 to 2.07 Å; rutile: 2.85, 1.92 Å."""
+    for cell, atoms, vanadium, oxygen in (
+        (VO2_M1, M1_ATOMS, (2.62, 3.16), (1.76, 2.07)),
+        (VO2_RUTILE, RUTILE_ATOMS, (2.85, 2.85), (1.92, 1.93)),
+    ):
+        assert len(atoms["O"]) == 2 * len(atoms["V"])
+        shifts = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3), axis=-1).reshape(-1, 3)
+
+        def nearest(element, cell=cell, atoms=atoms, shifts=shifts):
+            others = (atoms[element][:, None] + shifts).reshape(-1, 3)
+            return np.sort(np.linalg.norm((others - atoms["V"][0]) @ cell.direct_matrix().T, axis=1))
+
+        np.testing.assert_allclose(nearest("V")[1:3], vanadium, atol=0.02)
+        bonds = nearest("O")[:6]
+        np.testing.assert_allclose([bonds[0], bonds[-1]], oxygen, atol=0.02)
