@@ -70,6 +70,7 @@ def read_frames(path: Path, dataset: str, index: NDArray[np.int64]) -> NDArray[A
     try:
         with h5py.File(path, "r", locking=False) as file:
             frames = file[dataset]
+            _refuse_links(frames, file, path)
             if index.size and index.max() >= frames.shape[0]:
                 raise FrameFileError(
                     f"frame {int(index.max())} was recorded and {path} holds {frames.shape[0]}; "
@@ -80,6 +81,14 @@ def read_frames(path: Path, dataset: str, index: NDArray[np.int64]) -> NDArray[A
         raise FrameFileError(
             f"frames were expected in {path} at {dataset}, and could not be read: {error}"
         ) from error
+
+
+def _refuse_links(frames: Any, file: Any, path: Path) -> None:
+    """Refuse frames that lie elsewhere: HDF5 follows links to any file that its own file names."""
+    if frames.file.filename != file.filename or frames.is_virtual or frames.external:
+        raise FrameFileError(
+            f"{path} holds no frames of its own but a link to another file; copy the frames into it"
+        )
 
 
 def _rows(frames: Any, index: NDArray[np.int64]) -> NDArray[Any]:

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from profile_collection.asset_guard import guard_assets
 from profile_collection.locks import exclusive_lock, lock_holder, private_folder, this_process, write_private
 
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
+ANYWHERE = "0.0.0.0"  # noqa: S104  only where a person asks for it
 ADDRESS_FILE = "server.json"
 LOCK_FILE = "server.lock"
 LOG_FILE = "server.log"
@@ -36,8 +38,15 @@ class ServerRunningError(RuntimeError):
     """Another process already serves this data folder."""
 
 
-def serve(data: Path) -> None:
+def serve(data: Path, *, host: str = HOST, port: int = 0) -> None:
     """Serve the catalogue of `data` until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    data
+        The folder.
+    host, port
+        Where to listen; on loopback, at a free port, by default.
 
     Raises
     ------
@@ -50,7 +59,7 @@ def serve(data: Path) -> None:
         signal.signal(number, _already_heeded)
     try:
         with exclusive_lock(folder / LOCK_FILE):
-            asyncio.run(_serve(data, folder))
+            asyncio.run(_serve(data, folder, (host, port)))
     except BlockingIOError as error:
         holder = lock_holder(folder / LOCK_FILE)
         raise ServerRunningError(f"{data} is already served by {holder}; see 'vo2 serve --status'") from error
@@ -60,17 +69,18 @@ def _already_heeded(*_: Any) -> None:
     """Do nothing: the server has shut down."""
 
 
-async def _serve(data: Path, folder: Path) -> None:
-    """Open the catalogue, listen on a free port, publish address and key, serve."""
+async def _serve(data: Path, folder: Path, where: tuple[str, int]) -> None:
+    """Open the catalogue, listen, publish address and key, serve."""
     import uvicorn
 
-    listener, key = _listen(folder / ADDRESS_FILE)
-    port = listener.getsockname()[1]
+    listener, key = _listen(folder / ADDRESS_FILE, where)
+    host, port = listener.getsockname()[:2]
+    uri = f"http://{HOST if host == ANYWHERE else host}:{port}"
     config = uvicorn.Config(
         await _application(data, folder, key), log_config=_log_config(), timeout_graceful_shutdown=5
     )
     server = uvicorn.Server(config)
-    announced = asyncio.create_task(_announce(server, folder / ADDRESS_FILE, f"http://{HOST}:{port}", key))
+    announced = asyncio.create_task(_announce(server, folder / ADDRESS_FILE, uri, key))
     try:
         await server.serve(sockets=[listener])
     finally:
@@ -79,7 +89,7 @@ async def _serve(data: Path, folder: Path) -> None:
         (folder / ADDRESS_FILE).unlink(missing_ok=True)
 
 
-def _listen(address: Path) -> tuple[socket.socket, str]:
+def _listen(address: Path, where: tuple[str, int]) -> tuple[socket.socket, str]:
     """Return a listening socket and the key.
 
     Address and key are new, but for a server that was killed: there its successor takes over what is still in
@@ -89,9 +99,10 @@ def _listen(address: Path) -> tuple[socket.socket, str]:
         stored = json.loads(address.read_text())
         address.unlink()  # lest it be taken for ours, with the dead one's process, before we answer
         parts = urlsplit(stored["uri"])
-        if stored["host"] == socket.gethostname() and parts.hostname == HOST and len(stored["api_key"]) == 64:
-            return socket.create_server((HOST, int(parts.port or 0))), str(stored["api_key"])
-    return socket.create_server((HOST, 0)), secrets.token_hex(32)
+        here = where[0] in (HOST, parts.hostname) and where[1] in (0, parts.port)
+        if here and stored["host"] == socket.gethostname() and len(stored["api_key"]) == 64:
+            return socket.create_server((where[0], int(parts.port or 0))), str(stored["api_key"])
+    return socket.create_server(where), secrets.token_hex(32)
 
 
 async def _application(data: Path, folder: Path, key: str) -> Any:
@@ -111,6 +122,7 @@ async def _application(data: Path, folder: Path, key: str) -> Any:
         writable_storage=[str(arrays), f"sqlite:///{folder / 'tables.db'}"],
     )
     _register_exporter()
+    guard_assets()
     authentication = Authentication(single_user_api_key=key, allow_anonymous_access=False)
     return build_app(tree, authentication)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.metadata
+import multiprocessing.util
 import threading
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import Executor
@@ -246,6 +247,8 @@ def open_session(
     session.pipeline.queue.start()
     # The executor's own exit hook waits for its workers in silence and runs before atexit's; ours is earlier.
     threading._register_atexit(session.close)  # type: ignore[attr-defined]  # noqa: SLF001
+    # The queue server's worker, a process of multiprocessing, waits for its children before either hook.
+    multiprocessing.util.Finalize(None, session.close, exitpriority=100)
     session.catch_up()
     for remark in session.remarks():
         session.view.warn(remark)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +27,15 @@ class _Shown(logging.Handler):
         self._warn(record.getMessage())
 
 
+class _LogFile(logging.FileHandler):
+    """The log file; a full disk is said by what failed to write its data, not once more per log record."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
+        """Leave a record out that cannot be written."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 @contextlib.contextmanager
 def session_log(path: Path, warn: Callable[[str], None]) -> Iterator[None]:
     """Log to `path`, readable by this user alone, while the session lives.
@@ -38,7 +48,7 @@ def session_log(path: Path, warn: Callable[[str], None]) -> Iterator[None]:
         Shows a sentence.
     """
     os.close(os.open(path, os.O_CREAT | os.O_APPEND, 0o600))
-    detail = logging.FileHandler(path)
+    detail = _LogFile(path)
     detail.setFormatter(logging.Formatter(LOG_FORMAT))
     shown = _Shown(warn)
     root = logging.getLogger()

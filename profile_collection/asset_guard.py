@@ -1,0 +1,43 @@
+"""The server reads no file outside its declared folders, whatever a client has registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from callbacks.frames import path_of
+
+_GUARDED = "_guards_links"
+
+
+def guard_assets() -> None:
+    """Have Tiled's catalogue refuse assets that lie outside once ``..`` and links are followed.
+
+    Tiled 0.2 compares paths as they are written, so both lead out, and lets every scheme but ``file`` pass.
+    """
+    from tiled.catalog.adapter import CatalogNodeAdapter
+
+    ensure = CatalogNodeAdapter._ensure_uri_within_readable_storage  # noqa: SLF001
+    if not hasattr(ensure, _GUARDED):
+        CatalogNodeAdapter._ensure_uri_within_readable_storage = _strict(ensure)  # noqa: SLF001
+
+
+def _strict(ensure: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
+    from tiled.storage import FileStorage
+
+    def ensure_strictly(self: Any, data_uri: str) -> None:
+        ensure(self, data_uri)
+        storages = self.context.readable_storage
+        if urlsplit(data_uri).scheme == "file":
+            folders = [
+                Path(storage.path) for storage in storages.values() if isinstance(storage, FileStorage)
+            ]
+            path_of(data_uri, folders)
+            path_of(data_uri.replace("%", "%25"), folders)  # Tiled opens the path without decoding it
+        elif data_uri not in storages:
+            raise RuntimeError(f"Refusing to serve {data_uri}: it is not this server's own storage.")
+
+    setattr(ensure_strictly, _GUARDED, True)
+    return ensure_strictly
