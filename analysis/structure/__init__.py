@@ -18,7 +18,7 @@ from analysis.structure.isosurface import (
     missing_fraction,
     present,
 )
-from analysis.structure.missing import Missing, missing_density
+from analysis.structure.missing import HALF, Missing, missing_density
 from analysis.structure.rutile import RUTILE_STRAIN, Rutile, find_rutile
 from analysis.structure.statistics import PERCENTS, statistics_inside, strain_statistics, strain_table
 from analysis.structure.strain_field import Strain, phase_slope, strain, strain_per_step
@@ -26,6 +26,7 @@ from analysis.structure.summary import structure_summary
 from analysis.structure.surface import RegionStrain, SurfaceBulk, depth_below_surface, surface_and_bulk
 
 __all__ = [
+    "HALF",
     "KINDS",
     "MISSING_BELOW",
     "NEUTRAL_BAND",

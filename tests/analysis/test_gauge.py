@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from analysis.order_parameter import TWIN_MARGIN, fix_gauge
 from analysis.order_parameter.origin import refine_origin
 from analysis.order_parameter.ramp import relative_ramp, without_ramp
 from analysis.phasing.ambiguities import shift, twin
-from analysis.structure import isosurface
+from analysis.structure import isosurface, present
 
 
 def disguised(array, *, twinned=False, by=(0, 0, 0), ramp=(0, 0, 0), phase=0.0):
@@ -21,6 +22,11 @@ def holed(array, fraction):
     result = array.copy()
     result[tuple(place[along > np.quantile(along, 1 - fraction)].T)] = 0
     return result
+
+
+def banded(array):
+    """Return an object that fades out before the edge of its band, as a pattern does within its crop."""
+    return ndimage.gaussian_filter(array.real, 0.7) + 1j * ndimage.gaussian_filter(array.imag, 0.7)
 
 
 def worst_phase(aligned, reference, used):
@@ -102,6 +108,33 @@ def test_origin_is_exact_without_the_missing_half(crystal):
     by = np.array([0.4, -0.3, 0.6])
     found = refine_origin(shift(holed(crystal, 0.45), by), crystal, isosurface(crystal, 95))
     np.testing.assert_allclose(found, -by, atol=2e-4)
+
+
+@pytest.mark.parametrize("width", [0.7, 1.3])
+def test_soft_edges_of_a_missing_half_do_not_draw_the_origin_along(crystal, width):
+    """A domain wall and the band limit soften them; the start is where the complex overlap puts it."""
+    kept = (np.abs(holed(crystal, 0.45)) > 0) | (np.abs(crystal) == 0)
+    worn = crystal * np.maximum(ndimage.gaussian_filter(kept.astype(float), width), 0.13)
+    by = np.array([0.5, 1.3, -0.9])
+    found = refine_origin(shift(worn, by), crystal, isosurface(crystal, 95))
+    np.testing.assert_allclose(found, -by, atol=0.01)
+
+
+@pytest.mark.parametrize("disguise", [DISGUISES[2], DISGUISES[4]])
+def test_copies_on_slanted_voxels_without_half_their_density_give_one_answer(crystal, make_scan, disguise):
+    """As detector coordinates have them: disguised there, compared on the orthogonal grid."""
+    kept = (np.abs(holed(crystal, 0.45)) > 0) | (np.abs(crystal) == 0)
+    worn = crystal * np.maximum(ndimage.gaussian_filter(kept.astype(float), 1.2), 0.13)
+    crystal, worn = banded(crystal), banded(worn)
+    slanted = {"voxel_basis": np.array([[28.7, 0, 0], [6.3, 52.0, 0], [0, 0, 51.3]])}
+    first = make_scan(crystal, 320.0, **slanted)
+    plain = fix_gauge([first, make_scan(worn, 325.0, **slanted)], 0)
+    found = fix_gauge([first, make_scan(disguised(worn, **disguise), 325.0, **slanted)], 0)
+    used = present(plain.aligned[1], plain.support)
+    assert np.count_nonzero(used) < 0.6 * np.count_nonzero(plain.support)
+    assert worst_phase(found.aligned[1], plain.aligned[1], used) < 1e-3
+    assert np.quantile(np.abs(np.angle(found.aligned[1] * np.conj(found.aligned[0])))[used], 0.9) < 0.02
+    assert found.decided[1]
 
 
 def test_ramp_is_exact_on_few_voxels(crystal):
