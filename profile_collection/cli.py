@@ -11,6 +11,7 @@ import typer
 from profile_collection.cli_benchmark import benchmark_app
 from profile_collection.cli_common import DataOption, ResultsOption, configured, console, explained
 from profile_collection.cli_data import data_app
+from profile_collection.cli_faults import faults_app
 from profile_collection.cli_ioc import ioc_app
 from profile_collection.cli_report import report_app
 from profile_collection.cli_series import series_app
@@ -24,6 +25,7 @@ app = typer.Typer(
     help="Live Bragg coherent diffraction imaging of the structural phase transition in a VO2 nanocrystal.",
 )
 app.add_typer(data_app)
+app.add_typer(faults_app)
 app.add_typer(ioc_app)
 app.add_typer(report_app)
 app.add_typer(series_app)

@@ -72,11 +72,17 @@ def is_complete(start: Any, stop: Any) -> bool:
     return int(stop.get("num_events", {}).get("primary", 0)) >= int(start["scan"]["num"])
 
 
-def analyse_rest(catalogue: Catalogue, pipeline: Pipeline, series_uid: str) -> int:
-    """Hand the pipeline those complete scans of a series that nobody has analysed; return how many."""
+def analyse_rest(catalogue: Catalogue, pipeline: Pipeline, series_uid: str | None = None) -> int:
+    """Hand the pipeline those complete scans, of a series or of all, that nobody has analysed.
+
+    Returns
+    -------
+    int
+        How many there were.
+    """
     waiting = [
         start["uid"]
         for start in unanalysed_runs(catalogue)
-        if start.get("series_uid") == series_uid and start["uid"] not in pipeline.queue.taken
+        if series_uid in (None, start.get("series_uid")) and start["uid"] not in pipeline.queue.taken
     ]
     return send([find_run(catalogue, uid) for uid in waiting], pipeline.collector)
