@@ -54,7 +54,7 @@ class ScanResult:
     strain : mapping
         Isosurface percentage (as text) to strain statistics.
     structure : mapping
-        Surface against bulk, and domains of one scan on its own (`analysis.structure.summary`); empty in
+        Surface against bulk, domains and displacement (`analysis.structure.structure_summary`); empty in
         files that were written before it was known.
     sample, instrument : mapping
         For the record: name, UB, lattice, reflection; angles and counters under I16's own names.

@@ -6,6 +6,7 @@ dislocation or across a wall that slips by more than half a plane it does not ex
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,6 +44,18 @@ class Displacement:
     vortices: Mask
     regions: int
     period: float
+
+    def record(self) -> dict[str, Any]:
+        """Return what can be said in numbers, JSON-able."""
+        known = self.values[np.isfinite(self.values)].astype(np.float64)
+        return {
+            "sigma_nm": float(known.std()),
+            "range_nm": float(np.ptp(known)),
+            "period_nm": self.period,
+            "torn_voxels": int(self.torn.sum()),
+            "vortex_voxels": int(self.vortices.sum()),
+            "regions": self.regions,
+        }
 
     @property
     def single_valued(self) -> bool:

@@ -20,7 +20,8 @@ from analysis.structure.strain_field import strain
 NEUTRAL_BAND = 1e-4
 """Strain, either way, that counts as none: a phase step of 0.1 rad over a voxel of 52 nm.
 
-A voxel's phase is known to some 0.1 to 0.2 rad, so a smaller strain has no certain sign.
+A smaller strain has no certain sign: against the truth of a simulated series the phase of a voxel is off by
+0.04 to 0.09 rad and its strain by 4e-5 to 9e-5 (standard deviations).
 """
 
 SMALLEST_ISLAND = 8

@@ -52,7 +52,9 @@ def missing_density(
     The false-alarm rate comes from the data: the same test with the two objects exchanged. Nothing leaves
     the reference, so whatever it "lacks" inside the other's own isosurface is error: noise, ringing,
     misplacement. Where density stayed, the two are exchangeable and the rates are alike. The threshold is
-    lowered until that rate is at most ``false_alarms``.
+    lowered until that rate is at most ``false_alarms``. A rate of 0 says less than 3 / voxels (95 %
+    confidence). It does not say how well the edge of a hole is placed: on simulated series up to 1.2 % of
+    what is present and 2 to 5 % of what is missing change sides along it, and largely cancel.
 
     Parameters
     ----------

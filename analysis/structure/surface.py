@@ -119,6 +119,8 @@ def surface_and_bulk(
     values = strain(array, basis, q_vector, body).values
     known = body & np.isfinite(values)
     crystal = body if outline is None else np.asarray(outline, dtype=bool)
+    if crystal.shape != array.shape:
+        raise ValueError(f"outline must have the object's shape {array.shape!r}; got {crystal.shape!r}")
     near = depth_below_surface(crystal, basis) <= thickness
     return SurfaceBulk(thickness, _region(values[known & near]), _region(values[known & ~near]))
 

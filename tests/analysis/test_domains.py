@@ -142,6 +142,9 @@ def test_the_record_is_json_and_the_summary_of_a_scan_holds_it():
     assert summary["domains"]["false_alarm_rate"] is None
     assert summary["domains"]["islands"]["tensile"]["count"] == 1
     assert summary["domains"]["fractions"]["tensile"] == pytest.approx(0.25, abs=0.02)
+    assert summary["displacement"]["regions"] == 1
+    # Slabs of opposite strain slip past each other by more than a plane.
+    assert summary["displacement"]["torn_voxels"] > 0
     assert summary["surface_bulk"] == surface_and_bulk(strained(strain), BASIS, Q).record()
 
 

@@ -52,3 +52,5 @@ def test_a_crystal_that_is_all_surface_has_no_bulk():
     assert found.record()["bulk"]["mean"] is None
     with pytest.raises(ValueError, match="positive depth"):
         surface_and_bulk(np.ones((6, 6, 6), complex), np.eye(3) * 30, Q, shell=-1)
+    with pytest.raises(ValueError, match="outline must have"):
+        surface_and_bulk(np.ones((6, 6, 6), complex), np.eye(3) * 30, Q, outline=np.ones((5, 6, 6), bool))
