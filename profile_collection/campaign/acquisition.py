@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rich.console import Console
 
 from callbacks.catalogue import UnknownRunError
 from callbacks.live import LiveView
+from callbacks.pool import make_pool
 from profile_collection import simulation
 from profile_collection.campaign.beamline import ARM, CROP, WINDOW, campaign_settings, campaign_twin
 from profile_collection.campaign.injector import Injector
@@ -123,7 +125,10 @@ def main(folder: Path, descriptor: int, seed: int) -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     reporter = Reporter(descriptor)
     simulation.twin_config = campaign_twin  # instead of the large one
-    session = open_session(campaign_settings(folder, seed), view=LiveView(Console(width=160)))
+    settings = campaign_settings(folder, seed)
+    # The faults shall find the analysis at work: it is not niced behind the measurement here.
+    pool = partial(make_pool, nice=0, threads=settings.analysis_threads, log=settings.log)
+    session = open_session(settings, view=LiveView(Console(width=160)), make_executor=pool)
     session.RE.md["crop"] = list(CROP)
     for axis, angle in ARM.items():
         getattr(session.beamline.diffractometer, axis).move(angle, wait=True)

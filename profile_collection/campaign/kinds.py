@@ -29,7 +29,7 @@ KINDS = {
 
 POINTS = 64
 """Points of a rocking scan of the campaign."""
-PER_SERIES = 6
+PER_SERIES = 12
 """Faults in a series of two scans."""
 WARM = (325.0, 330.0, 335.0, 340.0, 345.0, 350.0, 355.0, 360.0, 365.0)
 """Temperatures that follow the reference at 320 K, K."""

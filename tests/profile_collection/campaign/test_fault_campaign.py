@@ -23,7 +23,7 @@ def test_every_kind_comes_at_least_ten_times_in_two_hundred_faults():
 
 
 def test_a_seed_means_the_same_faults_and_a_longer_campaign_begins_like_a_shorter_one():
-    assert draw(48, seed=1) == draw(48, seed=1) == draw(96, seed=1)[:8]
+    assert draw(48, seed=1) == draw(48, seed=1) == draw(96, seed=1)[:4]
     assert draw(48, seed=1) != draw(48, seed=2)
     assert all(1 <= fault.moment < 2 * POINTS for task in draw(96, seed=1) for fault in task.faults)
 
