@@ -83,6 +83,28 @@ def read_frames(path: Path, dataset: str, index: NDArray[np.int64]) -> NDArray[A
         ) from error
 
 
+def read_beside(path: Path, dataset: str, name: str, index: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """Return what was recorded beside the frames of a scan, (points,) float64; None where nothing was.
+
+    Parameters
+    ----------
+    path, dataset, index
+        As for `read_frames`.
+    name
+        Of the values, for example ``transmission``: the (n,) dataset beside the frames.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            values = file[dataset].parent.get(name)
+            if values is None or values.ndim != 1 or (index.size and index.max() >= values.shape[0]):
+                return None
+            return np.asarray(values[()], dtype=np.float64)[index]
+    except (OSError, KeyError):
+        return None
+
+
 def _refuse_links(frames: Any, file: Any, path: Path) -> None:
     """Refuse frames that lie elsewhere: HDF5 follows links to any file that its own file names."""
     if frames.file.filename != file.filename or frames.is_virtual or frames.external:

@@ -16,7 +16,7 @@ from analysis.preprocessing import PreparedScan, prepare_scan
 from analysis.results import ScanResult
 from analysis.structure import strain_table, structure_summary
 from callbacks.crops import M1_BAND
-from callbacks.frames import read_frames
+from callbacks.frames import read_beside, read_frames
 from callbacks.jobs import ScanJob
 
 if TYPE_CHECKING:
@@ -140,12 +140,15 @@ def _sample(job: ScanJob) -> dict[str, Any]:
 def _instrument(job: ScanJob) -> dict[str, Any]:
     """Return angles and counters under the instrument's own names."""
     axis = job.start["scan"]["axis"]
+    transmission = read_beside(job.frame_file, job.dataset, "transmission", job.frame_index)
+    attenuator = {} if transmission is None else {"transmission": float(transmission.mean())}
     return {
         "name": str(job.start.get("instrument", "Diamond I16")),
         **{name: float(value) for name, value in job.positions.items()},
         axis: float(job.eta.mean()),
         "en": float(job.start["energy"]),
         "ic1monitor": float(job.monitor.mean()),
+        **attenuator,
         "detector": dict(job.start["detector"]),
         "scan": dict(job.start["scan"]),
     }
