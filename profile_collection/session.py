@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bluesky import RunEngine
 
@@ -22,17 +22,20 @@ from callbacks.pipeline import Pipeline, PipelineSettings
 from callbacks.recovery import unfinished_runs
 from callbacks.reingest import report
 from profile_collection import replaying
-from profile_collection.devices import Beamline, make_simulated
+from profile_collection.devices import Beamline
+from profile_collection.hardware import connect_beamline
 from profile_collection.locks import exclusive_lock, lock_holder, private_folder
 from profile_collection.resuming import analyse_rest, series_progress
 from profile_collection.server import ServerError, check_writable, open_catalogue
 from profile_collection.session_log import session_log
 from profile_collection.settings import Settings, load_settings
-from profile_collection.simulation import make_twin
 from profile_collection.startup_error import StartupError
 from profile_collection.storage import TruthRecorder, document_writer, persistent_metadata, store_kept
 from profile_collection.suspenders import BEAM_SETTLES, install_suspenders
 from vo2_plans import SeriesProgress
+
+if TYPE_CHECKING:
+    from profile_collection.twin import Twin
 
 LOCK_FILE = "session.lock"
 REVIVAL_TIME = 60.0
@@ -58,7 +61,7 @@ class Session:
     db
         databroker's facade over the measurements: ``db[-1]`` is the last one.
     twin, beamline
-        The simulated beamline and its devices.
+        The simulation, if it runs in this process, and the devices.
     RE
         The RunEngine.
     pipeline
@@ -79,8 +82,9 @@ class Session:
             undo.enter_context(session_log(settings.log, view.warn))
             self.catalogue: Catalogue = open_catalogue(settings)
             undo.callback(self.catalogue.close)
-            self.twin = make_twin(settings)
-            self.beamline: Beamline = make_simulated(self.twin, settings.data, identity=self._identity())
+            self.twin: Twin | None
+            self.beamline: Beamline
+            self.twin, self.beamline = connect_beamline(settings, self._identity(), undo)
             self.pipeline = Pipeline(self._pipeline_settings(), view, make_executor)
             undo.callback(self.pipeline.close)
             metadata = persistent_metadata(settings.private / "md", self.catalogue, view.warn)
@@ -133,7 +137,8 @@ class Session:
         settings = self.settings
         engine: Any = RunEngine(metadata)  # type: ignore[arg-type]  # any mutable mapping serves
         engine.subscribe(self.writer)
-        engine.subscribe(TruthRecorder(self.twin.write_truth, settings.data / "truth"))
+        if self.twin is not None:
+            engine.subscribe(TruthRecorder(self.twin.write_truth, settings.data / "truth"))
         engine.subscribe(self.view)
         engine.subscribe(self.pipeline.collector)
         engine.state_hook = self.view.state_changed

@@ -53,6 +53,7 @@ class EpicsBeam(Device):
     """
 
     rc = FCpt(EpicsReading, "{_names.ring_current}", kind="hinted")
+    permit = FCpt(EpicsReading, "{_names.permit}", kind="omitted")
     ic1monitor = FCpt(EpicsReading, "{_names.monitor}", kind="hinted")
     transmission = FCpt(
         EpicsNumber,

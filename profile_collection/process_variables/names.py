@@ -48,6 +48,7 @@ class BeamNames:
     shutter_demand: str
     shutter_state: str
     ring_current: str
+    permit: str
     monitor: str
     transmission: str
     transmission_readback: str

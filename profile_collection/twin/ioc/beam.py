@@ -41,6 +41,12 @@ class BeamRecords:
             units="mA",
             precision=3,
         )
+        database.add(
+            names.permit,
+            int(twin.faults.front_end_open),
+            get=lambda: int(twin.faults.front_end_open),
+            read_only=True,
+        )
         self.monitor = database.add(names.monitor, 0.0, read_only=True, units="counts")
         database.add(names.transmission, twin.transmission, put=self._on_transmission, precision=6)
         self._transmission = database.add(

@@ -133,7 +133,8 @@ class TwinIoc:
 
     async def run(self, _async_lib: Any = None) -> None:
         """Give the records their first values, then look after them as long as the IOC lives."""
-        for part in (*self._motors, *self._controllers, self._beam):
+        parts: tuple[Any, ...] = (*self._motors, *self._controllers, self._beam)
+        for part in parts:
             await part.start()
         await asyncio.gather(self._watch.run(), self._tick())
 

@@ -26,11 +26,11 @@ Get = Callable[[], Any]
 
 TEXT_LENGTH = 256
 
-SHORT_TEXT = {"report_as_string": True, "max_length": 40}
+SHORT_TEXT: dict[str, Any] = {"report_as_string": True, "max_length": 40}
 """Options of a text that is a string record, not a character waveform."""
 
 
-class _Number(PvpropertyDouble):  # type: ignore[misc]  # caproto has no types
+class _Number(PvpropertyDouble):
     """A number whose limits are told to clients, and enforced by its own putter in the record's own way."""
 
     async def verify_value(self, value: Any) -> Any:
@@ -121,7 +121,7 @@ def _kind(value: Any, choices: tuple[str, ...] | None) -> tuple[type[Any], dict[
     if choices is not None:
         return PvpropertyEnum, {"enum_strings": list(choices)}
     if isinstance(value, str):
-        return PvpropertyChar, {"max_length": TEXT_LENGTH}
+        return PvpropertyChar, {"max_length": TEXT_LENGTH, "max_subscription_backlog": 10}
     if isinstance(value, float):
         return _Number, {}
     return PvpropertyInteger, {}

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import logging
 import os
-import threading
+import signal
+import socket
+import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from profile_collection.process_variables import ChannelAccess
@@ -27,7 +29,7 @@ def prepare_server(access: ChannelAccess) -> None:
 
 
 def serve(ioc: TwinIoc, access: ChannelAccess, *, on_ready: Callable[[], None] | None = None) -> None:
-    """Serve until interrupted; the shutter is closed at the end.
+    """Serve until interrupted or terminated; the shutter is closed at the end.
 
     Parameters
     ----------
@@ -36,18 +38,52 @@ def serve(ioc: TwinIoc, access: ChannelAccess, *, on_ready: Callable[[], None] |
         Address and port to serve on.
     on_ready : callable, optional
         Called once clients are answered.
+
+    Raises
+    ------
+    OSError
+        Another IOC serves there.
     """
     prepare_server(access)
-    threading.Thread(target=_repeat, args=(access.address,), name="repeater", daemon=True).start()
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(ioc, access, on_ready))
+    _refuse_second(access)
+    asyncio.run(_serve(ioc, access, on_ready))
 
 
-def _repeat(address: str) -> None:
-    """Be the repeater that the clients' library looks for, and complains about where none is installed."""
-    from caproto.sync import repeater
+def _refuse_second(access: ChannelAccess) -> None:
+    """Two IOCs with the same names on one port would answer by turns."""
+    try:
+        with socket.create_connection((access.address, access.port), timeout=2):
+            pass
+    except OSError:
+        return
+    raise OSError(
+        f"a program serves at {access.address}:{access.port} already; end it, or choose another --port"
+    )
 
-    repeater.run(address)
+
+class _Repeater(asyncio.DatagramProtocol):
+    """The repeater that the clients' library looks for, and complains about where none is installed.
+
+    It confirms each registration (Channel Access protocol, message REPEATER_CONFIRM) and has no beacons to
+    repeat.
+    """
+
+    _CONFIRM = struct.pack(">HHHHI", 17, 0, 0, 0, 0)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way to answer."""
+        self._transport: Any = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Confirm a registration; libca sends an empty one."""
+        self._transport.sendto(self._CONFIRM + socket.inet_aton(addr[0]), addr)
+
+
+async def _repeat(access: ChannelAccess) -> None:
+    """Answer registrations, unless another repeater has the port."""
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(OSError):
+        await loop.create_datagram_endpoint(_Repeater, local_addr=(access.address, access.port + 1))
 
 
 async def _serve(ioc: TwinIoc, access: ChannelAccess, on_ready: Callable[[], None] | None) -> None:
@@ -58,7 +94,13 @@ async def _serve(ioc: TwinIoc, access: ChannelAccess, on_ready: Callable[[], Non
             on_ready()
         await ioc.run(async_lib)
 
+    await _repeat(access)
+    context = Context(ioc.database.records, [access.address])
+    serving = asyncio.ensure_future(context.run(startup_hook=begin))
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT otherwise
+        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
     try:
-        await Context(ioc.database.records, [access.address]).run(startup_hook=begin)
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
     finally:
         ioc.twin.shutter_open = False
