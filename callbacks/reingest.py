@@ -121,6 +121,8 @@ def contents(documents: Iterable[Document]) -> Contents:
             names[doc["uid"]] = doc.get("name", "primary")
         elif name == "event":
             events.setdefault(names[doc["descriptor"]], []).append(int(doc["seq_num"]))
+        elif name == "event_page":  # what a RunRouter, and so a journal, makes of an event
+            events.setdefault(names[doc["descriptor"]], []).extend(int(number) for number in doc["seq_num"])
         elif name == "stream_resource":
             keys[doc["uid"]] = doc["data_key"]
         elif name == "stream_datum":
