@@ -6,6 +6,7 @@ others are stored from it when the server is back.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -16,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from callbacks.catalogue import Catalogue
-from callbacks.journal import SUFFIX, Journal
+from callbacks.journal import SUFFIX, Document, Journal, keep
 from callbacks.reingest import reingest, report
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class CatalogueWriter:
         self._revive = revive
         self._reviving: threading.Thread | None = None
         self._answers, self._looked = True, 0.0
+        self._unsaved: dict[str, list[Document]] = {}  # uid to documents that are nowhere but in memory
         self._runs: dict[str, _RunKeeper] = {}  # by the uids of the run, its descriptors and its resources
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
@@ -120,10 +122,26 @@ class CatalogueWriter:
             logger.exception("the catalogue's server could not be started again")
             self.warn(f"the catalogue's server could not be started again: {error}")
 
+    def keep_in_memory(self, uid: str, documents: list[Document]) -> None:
+        """Hold the documents of a run that neither catalogue nor journal took, until there is room."""
+        self._unsaved[uid] = documents
+        self.warn(
+            f"documents of the run {uid[:8]} are in memory alone until there is room in {self.folder}; "
+            f"should this session end before, 'vo2 recover {uid[:8]}' makes the run from its frame file"
+        )
+
     def catch_up(self) -> None:
         """Store the runs that the catalogue missed, if it answers again."""
+        self.save_unsaved()
         if any(self.folder.glob(f"*{SUFFIX}")) and self.answers():
             report(reingest(self._catalogue.raw, self.folder), say=self._say, warn=self.warn)
+
+    def save_unsaved(self) -> None:
+        """Write what is in memory alone into journals, if there is room now."""
+        for uid, documents in list(self._unsaved.items()):
+            with contextlib.suppress(OSError):
+                keep(self.folder / f"{uid}{SUFFIX}", documents)
+                del self._unsaved[uid]
 
     def wait_for_revival(self, seconds: float) -> bool:
         """Wait for a server that is coming up; return whether it answers."""
@@ -138,6 +156,7 @@ class _RunKeeper:
     def __init__(self, owner: CatalogueWriter, start: Mapping[str, Any]) -> None:
         self._owner = owner
         self._uid = str(start["uid"])
+        self._documents: list[Document] = []
         self._journal: Journal | None = None
         self._write: Callable[[str, Any], None] | None = None
         try:
@@ -153,6 +172,7 @@ class _RunKeeper:
             self._lost(f"{type(error).__name__}: {error}")
 
     def __call__(self, name: str, doc: Any) -> None:
+        self._documents.append((name, doc))
         if self._journal is not None:
             self._note(self._journal, name, doc)
         if self._write is not None:
@@ -164,7 +184,7 @@ class _RunKeeper:
         try:
             journal.note(name, doc)
         except OSError as error:
-            journal.close()
+            journal.discard()
             self._journal = None
             self._journal_failed(error)
 
@@ -179,30 +199,23 @@ class _RunKeeper:
             self._lost(f"{type(error).__name__}: {error}".splitlines()[0])
 
     def _end(self) -> None:
-        if self._journal is not None:
-            if self._write is not None:
-                self._journal.discard()
-            else:
-                self._journal.close()
+        stored = self._write is not None
+        if self._journal is None:
+            if not stored:
+                self._owner.keep_in_memory(self._uid, self._documents)
+        elif stored:
+            self._journal.discard()
+        else:
+            self._journal.close()
 
     def _lost(self, reason: str) -> None:
         """Leave the run to its journal: what has missed one document must not receive the next."""
         self._write = None
         self._owner.lost_contact(reason)
-        if self._journal is None:
-            self._warn_of_loss()
 
     def _journal_failed(self, error: OSError) -> None:
         logger.error("the journal of %s cannot be written: %s", self._uid, error)
         self._owner.warn(f"the run's documents cannot be kept in {self._owner.folder}: {error}")
-        if self._write is None and self._journal is None:
-            self._warn_of_loss()
-
-    def _warn_of_loss(self) -> None:
-        self._owner.warn(
-            f"documents of the run {self._uid[:8]} are kept nowhere; its frame file has every frame and "
-            f"point: 'vo2 recover {self._uid[:8]}' makes the run from it"
-        )
 
 
 def _port_is_open(uri: str) -> bool:

@@ -89,8 +89,12 @@ def keep(path: Path, documents: Iterable[Document]) -> None:
     """Write documents into a new journal at once."""
     path.unlink(missing_ok=True)
     with contextlib.closing(Journal(path)) as journal:
-        for name, doc in documents:
-            journal.note(name, doc)
+        try:
+            for name, doc in documents:
+                journal.note(name, doc)
+        except OSError:
+            journal.discard()
+            raise
 
 
 def left_behind(folder: Path) -> Iterator[KeptRun]:

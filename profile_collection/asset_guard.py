@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from callbacks.frames import path_of
 
-_GUARDED = "_guards_links"
+_GUARDED = "_of_vo2_bcdi"
 
 
 def guard_assets() -> None:
@@ -24,6 +24,23 @@ def guard_assets() -> None:
         CatalogNodeAdapter._ensure_uri_within_readable_storage = _strict(ensure)  # noqa: SLF001
 
 
+def decode_paths() -> None:
+    """Have Tiled's HDF5 reader decode ``%20`` and the like; it would look for a folder of that name."""
+    from tiled.adapters import hdf5
+
+    plain = hdf5.path_from_uri
+    if not hasattr(plain, _GUARDED):
+        hdf5.path_from_uri = _decoding(plain)
+
+
+def _decoding(plain: Callable[[str], Path]) -> Callable[[str], Path]:
+    def path_from_uri(uri: str) -> Path:
+        return Path(unquote(str(plain(uri))))
+
+    setattr(path_from_uri, _GUARDED, True)
+    return path_from_uri
+
+
 def _strict(ensure: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
     from tiled.storage import FileStorage
 
@@ -35,7 +52,7 @@ def _strict(ensure: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
                 Path(storage.path) for storage in storages.values() if isinstance(storage, FileStorage)
             ]
             path_of(data_uri, folders)
-            path_of(data_uri.replace("%", "%25"), folders)  # Tiled opens the path without decoding it
+            path_of(data_uri.replace("%", "%25"), folders)  # other readers of Tiled's do not decode the path
         elif data_uri not in storages:
             raise RuntimeError(f"Refusing to serve {data_uri}: it is not this server's own storage.")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from profile_collection.asset_guard import guard_assets
+from profile_collection.asset_guard import decode_paths, guard_assets
 from profile_collection.locks import exclusive_lock, lock_holder, private_folder, this_process, write_private
 
 logger = logging.getLogger(__name__)
@@ -123,6 +123,7 @@ async def _application(data: Path, folder: Path, key: str) -> Any:
     )
     _register_exporter()
     guard_assets()
+    decode_paths()
     authentication = Authentication(single_user_api_key=key, allow_anonymous_access=False)
     return build_app(tree, authentication)
 

@@ -1,0 +1,190 @@
+"""A full disk: a really small filesystem, filled to the brim in mid-scan. No error is mocked."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+MEGABYTES = 24
+SCRIPT = """
+import errno, json, os, resource, sys
+from pathlib import Path
+
+from callbacks.catalogue import rocking_starts
+from callbacks.recovery import read_scan_file
+from profile_collection.server import stop_server
+from profile_collection.session import open_session
+from profile_collection.session_plans import SessionPlans
+from profile_collection.simulation import QUICK
+
+means, outside = sys.argv[1], Path(sys.argv[2])
+session = open_session()
+plans, data = SessionPlans(session.beamline, QUICK), session.settings.data
+found = {"points": 0}
+
+def fill_up():
+    if means == "quota":
+        largest = max(path.stat().st_size for path in session.settings.frames.rglob("*.h5"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 100, resource.RLIM_INFINITY))
+        return
+    with (data / "filler").open("wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 9, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+
+def make_room():
+    if means == "quota":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    (data / "filler").unlink(missing_ok=True)
+
+def watch(name, doc):
+    if name == "event" and "merlin_frame_index" in doc["data"]:
+        found["points"] += 1
+        if found["points"] == 5:
+            fill_up()
+
+token = session.RE.subscribe(watch)
+try:
+    session.RE(plans.rocking_scan(17.75, 17.9, 0.01))
+except Exception as error:
+    found["error"] = str(error)
+found["shutter_open"] = session.twin.shutter_open
+found["setpoint"] = session.beamline.heated_stage.setpoint
+found["state"] = session.RE.state
+session.RE.unsubscribe(token)
+(path,) = session.settings.frames.rglob("*.h5")
+scan = read_scan_file(path)
+found["frames"], found["uid"] = scan.points, scan.start["uid"]
+make_room()
+session.RE(plans.rocking_scan(17.75, 17.9, 0.01))
+session.close()
+documents = {}
+from callbacks.reingest import contents, stored_documents
+from profile_collection.server import open_catalogue
+catalogue = open_catalogue(session.settings)
+for start in rocking_starts(catalogue):
+    held = contents(stored_documents(catalogue.raw.v3, start["uid"]))
+    documents[start["uid"]] = [held.events.get("primary", []), held.exit_status]
+found["stored"], found["kept"] = documents, len(list(session.settings.backup.glob("*")))
+catalogue.close()
+outside.write_text(json.dumps(found))
+stop_server(data)
+"""
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return the words that begin a command so that it sees a filesystem of its own, and by which means.
+
+    A tmpfs in a mount namespace needs no rights where the system lets users have namespaces. Elsewhere a
+    limit on the size of the process's files stands in, and what the test prints says so.
+    """
+    mount = f"mount -t tmpfs -o size={MEGABYTES}m tmpfs {tmp_path / 'disk'}"
+    (tmp_path / "disk").mkdir()
+    if shutil.which("unshare"):
+        prefix = [
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            f'{mount} && exec "$@"',
+            "sh",
+        ]
+        if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
+            return prefix, "filesystem"
+    return [], "quota"
+
+
+def test_disk_full_in_mid_scan_is_said_in_words_and_keeps_what_was_measured(
+    workplace, tmp_path, small_disk, record_property
+):
+    """Somebody fills the data disk; the next frames cannot be written.
+
+    Reads: "merlin could not take a frame: frame 7 could not be written to …/frames/….h5: … No space left on
+    device … Frames before it are kept. Free disk space, then measure this scan again."
+    Left: shutter closed, heater held; the same session measures on as soon as there is room
+    On disk: the frames before, readable; their points in the catalogue, the run ends with "fail"
+    """
+    prefix, means = small_disk
+    record_property("means", means)
+    print(f"disk full by {means}")
+    answer = tmp_path / "answer.json"
+    environment = {**workplace[1], "VO2_DATA": str(tmp_path / "disk" / "data"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", SCRIPT, means, str(answer)],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    found = json.loads(answer.read_text())
+    lost = int(re.search(r"frame (\d+) could not be written to", found["error"])[1])
+    assert 5 <= lost < 16  # a few more may fit into what the file had claimed before
+    assert os.strerror(28 if means == "filesystem" else 27) in found["error"]
+    assert "Frames before it are kept. Free disk space, then measure this scan again" in found["error"]
+    assert (found["shutter_open"], found["state"]) == (False, "idle")
+    assert found["setpoint"] > 290
+    assert found["frames"] == lost
+    assert "Traceback" not in done.stdout
+    broken = found["stored"].pop(found["uid"])
+    assert broken == [list(range(1, lost + 1)), "fail"]
+    assert list(found["stored"].values()) == [[list(range(1, 17)), "success"]]
+    assert found["kept"] == 0
+
+
+def test_a_disk_too_small_for_the_series_is_found_before_anything_moves(workplace, tmp_path, small_disk):
+    """The disk has no room for the frames of the series that is asked for.
+
+    Reads: "… must have 212 MB free (frames compressed 3 times, 200 MB in reserve), it has 23 MB: free some
+    space or choose another data folder"
+    Left: as it was: nothing has moved, no run was begun
+    On disk: nothing new
+    """
+    prefix, means = small_disk
+    if means != "filesystem":
+        pytest.skip("user namespaces are not allowed here: no filesystem of a size of ours")
+    script = (
+        "from profile_collection.session import open_session\n"
+        "from profile_collection.session_plans import SessionPlans\n"
+        "from profile_collection.simulation import QUICK\n"
+        "from profile_collection.server import stop_server\n"
+        "session = open_session()\n"
+        "before = dict(session.twin.axes), session.beamline.heated_stage.setpoint\n"
+        "try:\n"
+        "    session.RE(SessionPlans(session.beamline, QUICK).temperature_series([350.0]))\n"
+        "except Exception as error:\n"
+        "    print('REFUSED', error)\n"
+        "print('UNMOVED', before == (dict(session.twin.axes), session.beamline.heated_stage.setpoint))\n"
+        "print('RUNS', len(session.catalogue.raw))\n"
+        "session.close(); stop_server(session.settings.data)\n"
+    )
+    environment = {**workplace[1], "VO2_DATA": str(tmp_path / "disk" / "data"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", script],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "UNMOVED True" in done.stdout
+    assert "RUNS 0" in done.stdout
+    assert "REFUSED" in done.stdout
+    assert "MB in reserve), it has" in done.stdout
+    assert "free some space or choose another data folder" in done.stdout
