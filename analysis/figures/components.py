@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis.figures.style import (
@@ -21,6 +22,7 @@ from analysis.order_parameter import SeriesResult
 
 def scree(series: SeriesResult, ax: Axes | None = None) -> Figure:
     """Draw all eigenvalues of C, falling, with the share of Σ Δφ² that the first ones explain (Fig S1)."""
+    _need_two(series)
     values = np.asarray(series.eigenvalues, dtype=float)
     number = np.arange(1, len(values) + 1)
     with drawing(ax, 4.4, 3.0) as (figure, place):
@@ -48,6 +50,7 @@ def clusters(series: SeriesResult, ax: Axes | None = None) -> Figure:
     Heating goes round and cooling down; temperatures without trust are hollow. A thin line follows the
     sample's way.
     """
+    _need_two(series)
     with drawing(ax, 4.6, 3.5) as (figure, place):
         axes = figure.add_subplot() if place is None else place
         temperatures = [float(value) for value in series.setpoints]
@@ -64,6 +67,7 @@ def clusters(series: SeriesResult, ax: Axes | None = None) -> Figure:
                 zorder=3,
             )
         _name_points(axes, series)
+        _explain_markers(axes, series)
         axes.axhline(0, color=GREY, linewidth=0.4, zorder=0)
         axes.axvline(0, color=GREY, linewidth=0.4, zorder=0)
         shares = [*series.explained_ratio, 0.0, 0.0]
@@ -93,9 +97,8 @@ def _name_points(axes: Axes, series: SeriesResult) -> None:
     for row in range(len(series)):
         away = (series.scores[row, :2] - middle) / spread
         away /= max(float(np.linalg.norm(away)), 1e-9)
-        text = f"{series.setpoints[row]:g}" if series.trusted[row] else f"{series.labels[row]}, not trusted"
         axes.annotate(
-            text,
+            f"{series.setpoints[row]:g}",
             (float(series.scores[row, 0]), float(series.scores[row, 1])),
             xytext=tuple(9 * away),
             textcoords="offset points",
@@ -108,3 +111,27 @@ def _name_points(axes: Axes, series: SeriesResult) -> None:
 
 def _doubts(series: SeriesResult) -> tuple[str, ...]:
     return () if series.final else tuple(f"provisional: {note}" for note in series.notes)
+
+
+def _explain_markers(axes: Axes, series: SeriesResult) -> None:
+    """Say what the markers mean where there is more than one kind."""
+    handles = [
+        Line2D([], [], marker=MARKERS[branch], linestyle="", color=GREY, label=branch)
+        for branch in dict.fromkeys(series.branches)
+        if "cooling" in series.branches
+    ]
+    names = [label for label, trusted in zip(series.labels, series.trusted, strict=True) if not trusted]
+    if names:
+        text = f"not trusted: {', '.join(names)}"
+        handles.append(
+            Line2D([], [], marker="o", linestyle="", color=GREY, markerfacecolor="white", label=text)
+        )
+    if handles:
+        axes.legend(handles=handles, loc="best")
+
+
+def _need_two(series: SeriesResult) -> None:
+    if len(series) < 2:
+        raise ValueError(
+            f"principal components need at least two temperatures; got {len(series)}: measure another"
+        )

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from analysis.figures.style import (
@@ -63,6 +64,7 @@ def domain_fractions(series: SeriesResult, ax: Axes | None = None) -> Figure:
             colour = GREY if kind is Domain.MISSING else COLOURS[kind]
             right.plot(place_of, [one.count(kind) for one in found], marker + "-", color=colour, markersize=4)
         right.set(ylabel="islands", ylim=(0, None))
+        right.yaxis.set_major_locator(MaxNLocator(integer=True))
         for axes in (left, right):
             _name_temperatures(axes, series)
         band = found[0].neutral_band

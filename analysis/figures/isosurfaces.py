@@ -127,7 +127,7 @@ def isosurfaces(series: SeriesResult, ax: Axes | None = None, *, gallery: Galler
                     axes[-1][side].set_xlabel(f"{NAMES[_plane(SIDES[side])[0]]} (nm)", labelpad=1)
         _phase_bar([one for column in axes for one in column])
         if place is None:
-            figure.suptitle(_caption(seen), fontsize=8)
+            figure.suptitle(_caption(seen) if columns > 2 else f"{seen.percent:g} % isosurface", fontsize=8)
             _box_critical(figure, series, seen, axes, columns)
         return figure
 

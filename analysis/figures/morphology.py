@@ -19,8 +19,6 @@ Floats = NDArray[np.float64]
 HALF = 0.5
 """Share of the crystal's amplitude at which it ends: a band-limited facet lies at half."""
 
-PER_MONITOR = 1e6
-
 
 @dataclass(frozen=True, eq=False)
 class Morphology:
@@ -38,7 +36,7 @@ class Morphology:
     density : ndarray, (n,) float64
         Σ abs(ρ)² in the units of ``absolute``.
     absolute : bool
-        True: photons in the analysed band per 10⁶ monitor counts, at full transmission. False: relative to
+        True: photons in the analysed band per monitor count, at full transmission. False: relative to
         the reference, for the monitor or the attenuator of some scan is not known.
     """
 
@@ -67,7 +65,7 @@ def measure_morphology(series: SeriesResult, results: Sequence[ScanResult]) -> M
     photons = np.array([float(np.sum(np.abs(one.object) ** 2)) * one.object.size for one in chosen])
     flux = np.array([incident_flux(one) for one in chosen])
     absolute = bool(np.isfinite(flux).all())
-    density = photons / flux * PER_MONITOR if absolute else photons / photons[reference]
+    density = photons / flux if absolute else photons / photons[reference]
     return Morphology(
         temperatures=series.temperatures,
         branches=series.branches,
@@ -107,7 +105,7 @@ def morphology(measured: Morphology, ax: Axes | None = None) -> Figure:
         _draw(left, measured, measured.thickness)
         left.set(ylabel=f"mean thickness along {measured.axis} (nm)")
         _draw(right, measured, measured.density)
-        unit = "photons per 10⁶ monitor counts" if measured.absolute else "relative to the reference"
+        unit = "photons per monitor count" if measured.absolute else "relative to the reference"
         right.set(ylabel=f"total density in the band\n({unit})")
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))

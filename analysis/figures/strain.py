@@ -44,14 +44,14 @@ def strain(results: Sequence[ScanResult], ax: Axes | None = None) -> Figure:
             for percent, colour in zip(percents, colours, strict=True):
                 _curves(axes, known, percent, quantity, colour)
             axes.set(xlabel="temperature (K)", title=name)
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.08 * max(axes.dataLim.y1, 1e-9))
             axes.margins(x=0.06)
             if quantity == "max_abs":
                 _draw_limit(axes, known)
             if column == 0:
                 axes.set_ylabel("strain along Q (10⁻⁴)")
                 handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, title="isosurface", loc="outside lower center", ncols=len(labels))
+        figure.legend(handles, labels, title="isosurface", loc="outside lower center", ncols=4)
         return figure
 
 

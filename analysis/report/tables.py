@@ -165,7 +165,7 @@ def d_spacing_table(series: SeriesResult) -> Table:
 
 def morphology_table(series: SeriesResult, measured: Morphology) -> Table:
     """Return thickness and total density of each temperature."""
-    unit = "photons per 10⁶ monitor counts" if measured.absolute else "relative to the reference"
+    unit = "photons per monitor count" if measured.absolute else "relative to the reference"
     heads = (f"mean thickness along {measured.axis} (nm)", f"total density ({unit})")
     note = (
         "Thickness between half-amplitude facets; density: Σ|ρ|² of the analysed band at one incident flux."

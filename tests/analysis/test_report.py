@@ -218,7 +218,7 @@ def test_the_network_is_drawn_with_the_shapes_it_computes(architecture):
     assert network.training
 
 
-def test_scree_and_clusters_show_every_eigenvalue_and_temperature(series):
+def test_scree_and_clusters_show_every_eigenvalue_and_temperature(series, results):
     values = figures.scree(series).axes[0].lines[0].get_ydata()
     np.testing.assert_allclose(values, series.eigenvalues)
     ax = figures.clusters(series).axes[0]
@@ -227,7 +227,9 @@ def test_scree_and_clusters_show_every_eigenvalue_and_temperature(series):
         line = points[tuple(series.scores[row, :2])]
         assert line.get_marker() == {"heating": "o", "cooling": "v"}[series.branches[row]]
         assert (line.get_markerfacecolor() == "white") == (not series.trusted[row])
-    assert "345 K, not trusted" in words(ax.figure)
+    assert "not trusted: 345 K" in words(ax.figure)
+    with pytest.raises(ValueError, match="at least two temperatures"):
+        figures.clusters(analyse_series(results[:1], expected=1))
 
 
 def test_strain_curves_are_those_of_the_results_in_units_of_1e4(results):
@@ -251,7 +253,7 @@ def test_density_is_corrected_for_monitor_and_attenuator(results, series):
         one = next(result for result in results if result.run_uid == uid)
         photons = np.sum(np.abs(one.object) ** 2) * one.object.size
         flux = 2e6 * (0.5 if one.branch == "cooling" else 1.0)
-        assert measured.density[row] == pytest.approx(photons / flux * 1e6, rel=1e-5)
+        assert measured.density[row] == pytest.approx(photons / flux, rel=1e-5)
     body = np.abs(results[0].object) > 0.5  # convex: its mean chord is its volume over its shadow
     assert measured.thickness[0] == pytest.approx(29 * body.sum() / body.any(axis=0).sum(), rel=0.03)
     assert measured.axis == "x"
@@ -261,7 +263,7 @@ def test_density_is_corrected_for_monitor_and_attenuator(results, series):
     assert not relative.absolute
     assert relative.density[series.labels.index("320 K")] == 1
     assert "relative to the reference" in words(figures.morphology(relative))
-    assert "per 10⁶ monitor counts" in words(figures.morphology(measured))
+    assert "photons per monitor count" in words(figures.morphology(measured))
 
 
 def test_the_unit_cells_show_pairs_in_m1_and_equal_steps_in_rutile():
