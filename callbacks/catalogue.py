@@ -67,7 +67,7 @@ def connect(address: Address) -> Catalogue:
 
     try:
         # Tiled's client would try again for half a minute where nobody listens.
-        httpx.get(address.uri, timeout=10.0, trust_env=not _is_local(address))
+        httpx.get(address.uri, timeout=10.0, trust_env=not is_local(address))
         return _open(address)
     except (httpx.TransportError, ClientError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -83,7 +83,7 @@ def _open(address: Address) -> Catalogue:
 
     # A proxy of the environment knows nothing of our loopback.
     context, _ = Context.from_any_uri(
-        address.uri, api_key=address.api_key, show_progress=False, trust_env=not _is_local(address)
+        address.uri, api_key=address.api_key, show_progress=False, trust_env=not is_local(address)
     )
     try:
         root = from_context(context)
@@ -93,7 +93,8 @@ def _open(address: Address) -> Catalogue:
         raise
 
 
-def _is_local(address: Address) -> bool:
+def is_local(address: Address) -> bool:
+    """Whether the server is on this machine, where no proxy is between."""
     return urlsplit(address.uri).hostname in {"127.0.0.1", "::1", "localhost"}
 
 

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from callbacks.catalogue import Catalogue
+from callbacks.catalogue import Address, Catalogue, is_local
 from callbacks.journal import SUFFIX, Document, Journal, keep
 from callbacks.reingest import reingest, report
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5
-"""Seconds between two looks whether the server answers, while it does."""
+LOOK_FAR_EVERY = 10.0
+"""Seconds between two looks whether the server answers, while it does: on this machine, and on another."""
 CONNECT_TIMEOUT = 2.0
 
 
@@ -92,9 +93,10 @@ class CatalogueWriter:
 
     def answers(self) -> bool:
         """Find out whether the server's port is open; Tiled itself would try for a minute."""
-        now = time.monotonic()
-        if now - self._looked >= LOOK_EVERY or not self._answers:
-            self._answers, self._looked = _port_is_open(self._catalogue.address.uri), now
+        now, address = time.monotonic(), self._catalogue.address
+        every = LOOK_EVERY if is_local(address) else LOOK_FAR_EVERY
+        if now - self._looked >= every or not self._answers:
+            self._answers, self._looked = _is_there(address), now
         return self._answers
 
     def run_writer(self) -> Callable[[str, Any], None]:
@@ -142,6 +144,12 @@ class CatalogueWriter:
             with contextlib.suppress(OSError):
                 keep(self.folder / f"{uid}{SUFFIX}", documents)
                 del self._unsaved[uid]
+
+    def close(self) -> None:
+        """Give the journals of runs that never ended free, for others to read."""
+        for keeper in self._runs.values():
+            keeper.close()
+        self._runs.clear()
 
     def wait_for_revival(self, seconds: float) -> bool:
         """Wait for a server that is coming up; return whether it answers."""
@@ -208,6 +216,11 @@ class _RunKeeper:
         else:
             self._journal.close()
 
+    def close(self) -> None:
+        """Keep what the journal has."""
+        if self._journal is not None:
+            self._journal.close()
+
     def _lost(self, reason: str) -> None:
         """Leave the run to its journal: what has missed one document must not receive the next."""
         self._write = None
@@ -218,11 +231,18 @@ class _RunKeeper:
         self._owner.warn(f"the run's documents cannot be kept in {self._owner.folder}: {error}")
 
 
-def _port_is_open(uri: str) -> bool:
-    parts = urlsplit(uri)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        with socket.create_connection((str(parts.hostname), port), timeout=CONNECT_TIMEOUT):
-            return True
-    except OSError:
+def _is_there(address: Address) -> bool:
+    """Look whether somebody listens; a server on another machine may be behind a proxy, so it is asked."""
+    if not is_local(address):
+        import httpx
+
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(address.uri, timeout=CONNECT_TIMEOUT, follow_redirects=True).status_code < 500
         return False
+    parts = urlsplit(address.uri)
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection((str(parts.hostname), parts.port or 80), timeout=CONNECT_TIMEOUT),
+    ):
+        return True
+    return False
