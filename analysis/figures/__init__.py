@@ -10,7 +10,9 @@ from analysis.figures.loss_curves import loss_curves
 from analysis.figures.morphology import Morphology, measure_morphology, morphology
 from analysis.figures.network import network_diagram
 from analysis.figures.order_parameter import order_parameter
+from analysis.figures.overview import cut_open, overview
 from analysis.figures.phase_slices import phase_slices
+from analysis.figures.rendering import Pictures
 from analysis.figures.save import save, save_all
 from analysis.figures.strain import strain
 from analysis.figures.unit_cells import unit_cells
@@ -18,8 +20,10 @@ from analysis.figures.unit_cells import unit_cells
 __all__ = [
     "Gallery",
     "Morphology",
+    "Pictures",
     "calculated_intensity",
     "clusters",
+    "cut_open",
     "d_spacing",
     "diffraction_comparison",
     "domain_fractions",
@@ -33,6 +37,7 @@ __all__ = [
     "morphology",
     "network_diagram",
     "order_parameter",
+    "overview",
     "phase_slices",
     "save",
     "save_all",

@@ -1,5 +1,6 @@
 """Isosurfaces as triangle meshes in nanometres, coloured by phase."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,12 @@ class Surface:
 
 
 def surface(
-    array: NDArray[np.complexfloating], basis: ArrayLike, percent: float, *, fine: int = FINE
+    array: NDArray[np.complexfloating],
+    basis: ArrayLike,
+    percent: float,
+    *,
+    fine: int = FINE,
+    cut: tuple[int, float] | None = None,
 ) -> Surface:
     """Return the surface inside which ``percent`` % of Σ abs(ρ)² lies (Najeeb et al., Fig 3).
 
@@ -52,9 +58,13 @@ def surface(
         In (0, 100).
     fine : int
         Points per voxel along each axis.
+    cut : tuple of int and float, optional
+        Array axis and index beyond which everything is cut away, to show the phase inside.
     """
     level = float(np.abs(array)[isosurface(array, percent)].min())
     dense = finer(array, fine)
+    if cut is not None:
+        np.moveaxis(dense, cut[0], 0)[math.ceil(cut[1] * fine) + 1 :] = 0
     amplitude = np.pad(_without_specks(np.abs(dense), level, SPECK * fine**3), 1)
     at, faces, _, _ = marching_cubes(amplitude, level, gradient_direction="ascent")
     at = at.astype(np.float64) - 1

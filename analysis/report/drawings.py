@@ -43,17 +43,20 @@ class Galleries:
 
     paper: figures.Gallery
     holes: figures.Gallery
+    inside: figures.Pictures
 
     @property
     def note(self) -> str:
         """Why the pictures are not PyVista's; empty where they are."""
-        return self.paper.pictures.note or self.holes.pictures.note
+        return self.paper.pictures.note or self.holes.pictures.note or self.inside.note
 
 
 def make_galleries(series: SeriesResult) -> Galleries:
     """Render the isosurfaces of the report."""
     return Galleries(
-        figures.make_gallery(series, percent=PERCENT), figures.make_gallery(series, percent=HOLES_PERCENT)
+        figures.make_gallery(series, percent=PERCENT),
+        figures.make_gallery(series, percent=HOLES_PERCENT),
+        figures.cut_open(series),
     )
 
 
@@ -77,6 +80,12 @@ def drawings(
         if normal in NAMES
     ]
     return [
+        Drawing(
+            "overview",
+            "At a glance",
+            "The crystal cut open at every temperature (95 % isosurface, colour: phase); order parameter.",
+            lambda: figures.overview(series, pictures=galleries.inside),
+        ),
         Drawing(
             "experiment",
             "Geometry as measured (Fig. 1a)",

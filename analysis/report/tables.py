@@ -69,7 +69,7 @@ def order_parameter_table(series: SeriesResult) -> Table:
         "valid",
     )
     steps = "; ".join(
-        f"transition model, {one.branch}: T_c {one.t_c:.2f} ± {one.t_c_error:.2f} K, width {one.width:.2f} K"
+        f"Transition model, {one.branch}: T_c {one.t_c:.2f} ± {one.t_c_error:.2f} K, width {one.width:.2f} K"
         + (f" ± {one.width_error:.2f} K" if one.width_error is not None else " (at its limit)")
         for one in series.transitions
     )

@@ -81,10 +81,18 @@ def gallery(series):
 
 
 @pytest.fixture(scope="module")
-def written(results, series, gallery, tmp_path_factory):
+def inside(series):
+    """Return small pictures of the crystals cut open, drawn without a renderer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(SWITCH, "matplotlib")
+        return figures.cut_open(series, pixels=80)
+
+
+@pytest.fixture(scope="module")
+def written(results, series, gallery, inside, tmp_path_factory):
     """Return the report with small pictures, and its text."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(make, "make_galleries", lambda series: drawings.Galleries(gallery, gallery))
+        patch.setattr(make, "make_galleries", lambda series: drawings.Galleries(gallery, gallery, inside))
         failures = {"350K_heating_1_a1b2c3d4": "the frames are gone"}
         report = write_report(tmp_path_factory.mktemp("report"), series, results, failures=failures)
     return report, report.page.read_text(encoding="utf-8")
@@ -132,6 +140,19 @@ def test_loose_specks_are_left_out(ball):
     array[2, 2, 2] = 0.9
     reach = np.linalg.norm(surface(array, ball[1], 99.0).points, axis=1).max()
     assert reach < 260
+
+
+def test_a_cut_shows_the_phase_inside(ball):
+    array, basis = ball
+    found = surface(array, np.diag([20.0, 25.0, 22.0]), 99.0, cut=(1, 16))
+    assert found.points[:, 1].max() == pytest.approx(0, abs=25)
+    face = found.points[:, 1] > -5
+    assert face.sum() > 100
+    whole = surface(array, np.diag([20.0, 25.0, 22.0]), 99.0)
+    assert found.points[:, 1].min() == pytest.approx(whole.points[:, 1].min(), abs=1)
+    middle = face & (np.abs(found.points[:, [0, 2]]).max(axis=1) < 30)
+    expected = -np.angle(array[16, 16, 16])
+    np.testing.assert_allclose(found.phase[middle], expected, atol=0.4)
 
 
 def test_finer_keeps_every_voxel(ball):
@@ -189,6 +210,14 @@ def test_the_gallery_shows_each_temperature_thrice_in_nanometres_and_boxes_the_c
     assert len(panels_with_images(views)) == 3
     assert "seen along y" in words(views)
     assert "y ∥ Q (nm)" in words(views)
+
+
+def test_the_overview_shows_every_temperature_over_the_order_parameter(series, inside):
+    figure = figures.overview(series, pictures=inside)
+    shown = panels_with_images(figure)
+    assert [ax.get_title().split(" ·")[0] for ax in shown] == list(series.labels)
+    assert {ax.images[0].get_array().shape for ax in shown} == {shown[0].images[0].get_array().shape}
+    assert "order parameter $O$ (rad)" in words(figure)
 
 
 def test_the_geometry_is_that_of_the_run(results):
@@ -387,6 +416,7 @@ def test_every_figure_of_the_paper_is_there_as_png_and_pdf(written):
     report, _ = written
     names = {path.stem for path in report.figures}
     assert names >= {
+        "overview",
         "experiment",
         "isosurface_views",
         "network",
@@ -448,7 +478,7 @@ def test_the_tables_hold_the_numbers_of_the_series(written, series, results):
 def test_a_figure_that_fails_is_named_and_the_others_are_drawn(
     results, series, tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr(make, "make_galleries", lambda series: drawings.Galleries(None, None))
+    monkeypatch.setattr(make, "make_galleries", lambda series: drawings.Galleries(None, None, None))
     monkeypatch.setattr(drawings.Galleries, "note", "")
     kept = ("isosurface_views", "scree", "experiment")
     every = make.drawings
