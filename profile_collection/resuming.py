@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from callbacks.catalogue import Catalogue, UnknownRunError, as_v3, find_run, last_series, unanalysed_runs
 from callbacks.replay import send
 from vo2_plans import SeriesProgress
+from vo2_plans.progress import setup_of
 from vo2_plans.run_metadata import Branch
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def series_progress(catalogue: Catalogue, series_uid: str) -> SeriesProgress:
         branches[index] = start["branch"]
         if is_complete(start, run.metadata.get("stop")):
             complete[index] = str(start["uid"])
-    return SeriesProgress(uid, dict(arguments), complete, attempts, branches)
+    setup = setup_of(runs[0].metadata["start"])
+    return SeriesProgress(uid, dict(arguments), complete, attempts, branches, setup)
 
 
 def _runs(catalogue: Catalogue, series_uid: str) -> list[Any]:

@@ -9,6 +9,15 @@ from typing import Any
 from vo2_plans.run_metadata import Branch, SeriesPlace, branch_of
 
 
+def setup_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a start document, or of a beamline's metadata, must not change within a series."""
+    detector = metadata.get("detector", {})
+    return {
+        "sample": metadata.get("sample"),
+        **{key: list(detector[key]) for key in ("shape", "roi") if key in detector},
+    }
+
+
 @dataclass(frozen=True)
 class SeriesProgress:
     """A series as far as it has come; a new one has only its uid.
@@ -24,6 +33,8 @@ class SeriesProgress:
         Place in the series to the number of its last attempt, complete or not.
     branches : mapping
         Place in the series to the branch it was begun on.
+    setup : mapping
+        What must be the same when it goes on: `sample`, and the detector's `shape` and `roi`.
     """
 
     series_uid: str
@@ -31,6 +42,18 @@ class SeriesProgress:
     complete: Mapping[int, str] = field(default_factory=dict)
     attempts: Mapping[int, int] = field(default_factory=dict)
     branches: Mapping[int, Branch] = field(default_factory=dict)
+    setup: Mapping[str, Any] = field(default_factory=dict)
+
+    def check_setup(self, metadata: Mapping[str, Any]) -> None:
+        """Raise `ValueError`, in words, where the beamline's `metadata` is not that of the series."""
+        now = setup_of(metadata)
+        changed = [key for key, value in self.setup.items() if value != now.get(key)]
+        if changed:
+            told = "; ".join(f"{key} was {self.setup[key]!r} and is {now.get(key)!r}" for key in changed)
+            raise ValueError(
+                f"the series {self.series_uid} goes on only with the sample and the detector region it was "
+                f"begun with: {told}. Open the session as it was then (--quick, VO2_SAMPLE)"
+            )
 
     def left(self, temperatures: Sequence[float]) -> list[float]:
         """Return the temperatures that are still to be measured, K."""

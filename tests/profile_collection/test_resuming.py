@@ -2,10 +2,12 @@
 
 import pytest
 
+import vo2_plans
 from callbacks.catalogue import UnknownRunError, derived_runs
 from profile_collection.resuming import is_complete, series_progress
 from profile_collection.session_plans import SessionPlans, current_plans
 from profile_collection.simulation import QUICK
+from vo2_plans import SeriesProgress
 
 WINDOW = {"eta_start": 17.76, "eta_stop": 17.84, "eta_step": 0.02, "exposure": 10.0, "locate": False}
 
@@ -54,5 +56,8 @@ def test_what_cannot_be_resumed_is_refused_in_words(served, make_session):
         session.RE(plans.temperature_series(resume="20250101-nothing"))
     with pytest.raises(ValueError, match="resume was to be given "):
         session.RE(plans.temperature_series([320.0], resume="-1"))
+    progress = SeriesProgress("s", setup={"sample": "X"})
+    with pytest.raises(ValueError, match=r"sample was 'X' and is 'VO2 nanocrystal'. Open the session as"):
+        session.RE(vo2_plans.temperature_series(session.beamline, progress=progress))
     with pytest.raises(ValueError, match="these plans know no catalogue"):
         session.RE(SessionPlans(session.beamline, QUICK).temperature_series(resume="-1"))
