@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callbacks.catalogue import Catalogue
+from callbacks.journal import SUFFIX
 from profile_collection.settings import Settings
 
 
@@ -26,6 +27,8 @@ class OldSeries:
         Uids of its measured and derived runs.
     folders
         Its frames, truth and results.
+    journals
+        Documents of those of its runs that never ended.
     """
 
     uid: str
@@ -33,6 +36,7 @@ class OldSeries:
     raw: tuple[str, ...]
     processed: tuple[str, ...]
     folders: tuple[Path, ...]
+    journals: tuple[Path, ...] = ()
 
     @property
     def size(self) -> int:
@@ -70,6 +74,7 @@ def old_series(catalogue: Catalogue, settings: Settings, keep: int) -> list[OldS
             raw=tuple(run for _, run in raw[uid]),
             processed=tuple(derived[uid]),
             folders=_folders(settings, uid),
+            journals=tuple(settings.backup / f"{run}{SUFFIX}" for _, run in raw[uid]),
         )
         for uid in newest_last[: len(newest_last) - keep]
     ]
@@ -89,3 +94,5 @@ def remove(catalogue: Catalogue, series: Sequence[OldSeries]) -> None:
                 client[uid].delete(recursive=True, external_only=False)
         for folder in one.folders:
             shutil.rmtree(folder)
+        for journal in one.journals:
+            journal.unlink(missing_ok=True)

@@ -90,6 +90,7 @@ class Session:
             metadata = persistent_metadata(settings.private / "md", self.catalogue, view.warn)
             undo.callback(metadata.close)
             self.writer = document_writer(self.catalogue, settings, warn=view.warn, say=view.say)
+            undo.callback(self.writer.close)
             self.RE = self._make_run_engine(metadata)
             undo.callback(self.RE.clear_suspenders)
             self.db = self._facade()
