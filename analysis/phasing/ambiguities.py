@@ -95,7 +95,7 @@ def shift(obj: Object, by: NDArray[np.float64]) -> Object:
     return fft.ifftn(field)
 
 
-def _peak(correlation: NDArray[Any]) -> NDArray[np.float64]:
+def peak_of(correlation: NDArray[Any]) -> NDArray[np.float64]:
     """Return the signed indices (3,) of the largest modulus of a correlation in corner order."""
     index = np.unravel_index(int(np.argmax(np.abs(correlation))), correlation.shape)
     return np.array(
@@ -103,26 +103,46 @@ def _peak(correlation: NDArray[Any]) -> NDArray[np.float64]:
     )
 
 
-def _climb(product: NDArray[Any], start: NDArray[np.float64], steps: int = 3) -> NDArray[np.float64]:
-    """Return the k (3,) that maximises abs(Σ product·exp(−2πi k·x/n)), from ``start``, by Newton's method.
+def _moments(product: NDArray[Any], k: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """Return Σ product·x0^a·x1^b·x2^c·exp(−i k·x), (3, 3, 3), a, b, c ≤ 2, x = 2π·index/n: axis by axis."""
+    total = product
+    for rate, n in zip(k, product.shape, strict=True):
+        x = 2 * np.pi * np.fft.fftfreq(n)
+        weights = np.stack([np.ones(n), x, x**2]) * np.exp(-1j * rate * x)
+        total = np.tensordot(total, weights.astype(product.dtype), axes=([0], [1]))
+    return np.asarray(total, np.complex128)
 
-    ``product`` is (n0, n1, n2) complex in corner order; its moments give gradient and Hessian of log abs.
+
+def climb(
+    product: NDArray[Any], start: NDArray[np.float64], steps: int = 3
+) -> tuple[NDArray[np.float64], float]:
+    """Return the k (3,) that maximises abs(Σ product·exp(−2πi k·x/n)), by Newton's method, and that modulus.
+
+    Parameters
+    ----------
+    product : ndarray, (n0, n1, n2) complex, corner order
+        Its moments give gradient and Hessian of the logarithm of the modulus.
+    start : ndarray, (3,) float64
+    steps : int
     """
-    x = [a * (2 * np.pi / n) for a, n in zip(_indices(product.shape), product.shape, strict=True)]
     k = start.copy()
     for _ in range(steps):
-        turned = product * np.exp(-1j * (k[0] * x[0] + k[1] * x[1] + k[2] * x[2]))
-        total = turned.sum()
-        if abs(total) == 0:
-            return k
-        first = np.array([(turned * a).sum() for a in x]) / total
-        second = np.array([[(turned * a * b).sum() for b in x] for a in x]) / total
-        gradient = first.imag
-        hessian = -(second - np.outer(first, first)).real
+        m = _moments(product, k)
+        if abs(m[0, 0, 0]) == 0:
+            break
+        first = np.array([m[1, 0, 0], m[0, 1, 0], m[0, 0, 1]]) / m[0, 0, 0]
+        second = np.array(
+            [
+                [m[2, 0, 0], m[1, 1, 0], m[1, 0, 1]],
+                [m[1, 1, 0], m[0, 2, 0], m[0, 1, 1]],
+                [m[1, 0, 1], m[0, 1, 1], m[0, 0, 2]],
+            ]
+        )
+        hessian = -(second / m[0, 0, 0] - np.outer(first, first)).real
         if np.linalg.eigvalsh(hessian).max() >= 0:
-            return k
-        k = k - np.clip(np.linalg.solve(hessian, gradient), -0.5, 0.5)
-    return k
+            break
+        k = k - np.clip(np.linalg.solve(hessian, first.imag), -0.5, 0.5)
+    return k, float(abs(_moments(product, k)[0, 0, 0]))
 
 
 def _register(
@@ -130,17 +150,17 @@ def _register(
 ) -> tuple[Object, NDArray[np.float64], NDArray[np.float64], complex]:
     """Return (moved object, shift, ramp, inner product) that maximise abs(⟨reference, moved⟩)."""
     density = fft.ifftn(fft.fftn(np.abs(reference)) * np.conj(fft.fftn(np.abs(obj))))
-    move = _peak(density)
+    move = peak_of(density)
     field, origin = fft.fftn(obj), np.fft.ifftshift(reference)
     x, ramp = _indices(obj.shape), np.zeros(3)
     for turn in range(rounds):
         moved = fft.ifftn(_ramped(field, x, -move))
         product = np.fft.ifftshift(moved) * np.conj(origin)
-        start = _peak(fft.fftn(product)) if turn == 0 else ramp
-        ramp = _climb(product, start)
+        start = peak_of(fft.fftn(product)) if turn == 0 else ramp
+        ramp = climb(product, start)[0]
         # The ramp about the box's origin is a shift of the reference's transform: undo it there instead.
         turned = fft.fftn(np.fft.fftshift(_ramped(origin, x, ramp)))
-        move = _climb(field * np.conj(turned), move)
+        move = climb(field * np.conj(turned), move)[0]
     result = np.fft.fftshift(_ramped(np.fft.ifftshift(fft.ifftn(_ramped(field, x, -move))), x, -ramp))
     return result, move, ramp, complex(np.vdot(reference, result))
 

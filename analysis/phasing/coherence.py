@@ -36,6 +36,7 @@ def fit_coherence(
     widths: Sequence[float],
     background: Tensor | float = 0.0,
     *,
+    extent: Sequence[float] = (1.0, 1.0, 1.0),
     start: Triple = COHERENT,
     sweeps: int = 1,
 ) -> tuple[Triple, float]:
@@ -49,12 +50,14 @@ def fit_coherence(
     widths : three float
         Known widths of the voxel.
     background : Tensor or float, counts
+    extent : three float
+        Of the object, as a fraction of each axis: where it is below one half nothing need be finer.
     start : three float, voxels
         Where the other axes stand while the first is fitted.
     sweeps : int
         How often all axes are fitted in turn.
     """
-    misfit = _Misfit(x, amplitude, measured, widths, background)
+    misfit = _Misfit(x, amplitude, measured, widths, background, extent)
     sigma = list(start)
     for _ in range(sweeps):
         for axes in TIED:
@@ -75,8 +78,9 @@ class _Misfit:
         measured: Tensor,
         widths: Sequence[float],
         background: Tensor | float,
+        extent: Sequence[float],
     ) -> None:
-        self.kernel = PixelKernel(x.shape, widths, (1.0, 1.0, 1.0), device=x.device)
+        self.kernel = PixelKernel(x.shape, widths, (1.0, 1.0, 1.0), extent=extent, device=x.device)
         self.correlation = self.kernel.fine_correlation(x)
         self.amplitude, self.measured, self.background = amplitude, measured, background
         self.total = (amplitude.square() * measured).sum().clamp_min(1e-12)
@@ -85,7 +89,7 @@ class _Misfit:
         kernel = self.kernel
         transfer = lag_transfer(kernel.shape, kernel.grown, kernel.widths, sigma, self.amplitude.device)
         fine = torch.fft.irfftn(self.correlation * transfer, s=kernel.grown, dim=SPACE)
-        root = (fine[::2, ::2, ::2].clamp_min(0) + self.background).sqrt_()
+        root = (self.kernel.measured(fine).clamp_min(0) + self.background).sqrt_()
         return float(((root - self.amplitude) * self.measured).square().sum() / self.total)
 
 

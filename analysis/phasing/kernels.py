@@ -108,6 +108,10 @@ class PixelKernel:
             return fine
         return torch.fft.irfftn(torch.fft.rfftn(fine, dim=SPACE) * self._transfer, s=self.grown, dim=SPACE)
 
+    def measured(self, fine: Tensor) -> Tensor:
+        """Pick the measured grid out of the finer one, (…, n0, n1, n2)."""
+        return fine[self._every]
+
     def fine_correlation(self, x: Tensor) -> Tensor:
         """Return the autocorrelation of ``x`` (n0, n1, n2) on the grown box: `rfftn`'s half, complex64."""
         return torch.fft.rfftn(power(self._fine_field(x)), dim=SPACE)
@@ -116,6 +120,15 @@ class PixelKernel:
         """Return (point-sampled, integrated) intensity, float32 counts, of ``x`` (n0, n1, n2) complex64."""
         fine = power(self._fine_field(x))
         return fine[self._every], self._blur(fine)[self._every].clamp_min(0)
+
+    def misfit(self, x: Tensor, amplitude: Tensor, measured: Tensor, background: Tensor | float) -> float:
+        """Return χ² of ``x`` (n0, n1, n2) complex64 against √counts (n0, n1, n2) float32, background added.
+
+        ``measured`` (n0, n1, n2) float32 is 1 where a voxel was measured, else 0.
+        """
+        root = (self._blur(power(self._fine_field(x)))[self._every].clamp_min(0) + background).sqrt_()
+        total = (amplitude.square() * measured).sum().clamp_min(1e-12)
+        return float((root.sub_(amplitude).mul_(measured)).square_().sum() / total)
 
     def gradient(
         self, x: Tensor, amplitude: Tensor, measured: Tensor | None, background: Tensor | float = 0.0

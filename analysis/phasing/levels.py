@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,6 +16,9 @@ COARSEST = 32
 
 THINNEST = 10
 """Voxels across the crystal on the coarsest level."""
+
+STEP = 8
+"""The coarsest level has a multiple of so many voxels: sizes that transform fast."""
 
 
 def _window(n: int, wanted: int) -> slice:
@@ -61,10 +65,8 @@ def coarsest(full: Sequence[int], reach: Sequence[float] = (0.5, 0.5, 0.5)) -> t
 
 
 def _coarsest(n: int, reach: float) -> int:
-    size = COARSEST
-    while size < n and size * reach < THINNEST:
-        size *= 2
-    return min(n, size)
+    needed = STEP * math.ceil(THINNEST / (STEP * max(reach, 1e-3)))
+    return min(n, max(COARSEST, needed))
 
 
 def finer(shape: Sequence[int], full: Sequence[int]) -> tuple[int, int, int]:

@@ -45,19 +45,24 @@ class Recipe:
     floor: float = 0.2
 
 
-SEARCH = Recipe(iterations=600)
-"""For random starts at the coarsest level."""
+SEARCH = Recipe(iterations=400, hio_share=1.0, beta=0.9, sigma=(2.0, 0.7), settle=10)
+"""For random starts at the coarsest level: finds the basin."""
 
-POLISH = (
-    Recipe(iterations=200, every=50, sigma=(1.0, 0.5), beta=0.9),
-    Recipe(iterations=200, every=50, sigma=(1.0, 0.5), beta=0.9),
-    Recipe(iterations=200, hio_share=0.0, every=50, threshold=0.3, sigma=(1.0, 0.5), beta=0.9),
-    Recipe(iterations=200, hio_share=0.0, every=50, threshold=0.3, sigma=(1.0, 0.5), beta=0.9),
-)
-"""For the best objects of a level: out of the shallow minima that are nearly right, then to rest."""
+SETTLE = Recipe(iterations=200, hio_share=0.0, every=50, threshold=0.3, sigma=(1.0, 0.5), beta=0.9, settle=30)
+"""For every start after its search: goes to the bottom, which more HIO would leave again."""
+
+FILL = Recipe(iterations=150, hio_share=0.0, every=50, threshold=0.2, sigma=(0.7, 0.5), beta=0.9, floor=0.1)
+"""For objects that agree: lets in the faint parts that a tight support keeps out."""
 
 REFINE = Recipe(
-    iterations=120, hio_share=0.0, every=40, threshold=0.3, sigma=(1.2, 0.8), settle=30, floor=0.15
+    iterations=120,
+    hio_share=0.0,
+    every=40,
+    threshold=0.15,
+    sigma=(1.2, 0.8),
+    beta=0.8,
+    settle=30,
+    floor=0.05,
 )
 """For an object that is nearly right, after a change of level."""
 

@@ -14,31 +14,26 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from analysis.phasing import metrics
+from analysis.phasing.agreement import Candidate
 from analysis.phasing.ambiguities import centre
-from analysis.phasing.coherence import Triple
+from analysis.phasing.coherence import COHERENT, Triple
 from analysis.phasing.engine import fixed_threads, to_centre, to_corner
+from analysis.phasing.guesses import Guesses
 from analysis.phasing.kernels import PixelKernel
 from analysis.phasing.levels import Level, coarsest
-from analysis.phasing.network import Pretrained, load_pretrained
-from analysis.phasing.recipes import support_of
-from analysis.phasing.refinement import FINAL_SUPPORT, choose, finish, fit_blur
-from analysis.phasing.search import Candidate, Found, Pattern, Search
+from analysis.phasing.network import load_pretrained
+from analysis.phasing.pattern import Pattern
+from analysis.phasing.refinement import choose, final_support, finish, fit_blur
+from analysis.phasing.search import Found, Search
 from analysis.phasing.support import autocorrelation_extent, extent_of
-from analysis.phasing.transfer import fine_tune
 from analysis.phasing.trust import Evidence, compactness, looks_saturated, verdict
 from analysis.phasing.validation import checked_pattern
 
 THREADS = int(os.environ.get("VO2_PHASING_THREADS", "1"))
 """Threads of torch in a reconstruction: fixed, for sums in another order are other sums."""
 
-ORIENTATIONS = (0, 13, 26, 39)
-"""Orientations of the input in which the network is asked."""
-
-TRANSFER_STEPS = 20
-"""Steps of fine-tuning on the pattern; its loss is the curve that is kept."""
-
-ROUNDS, STARTS = 10, 6
-"""Budget of the search: rounds, and random starts in each."""
+STARTS = 64
+"""Budget of the search: starts on the coarsest level."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +53,7 @@ class Reconstruction:
     reasons : tuple of str
         Why not; empty if trusted.
     loss_history : ndarray, (steps + 1,) float64
-        Fourier loss of the transfer learning.
+        Fourier loss of the transfer learning where it was needed; else of the finish: the same measure.
     chi_squared_history : ndarray, float64
         χ² before each iteration of the finish.
     seconds : float
@@ -123,9 +118,10 @@ def reconstruct(
     pattern = checked_pattern(intensity, mask, pixel_kernel, background)
     pretrained = load_pretrained()
     with fixed_threads(THREADS):
-        guesses, losses = _ask_network(pretrained, pattern, seed)
+        guesses = Guesses(pretrained, pattern, seed)
         found = _search(pattern, guesses, seed)
         best, history = choose(pattern, found)
+        losses = guesses.losses if len(guesses.losses) else np.asarray(history)
         return _assemble(pattern, found, best, history, losses, pretrained.hash, seed, began)
 
 
@@ -145,30 +141,18 @@ def from_truth(
     pattern = checked_pattern(intensity, mask, pixel_kernel, background)
     with fixed_threads(THREADS):
         x = to_corner(torch.from_numpy(np.asarray(truth, np.complex64)))[None]
-        level = Level(pattern.amplitude(), pattern.mask, pattern.shape)
-        sigma = fit_blur(pattern, x[0])
-        start = Candidate(x, support_of(level, x, *FINAL_SUPPORT), 0.0, sigma, "truth")
+        support = final_support(pattern, x)
+        sigma = fit_blur(pattern, x[0], support[0]) if pattern.blurred else COHERENT
+        start = Candidate(x, support, 0.0, sigma, "truth")
         best, history = finish(pattern, start)
         found = Found([best], 1.0, 0, 0)
         return _assemble(pattern, found, best, history, np.empty(0), "", 0, began)
 
 
-def _ask_network(
-    pretrained: Pretrained, pattern: Pattern, seed: int
-) -> tuple[list[Tensor], NDArray[np.float64]]:
-    """Return coarse guesses (32, 32, 32), corner order, and the loss curve of the transfer learning."""
-    counts = to_centre((pattern.counts - pattern.background).clamp_min(0)).numpy()
-    mask = to_centre(pattern.mask).numpy()
-    objects = pretrained.guess(counts, mask, orientations=ORIENTATIONS, threads=THREADS)
-    tuned, losses = fine_tune(pretrained, counts, mask, steps=TRANSFER_STEPS, seed=seed)
-    guesses = [to_corner(torch.from_numpy(np.ascontiguousarray(g))) for g in [tuned[-1], *objects]]
-    return guesses, np.asarray(losses, np.float64)
-
-
-def _search(pattern: Pattern, guesses: list[Tensor], seed: int) -> Found:
+def _search(pattern: Pattern, guesses: Guesses | Sequence[Tensor], seed: int) -> Found:
     reach = autocorrelation_extent(pattern.amplitude())
     level = Level(pattern.amplitude(), pattern.mask, coarsest(pattern.shape, reach))
-    return Search(pattern, level, reach, np.random.default_rng(seed)).run(guesses, ROUNDS, STARTS)
+    return Search(pattern, level, reach, np.random.default_rng(seed), guesses).run(STARTS)
 
 
 def _assemble(

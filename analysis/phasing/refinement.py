@@ -8,56 +8,99 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.phasing.ambiguities import align
+from analysis.phasing.agreement import Candidate, match
 from analysis.phasing.coherence import COHERENT, Triple, fit_coherence
-from analysis.phasing.engine import to_centre, to_corner
+from analysis.phasing.engine import power
 from analysis.phasing.finish import descend
 from analysis.phasing.kernels import PixelKernel
 from analysis.phasing.levels import Level, crop, finer, resample
+from analysis.phasing.metrics import noise_ratio, root_variance
+from analysis.phasing.pattern import Pattern
 from analysis.phasing.recipes import REFINE, iterate, support_of
-from analysis.phasing.search import LIKELY, Candidate, Found, Pattern
-from analysis.phasing.support import extent_of
+from analysis.phasing.search import LIKELY, Found
+from analysis.phasing.support import Smoother, extent_of
 
-FINAL_SUPPORT = (1.5, 0.1, 0.05)
-"""Smoothing width (voxels), threshold and floor of the last support: looser than those of the search."""
+FINAL_SMOOTHING = 1.2
+"""Width, voxels, by which the amplitude is smoothed for the support of the finish."""
+
+ABOVE_NOISE = 3.0
+"""The support of the finish is what exceeds the amplitude of the counting noise so many times."""
+
+FAINTEST = 0.005
+"""And this share of the largest amplitude: a band-limited crystal rings, and that belongs to it."""
 
 FIT_SIZE = 64
 """Voxels per axis, at most, on which the blur is fitted."""
+
+AVERAGED, ALIKE, MORE = 4, 0.98, 3
+"""At most so many objects are averaged; below that overlap they are refined further, at most so often."""
+
+UNEXPLAINED = 1.6
+"""Noise ratio from which a blur is looked for in patterns whose voxels are points."""
 
 FINISH_ITERATIONS = 15
 """Descents through the kernel in each of the two halves of the finish."""
 
 
 def choose(pattern: Pattern, found: Found) -> tuple[Candidate, list[float]]:
-    """Take the best objects to full resolution, average those that agree, and finish through the kernel.
+    """Take the objects that agree to full resolution, average them, and finish through the kernel.
 
     What differs between starts is stagnation, and averages out (Chen et al. 2007,
     doi:10.1103/PhysRevB.76.064113).
     """
-    climbed = [climb(pattern, c) for c in found.candidates]
-    best = to_centre(climbed[0].x)[0].numpy()
-    aligned = [align(to_centre(c.x)[0].numpy(), best, rounds=2) for c in climbed[1:]]
-    same = [best, *(a.object for a in aligned if a.overlap >= LIKELY)]
-    x = to_corner(torch.from_numpy(np.mean(same, axis=0).astype(np.complex64)))[None]
-    level = Level(pattern.counts.sqrt(), pattern.mask, pattern.shape)
-    return finish(pattern, replace(climbed[0], x=x, support=support_of(level, x, *FINAL_SUPPORT)))
+    best, *others = found.candidates
+    same = [c for c in others if match(c.x[0], best.x[0]).overlap >= LIKELY]
+    climbed = [climb(pattern, c) for c in (best, *same[:1])]
+    x, alike = averaged(climbed)
+    if alike < ALIKE:
+        climbed += [climb(pattern, c) for c in same[1 : AVERAGED - 1]]
+        for _ in range(MORE):
+            climbed = [climb(pattern, c) for c in climbed]
+            x, alike = averaged(climbed)
+            if alike >= ALIKE:
+                break
+    return finish(pattern, replace(climbed[0], x=x, support=final_support(pattern, x)))
+
+
+def averaged(candidates: list[Candidate]) -> tuple[Tensor, float]:
+    """Return the mean of what agrees with the first, (1, n0, n1, n2) complex64, and the best such overlap."""
+    best, *others = (c.x[0] for c in candidates)
+    matches = [m for m in (match(x, best) for x in others) if m.overlap >= LIKELY]
+    mean = torch.stack([best, *(m.moved for m in matches)]).mean(dim=0, keepdim=True)
+    return mean, max((m.overlap for m in matches), default=0.0)
+
+
+def final_support(pattern: Pattern, x: Tensor) -> Tensor:
+    """Return what of ``x`` (1, n0, n1, n2) complex64 stands out of the counting noise, bool.
+
+    √counts scatter by v(λ) (`metrics.root_variance`) in each of the N voxels of q, and so, by Parseval, does
+    the object by √Σv/N in each of its own.
+    """
+    noise = float(np.sqrt(root_variance(pattern.counts.cpu().numpy()).sum())) / pattern.counts.numel()
+    smooth = Smoother(pattern.shape, x.device)(power(x).sqrt(), FINAL_SMOOTHING)
+    support = smooth > max(ABOVE_NOISE * noise, FAINTEST * float(smooth.max()))
+    return support if bool(support.any()) else smooth > 0
 
 
 def climb(pattern: Pattern, candidate: Candidate) -> Candidate:
-    """Refine ``candidate`` on every finer level."""
+    """Refine ``candidate`` on every finer level, at least on the last."""
     amplitude = pattern.amplitude(candidate.coherence)
     x, support = candidate.x, candidate.support
-    while x.shape[1:] != pattern.shape:
+    while True:
         shape = finer(x.shape[1:], pattern.shape)
         level = Level(amplitude, pattern.mask, shape)
         x = resample(x, shape)
-        support = support_of(level, x)
+        support = support_of(level, x, threshold=REFINE.threshold, floor=REFINE.floor)
         x, support = iterate(level, x * support, support, REFINE)
-    return replace(candidate, x=x, support=support)
+        if shape == pattern.shape:
+            return replace(candidate, x=x, support=support)
 
 
-def fit_blur(pattern: Pattern, x: Tensor, known: Triple = COHERENT) -> Triple:
-    """Fit the blur on the centre of q, where the counts are: it is the same everywhere."""
+def fit_blur(pattern: Pattern, x: Tensor, support: Tensor, known: Triple = COHERENT) -> Triple:
+    """Fit the blur on the centre of q, where the counts are: it is the same everywhere.
+
+    ``x`` complex64 and ``support`` bool are (n0, n1, n2), corner order.
+    """
     a, b, c = (min(n, FIT_SIZE) for n in pattern.shape)
     shape = (a, b, c)
     measured, root = (~pattern.mask).float(), pattern.counts.sqrt()
@@ -67,22 +110,31 @@ def fit_blur(pattern: Pattern, x: Tensor, known: Triple = COHERENT) -> Triple:
         crop(measured, shape),
         pattern.widths,
         crop(pattern.background, shape),
+        extent=extent_of(support),
         start=known,
         sweeps=2,
     )[0]
+
+
+def _unexplained(pattern: Pattern, x: Tensor, sigma: Triple) -> bool:
+    """Return whether ``x`` (n0, n1, n2) leaves more than noise, of which a blur may be the reason."""
+    kernel = PixelKernel(pattern.shape, pattern.widths, sigma, device=x.device)
+    predicted = kernel.predict(x)[1] + pattern.background
+    left = noise_ratio(predicted.cpu().numpy(), pattern.counts.cpu().numpy(), pattern.mask.cpu().numpy())
+    return left > UNEXPLAINED
 
 
 def finish(pattern: Pattern, candidate: Candidate) -> tuple[Candidate, list[float]]:
     """Descend through the kernel, twice: the support and the blur are seen better after the first half."""
     x, support, history = candidate.x[0], candidate.support[0], []
     measured, root = (~pattern.mask).float(), pattern.counts.sqrt()
-    level = Level(root, pattern.mask, pattern.shape)
     sigma = candidate.coherence
-    for _ in range(2):
-        sigma = fit_blur(pattern, x, sigma)
+    for half in range(2):
+        if pattern.blurred or (half and _unexplained(pattern, x, sigma)):
+            sigma = fit_blur(pattern, x, support, sigma)
         kernel = PixelKernel(pattern.shape, pattern.widths, sigma, extent=extent_of(support), device=x.device)
         x, chi = descend(x, support, kernel, root, measured, pattern.background, FINISH_ITERATIONS)
         history += chi
-        support = support_of(level, x[None], *FINAL_SUPPORT)[0]
+        support = final_support(pattern, x[None])[0]
     x = x * support
     return replace(candidate, x=x[None], support=support[None], score=history[-1], coherence=sigma), history

@@ -1,8 +1,8 @@
-"""Search until right: many cheap starts on the coarsest level, until two independent ones agree.
+"""Search until right: cheap starts on the coarsest level, until two independent ones agree.
 
 A low χ² is not a correct object, but wrong objects are wrong in their own ways: two independent starts that
 end at one object (overlap above `AGREEMENT`) while no other explains the pattern better are the stop rule.
-The budget is counted in rounds, never in time, so that a seed always gives the same result.
+The budget is counted in starts, never in time, so that a seed always gives the same result.
 """
 
 from __future__ import annotations
@@ -14,105 +14,42 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.phasing.ambiguities import overlap
+from analysis.phasing.agreement import AGREEMENT, NETWORK, RIVAL, Candidate, agreement, consensus, match
 from analysis.phasing.coherence import COHERENT, Triple, fit_coherence
-from analysis.phasing.engine import to_centre
-from analysis.phasing.kernels import PixelKernel, free_of_blur
+from analysis.phasing.guesses import Guesses
+from analysis.phasing.kernels import PixelKernel
 from analysis.phasing.levels import Level, crop, resample
-from analysis.phasing.recipes import POLISH, SEARCH, Recipe, iterate, support_of
+from analysis.phasing.pattern import Pattern
+from analysis.phasing.recipes import FILL, SEARCH, SETTLE, Recipe, iterate, support_of
 from analysis.phasing.support import box, extent_of
-
-AGREEMENT = 0.95
-"""Overlap from which two starts count as the same object."""
-
-RIVAL, RIVALS = 2.0, 8
-"""A candidate within this factor of the lowest χ², and among so many best, has a say in the agreement."""
-
-NEAR = 1.3
-"""Candidates within this factor of the lowest χ² are equally good explanations."""
 
 LIKELY = 0.9
 """Agreement from which the best candidates are polished before the rule is applied to them."""
 
+POLISHES, AT_REST = 8, 0.995
+"""A candidate is polished until a turn leaves it as it was, by this overlap; at most so often."""
+
+BLURRED = 0.85
+"""A fitted blur that lowers χ² to less than this share of it is believed."""
+
 POLISHED = 4
-"""How many of the best candidates are polished."""
-
-COHERENCE_GUESSES = (0.3, 0.15, 0.0)
-"""Blur widths across the beam, voxels, that the starts of a detector frame try in turn."""
-
-NETWORK = "network"
-"""How the origin of a network's guess begins."""
+"""How many candidates are polished at a time, and kept."""
 
 WRAPPED = 0.42
 """An autocorrelation that reaches further than this share of an axis may have wrapped: no size from it."""
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """What the search needs to know of a measurement; arrays in corner order.
-
-    Parameters
-    ----------
-    counts : Tensor, (n0, n1, n2) float32
-        As measured, background included; 0 where not measured.
-    mask : Tensor, (n0, n1, n2) bool
-        True where not measured.
-    background : Tensor, (n0, n1, n2) float32, counts
-    widths : three float
-        Voxel widths in units of the pitch.
-    """
-
-    counts: Tensor
-    mask: Tensor
-    background: Tensor
-    widths: tuple[float, float, float]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Voxels per axis."""
-        a, b, c = self.counts.shape
-        return a, b, c
-
-    @property
-    def blurred(self) -> bool:
-        """Whether the voxels have a width."""
-        return max(self.widths) > 0
-
-    def coherence_guesses(self) -> list[Triple]:
-        """Return the blurs to try first: none, or across the beam, where pixels have a width."""
-        if not self.blurred:
-            return [COHERENT]
-        a, b, c = (float(w > 0) for w in self.widths)
-        return [(a * s, b * s, c * s) for s in COHERENCE_GUESSES]
-
-    def amplitude(self, sigma: Triple = COHERENT) -> Tensor:
-        """Return the point-sample amplitude, √counts, less background and freed of voxel width and blur."""
-        signal = (self.counts - self.background).clamp_min(0).sqrt()
-        return free_of_blur(signal, self.mask, self.widths, sigma)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One object that a start ended at; ``x`` and ``support`` are (1, n0, n1, n2), corner order."""
-
-    x: Tensor
-    support: Tensor
-    score: float
-    coherence: Triple
-    origin: str
 
 
 Start = Callable[[Level, np.random.Generator], tuple[Tensor, Tensor]]
 """Makes an object and a support on a level."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Found:
-    """What a search ended with: candidates by rising χ², and whether the best was found again."""
+    """What a search stands at: candidates, the best confirmed in front, and its agreement with another."""
 
     candidates: list[Candidate]
     agreement: float
-    rounds: int
+    starts: int
     iterations: int
 
 
@@ -153,6 +90,8 @@ class Search:
     reach : three float
         How far the autocorrelation reaches (`autocorrelation_extent`).
     rng : Generator
+    guesses : Guesses or sequence of Tensor, (32, 32, 32) complex64, corner order
+        Of the network; taken one after the other, each when its turn comes.
     recipe : Recipe
     """
 
@@ -162,9 +101,12 @@ class Search:
         level: Level,
         reach: Sequence[float],
         rng: np.random.Generator,
+        guesses: Guesses | Sequence[Tensor] = (),
         recipe: Recipe = SEARCH,
     ) -> None:
         self.pattern, self.level, self.rng, self.recipe = pattern, level, rng, recipe
+        self.guesses, self.tried = guesses, 0
+        self.blurred = pattern.blurred
         coarse = Level(pattern.counts.sqrt(), pattern.mask, level.shape)
         self._raw, self._measured = coarse.engine.amplitude, (~coarse.mask).float()
         self._background = crop(pattern.background, level.shape)
@@ -174,9 +116,15 @@ class Search:
         self.candidates: list[Candidate] = []
         self._polished: dict[int, Candidate] = {}
 
-    def score(self, x: Tensor) -> tuple[float, Triple]:
+    def score(self, x: Tensor, support: Tensor) -> tuple[float, Triple]:
         """Return (χ² against the counts themselves, blur widths) of ``x`` (1, n0, n1, n2)."""
-        sigma, chi = fit_coherence(x[0], self._raw, self._measured, self.pattern.widths, self._background)
+        extent = extent_of(support[0])
+        if not self.blurred:
+            kernel = PixelKernel(self.level.shape, self.pattern.widths)
+            return kernel.misfit(x[0], self._raw, self._measured, self._background), COHERENT
+        sigma, chi = fit_coherence(
+            x[0], self._raw, self._measured, self.pattern.widths, self._background, extent=extent
+        )
         return chi, sigma
 
     def try_start(self, start: Start, coherence: Triple, origin: str, recipe: Recipe) -> Candidate:
@@ -186,7 +134,8 @@ class Search:
             self._amplitudes[key] = self.pattern.amplitude(key)
         self.level.set_amplitude(self._amplitudes[key])
         x, support = iterate(self.level, *start(self.level, self.rng), recipe)
-        chi, sigma = self.score(x)
+        x, support = iterate(self.level, x, support, SETTLE)
+        chi, sigma = self.score(x, support)
         candidate = Candidate(x, support, chi, sigma, origin)
         self.candidates = sorted([*self.candidates, candidate], key=lambda c: c.score)
         return candidate
@@ -213,66 +162,65 @@ class Search:
             return random_start(tuple(e * self.rng.uniform(0.95, 1.08) for e in extent))
         return random_start(self.draw_extent())
 
-    def polish(self, candidate: Candidate, recipes: Sequence[Recipe] = POLISH) -> Candidate:
-        """Iterate a candidate on, the blur now taken from its own prediction."""
-        x, support, coherence, chi = candidate.x, candidate.support, candidate.coherence, candidate.score
-        for recipe in recipes:
-            kernel = PixelKernel(
-                self.level.shape, self.pattern.widths, coherence, extent=extent_of(support[0])
-            )
-            self.level.engine.set_amplitude(
-                kernel.freed_amplitude(x[0], self._raw.square(), self._background)
-            )
-            x, support = iterate(self.level, x, support, recipe)
-            chi, coherence = self.score(x)
-        return Candidate(x, support, chi, coherence, candidate.origin)
-
-    def run(self, guesses: list[Tensor], rounds: int, starts: int) -> Found:
-        """Try the network's ``guesses``, then ``starts`` random starts a round, until two agree."""
-        short = replace(self.recipe, iterations=self.recipe.iterations * 2 // 3)
-        for number, guess in enumerate(guesses):
-            self.try_start(guessed_start(guess), self._coherence(number), f"{NETWORK} {number}", short)
-        found = Found(self.candidates, 0.0, 0, 0)
-        for done in range(rounds + 1):
-            if agreement(self.candidates) >= LIKELY or done == rounds:
-                found = self._compare(done)
-            if found.agreement >= AGREEMENT or done == rounds:
+    def polish(self, candidate: Candidate) -> Candidate:
+        """Iterate a candidate on until it rests, the blur now taken from its own prediction."""
+        for _ in range(POLISHES):
+            before, candidate = candidate, self._polished_once(candidate)
+            if match(before.x[0], candidate.x[0]).overlap >= AT_REST:
                 break
-            for number in range(starts * done, starts * (done + 1)):
-                self.try_start(self._next(number), self._coherence(number), f"random {number}", self.recipe)
-        return found
+        return candidate
 
-    def _compare(self, done: int) -> Found:
+    def _polished_once(self, candidate: Candidate) -> Candidate:
+        x, support = candidate.x, candidate.support
+        extent, sigma = extent_of(support[0]), candidate.coherence
+        kernel = PixelKernel(self.level.shape, self.pattern.widths, sigma, extent=extent)
+        freed = kernel.freed_amplitude(x[0], self._raw.square(), self._background)
+        self.level.engine.set_amplitude(freed)
+        x, support = iterate(self.level, x, support, FILL)
+        chi, sigma = self.score(x, support)
+        return replace(candidate, x=x, support=support, score=chi, coherence=sigma)
+
+    def run(self, limit: int) -> Found:
+        """Go on with starts until two agree, or until ``limit`` of them have been made in all."""
+        while self.tried < limit:
+            self._try_next()
+            if agreement(self.candidates[0], self.candidates[1:]) >= LIKELY:
+                found = self._polished_consensus()
+                if found.agreement >= AGREEMENT:
+                    return found
+        return self._polished_consensus()
+
+    def _try_next(self) -> None:
+        """Make the next start: a guess of the network, while there are any, and a random one in turn."""
+        number, self.tried = self.tried, self.tried + 1
+        if number % 2 == 0 and number // 2 < len(self.guesses):
+            start, origin = guessed_start(self.guesses[number // 2]), f"{NETWORK} {number // 2}"
+        else:
+            start, origin = self._next(number), f"random {number}"
+        self.try_start(start, self._coherence(number), origin, self.recipe)
+
+    def _polished_consensus(self) -> Found:
         """Polish the best candidates that are not polished yet and measure the agreement of all that are."""
-        fresh = [c for c in self.candidates[: 2 * POLISHED] if id(c) not in self._polished][:POLISHED]
+        best = self.candidates[0]
+        if not self.blurred and self._looks_blurred(best):
+            self.blurred = True
+            self.candidates = sorted((self._rescored(c) for c in self.candidates), key=lambda c: c.score)
+            best = self.candidates[0]
+        near = [c for c in self.candidates if c.score <= RIVAL * best.score][: 2 * POLISHED]
+        fresh = [c for c in near if id(c) not in self._polished][:POLISHED]
         self._polished |= {id(c): self.polish(c) for c in fresh}
-        ranked, agreed = consensus(list(self._polished.values()))
-        return Found(ranked[:POLISHED], agreed, done, self.level.iterations)
+        return self._found(*consensus(list(self._polished.values())))
 
+    def _looks_blurred(self, candidate: Candidate) -> bool:
+        """Return whether partial coherence explains a good part of what ``candidate`` leaves."""
+        self.blurred = True
+        chi = self._rescored(candidate).score
+        self.blurred = False
+        return chi < BLURRED * candidate.score
 
-def consensus(candidates: Sequence[Candidate]) -> tuple[list[Candidate], float]:
-    """Return the candidates, the one that others confirm best in front, and its agreement with them.
+    def _rescored(self, candidate: Candidate) -> Candidate:
+        chi, sigma = self.score(candidate.x, candidate.support)
+        return replace(candidate, score=chi, coherence=sigma)
 
-    Only those within `NEAR` of the lowest χ² can stand in front: a lower χ² by less may be a looser support.
-    """
-    ranked = sorted(candidates, key=lambda c: c.score)
-    near = [c for c in ranked if c.score <= NEAR * ranked[0].score]
-    agreed = [agreement([c, *(d for d in ranked if d is not c)]) for c in near]
-    best = max(range(len(near)), key=agreed.__getitem__)
-    return [near[best], *(c for c in ranked if c is not near[best])], agreed[best]
-
-
-def agreement(candidates: Sequence[Candidate]) -> float:
-    """Return the best overlap of the first of ``candidates`` with its rivals, 0 without any."""
-    if not candidates:
-        return 0.0
-    best, *others = candidates
-    # Guesses of one network are not independent of each other.
-    told = best.origin.startswith(NETWORK)
-    rivals = [
-        c
-        for c in others[:RIVALS]
-        if c.score <= RIVAL * best.score and not (told and c.origin.startswith(NETWORK))
-    ]
-    image = to_centre(best.x)[0].numpy()
-    return max((overlap(to_centre(c.x)[0].numpy(), image) for c in rivals), default=0.0)
+    def _found(self, ranked: list[Candidate], agreed: float) -> Found:
+        return Found(ranked[:POLISHED], agreed, self.tried, self.level.iterations)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.phasing.engine import to_corner
-from analysis.phasing.search import Pattern
+from analysis.phasing.pattern import Pattern
 
 SMALLEST, LARGEST = 32, 256
 """Voxels per axis that can be reconstructed."""

@@ -91,7 +91,7 @@ def test_pixels_and_unmeasured_voxels_reach_nearly_what_the_truth_reaches(make_c
 
 
 def test_noise_is_not_trusted(monkeypatch):
-    monkeypatch.setattr(reconstruction, "ROUNDS", 1)
+    monkeypatch.setattr(reconstruction, "STARTS", 6)
     counts = np.random.default_rng(0).poisson(3.0, (32, 32, 32))
     counts[16, 16, 16] = 200
     result = reconstruct(counts)
@@ -100,7 +100,7 @@ def test_noise_is_not_trusted(monkeypatch):
 
 
 def test_an_object_larger_than_the_box_is_not_trusted(monkeypatch):
-    monkeypatch.setattr(reconstruction, "ROUNDS", 1)
+    monkeypatch.setattr(reconstruction, "STARTS", 6)
     rng = np.random.default_rng(1)
     obj = np.exp(1j * np.cumsum(rng.normal(size=(40, 40, 40)), axis=0))
     counts, _ = point_samples(obj[:36, :36, :36], 1e5, 2)

@@ -1,0 +1,57 @@
+"""A measured pattern as the search and the refinement see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from analysis.phasing.coherence import COHERENT, Triple
+from analysis.phasing.kernels import free_of_blur
+
+COHERENCE_GUESSES = (0.3, 0.15, 0.0)
+"""Blur widths across the beam, voxels, that the starts of a detector frame try in turn."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What phasing needs to know of a measurement; arrays in corner order.
+
+    Parameters
+    ----------
+    counts : Tensor, (n0, n1, n2) float32
+        As measured, background included; 0 where not measured.
+    mask : Tensor, (n0, n1, n2) bool
+        True where not measured.
+    background : Tensor, (n0, n1, n2) float32, counts
+    widths : three float
+        Voxel widths in units of the pitch.
+    """
+
+    counts: Tensor
+    mask: Tensor
+    background: Tensor
+    widths: tuple[float, float, float]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels per axis."""
+        a, b, c = self.counts.shape
+        return a, b, c
+
+    @property
+    def blurred(self) -> bool:
+        """Whether the voxels have a width."""
+        return max(self.widths) > 0
+
+    def coherence_guesses(self) -> list[Triple]:
+        """Return the blurs to try first: none, or across the beam, where pixels have a width."""
+        if not self.blurred:
+            return [COHERENT]
+        a, b, c = (float(w > 0) for w in self.widths)
+        return [(a * s, b * s, c * s) for s in COHERENCE_GUESSES]
+
+    def amplitude(self, sigma: Triple = COHERENT) -> Tensor:
+        """Return the point-sample amplitude, √counts, less background and freed of voxel width and blur."""
+        signal = (self.counts - self.background).clamp_min(0).sqrt()
+        return free_of_blur(signal, self.mask, self.widths, sigma)
