@@ -51,6 +51,7 @@ class SessionPlans:
         eta_step: float | None = None,
         exposure: float | None = None,
         locate: bool = True,
+        pre_expose: bool = True,
         resume: str | None = None,
     ) -> MsgGenerator[Any]:
         """Measure a rocking curve at each temperature, or go on with the series `resume`."""
@@ -66,7 +67,7 @@ class SessionPlans:
         window = self._window(eta_start, eta_stop, eta_step, exposure)
         return (
             yield from vo2_plans.temperature_series(
-                self.beamline, temperatures=asked, locate=locate, **window
+                self.beamline, temperatures=asked, locate=locate, pre_expose=pre_expose, **window
             )
         )
 

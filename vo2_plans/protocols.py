@@ -1,6 +1,6 @@
 """What the plans need to know of the devices they are given; nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -64,6 +64,11 @@ class BeamLike(Protocol):
     rc: Any
     ic1monitor: Any
     transmission: Any
+
+    @property
+    def transmissions(self) -> Sequence[float]:
+        """What the attenuator can be set to."""
+        ...
 
 
 class BeamlineLike(Protocol):

@@ -1,15 +1,37 @@
 """The measurement itself: one three-dimensional diffraction pattern by rocking eta."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from bluesky.utils import MsgGenerator
 
 from vo2_plans.preflight import check_window
-from vo2_plans.protocols import BeamlineLike
+from vo2_plans.protocols import BeamlineLike, Readings, value_of
 from vo2_plans.run_metadata import HKL, SeriesPlace, new_series_uid, start_metadata
 from vo2_plans.scan import measure
 from vo2_plans.scan_window import EtaWindow
+
+_log = logging.getLogger(__name__)
+
+
+class SaturationWatch:
+    """Counts the points whose brightest pixel, hot ones aside, has reached the counter's end.
+
+    Parameters
+    ----------
+    key : str
+        Of the reading that says how bright it is.
+    saturation : float
+        Largest count that a pixel can hold.
+    """
+
+    def __init__(self, key: str, saturation: float):
+        self.key, self.saturation, self.points = key, saturation, 0
+
+    def look(self, _eta: float, readings: Readings) -> None:
+        """Look at one point's readings."""
+        self.points += value_of(readings, self.key) >= self.saturation
 
 
 def rocking_scan(
@@ -51,8 +73,22 @@ def rocking_scan(
         reflection=reflection,
         md=md,
     )
-    return (
-        yield from measure(
-            beamline, window.positions(), exposure=exposure, temperature=place.temperature, md=document
-        )
+    watch = SaturationWatch(f"{beamline.merlin.name}_peak_max", float(document["detector"]["saturation"]))
+    uid = yield from measure(
+        beamline,
+        window.positions(),
+        exposure=exposure,
+        temperature=place.temperature,
+        md=document,
+        on_point=watch.look,
     )
+    if watch.points:
+        _log.warning(
+            "%d of %d points at %g K are saturated (%s counts and more): they are left out of the phasing. "
+            "Lower the transmission or shorten the exposure.",
+            watch.points,
+            window.num,
+            place.temperature,
+            f"{watch.saturation:.0f}",
+        )
+    return uid

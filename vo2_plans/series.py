@@ -10,6 +10,7 @@ import bluesky.plan_stubs as bps
 from bluesky.utils import FailedStatus, MsgGenerator
 
 from vo2_plans.alignment import Alignment, locate_reflection, recentre
+from vo2_plans.attenuation import attenuate
 from vo2_plans.preflight import preflight
 from vo2_plans.progress import SeriesProgress
 from vo2_plans.protocols import BeamlineLike
@@ -37,6 +38,7 @@ def temperature_series(
     reflection: HKL = (0, 1, 1),
     align_exposure: float = 1.0,
     locate: bool = True,
+    pre_expose: bool = True,
     series_uid: str | None = None,
     progress: SeriesProgress | None = None,
     md: Mapping[str, Any] | None = None,
@@ -61,6 +63,8 @@ def temperature_series(
     locate : bool
         Whether to search for the reflection first; without it the peak is expected where the axes are, at the
         window's centre.
+    pre_expose : bool
+        Whether a short exposure at the peak decides, at each temperature, how much the beam is attenuated.
     series_uid : str, optional
         A new one is made otherwise.
     progress : SeriesProgress, optional
@@ -70,7 +74,6 @@ def temperature_series(
     """
     window = EtaWindow(eta_start, eta_stop, eta_step, exposure)
     done = progress or SeriesProgress(series_uid or new_series_uid())
-    done.check_setup(beamline.metadata())
     left = done.left(temperatures)
     if done.complete and not left:
         _log.warning("The series %s is complete: nothing is left to measure.", done.series_uid)
@@ -88,6 +91,7 @@ def temperature_series(
         "reflection": list(reflection),
         "align_exposure": align_exposure,
         "locate": locate,
+        "pre_expose": pre_expose,
     }
     md = {"series_plan": plan, **(md or {})}
     options: dict[str, Any] = {"reflection": reflection, "exposure": align_exposure, "md": md}
@@ -106,6 +110,18 @@ def temperature_series(
             found = yield from recentre(beamline, place, found, **options)
         shifted = window.centred_on(found.eta)
         found = replace(found, eta=shifted.centre)  # the next search begins on this scan's own positions
+        attenuation = {}
+        if pre_expose:
+            decided = yield from attenuate(
+                beamline,
+                place,
+                eta=shifted.centre,
+                exposure=exposure,
+                pre_exposure=align_exposure,
+                reflection=reflection,
+                md=md,
+            )
+            attenuation = {"attenuation": decided.as_metadata()} if decided else {}
         uids.append(
             (
                 yield from rocking_scan(
@@ -116,7 +132,7 @@ def temperature_series(
                     exposure=exposure,
                     place=place,
                     reflection=reflection,
-                    md=md,
+                    md={**md, **attenuation},
                 )
             )
         )

@@ -131,6 +131,11 @@ class Beam(Device):
         for follower in self._energy_followers:
             follower(energy)
 
+    @property
+    def transmissions(self) -> tuple[float, ...]:
+        """What the attenuator can be set to, the full beam first."""
+        return tuple(sorted(self._twin.config.beam.transmissions, reverse=True))
+
     def follow_energy(self, follower: Callable[[float], Any]) -> None:
         """Tell `follower` each new energy in keV; the diffractometer's angles depend on it."""
         self._energy_followers.append(follower)

@@ -36,6 +36,8 @@ class FrameStatistics:
         Counts of the searched region above its background, isolated bright pixels removed.
     peak_row, peak_column : float
         Centre of mass of the brightest region; NaN where nothing rises above the background.
+    peak_maximum : int
+        Largest count of a pixel in the searched region, isolated bright pixels cut down to their neighbours.
     """
 
     total: int
@@ -43,6 +45,7 @@ class FrameStatistics:
     peak_total: float
     peak_row: float
     peak_column: float
+    peak_maximum: int
 
 
 def frame_statistics(frame: NDArray[np.uint32], search: PeakSearch | None = None) -> FrameStatistics:
@@ -65,6 +68,7 @@ def frame_statistics(frame: NDArray[np.uint32], search: PeakSearch | None = None
         peak_total=float(region.sum(dtype=np.float64) - background * region.size),
         peak_row=peak_row + rows.start,
         peak_column=peak_column + columns.start,
+        peak_maximum=int(region.max()),
     )
 
 

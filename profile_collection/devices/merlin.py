@@ -59,6 +59,7 @@ class Merlin(Device):
     total = Cpt(PolledSignal, value=0, units="counts", kind="hinted")
     max = Cpt(PolledSignal, value=0, units="counts", kind="normal")
     peak_total = Cpt(PolledSignal, value=0.0, units="counts", kind="normal")
+    peak_max = Cpt(PolledSignal, value=0, units="counts", kind="normal")
     peak_row = Cpt(PolledSignal, value=0.0, units="px", kind="normal")
     peak_column = Cpt(PolledSignal, value=0.0, units="px", kind="normal")
 
@@ -219,6 +220,7 @@ class Merlin(Device):
         self.total.update(statistics.total)
         self.max.update(statistics.maximum)
         self.peak_total.update(statistics.peak_total)
+        self.peak_max.update(statistics.peak_maximum)
         self.peak_row.update(statistics.peak_row + first_row)
         self.peak_column.update(statistics.peak_column + first_column)
 

@@ -19,6 +19,7 @@ def temperature_series(
     eta_step: float | None = None,
     exposure: float | None = None,
     locate: bool = True,
+    pre_expose: bool = True,
     resume: str | None = None,
 ) -> MsgGenerator:
     """Measure a rocking curve at each temperature, through the phase transition.
@@ -37,12 +38,14 @@ def temperature_series(
         Seconds per point.
     locate
         Search for the reflection first.
+    pre_expose
+        Choose the attenuator at each temperature by a short exposure at the peak.
     resume
         Uid of a series that was interrupted, -1 for the last; it goes on with its own arguments.
     """
     return (
         yield from _plans.temperature_series(
-            temperatures, eta_start, eta_stop, eta_step, exposure, locate, resume
+            temperatures, eta_start, eta_stop, eta_step, exposure, locate, pre_expose, resume
         )
     )
 

@@ -19,6 +19,7 @@ PLANS = {
         "eta_step",
         "exposure",
         "locate",
+        "pre_expose",
         "resume",
     ],  # fmt: skip
     "rocking_scan": ["eta_start", "eta_stop", "eta_step", "exposure"],

@@ -79,8 +79,10 @@ def test_a_series_soaks_aligns_and_scans_at_each_temperature(beamline):
     assert [(run["temperature_setpoint"], run["plan_name"]) for run in runs] == [
         (320, "locate_reflection"),
         (320, "locate_reflection"),
+        (320, "pre_exposure"),
         (320, "rocking_scan"),
         (330, "recentre"),
+        (330, "pre_exposure"),
         (330, "rocking_scan"),
     ]
     assert {run["series_uid"] for run in runs} == {"here"}
