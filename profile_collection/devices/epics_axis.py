@@ -10,7 +10,7 @@ from ophyd import EpicsMotor, EpicsSignal
 from ophyd.device import required_for_connection
 from ophyd.status import MoveStatus
 
-from profile_collection.devices.epics_signals import EpicsReading
+from profile_collection.devices.epics_signals import PATIENCE, EpicsReading
 from profile_collection.devices.signals import check_number
 
 DEADBAND = 1e-4
@@ -62,6 +62,8 @@ class EpicsAxis(EpicsMotor):
         """Start moving to `position` and return a status, unless told to wait."""
         self.check_value(position)
         self._end(self._motion, "a new target came")
+        if timeout is None:  # a record whose IOC has died never confirms
+            timeout = 2 * abs(float(position) - self.position) / self.speed + 2 * PATIENCE
         status = self._motion = MoveStatus(
             self, float(position), timeout=timeout, settle_time=self._settle_time
         )

@@ -101,8 +101,8 @@ class EpicsCounter:
                 acquire.put(0)
                 done.wait(PATIENCE)
                 return
-            if time.monotonic() > until:
-                raise TimeoutError(f"{acquire.setpoint_pvname} was not confirmed in time")
+            if time.monotonic() > until or not acquire.connected:
+                raise OSError(f"{acquire.setpoint_pvname} does not answer; check the detector's IOC")
 
     def _wait_until_written(self, before: int) -> int:
         """Return the index of the frame in the file; the file writer may be behind the camera."""

@@ -105,7 +105,7 @@ class SoakingStage(Device):
         cancelled = threading.Event()
         self._soak = (status, cancelled)
         threading.Thread(
-            target=self._wait_until_settled, args=(status, cancelled), name=f"{self.name}-soak", daemon=True
+            target=self._watch, args=(status, cancelled), name=f"{self.name}-soak", daemon=True
         ).start()
         return status
 
@@ -126,6 +126,15 @@ class SoakingStage(Device):
         near = abs(current - temperature) <= self.tolerance.get()
         asked_for = abs(self.setpoint - temperature) <= _SAME_SETPOINT
         return near and asked_for and self._settled_at == temperature
+
+    def _watch(self, status: SoakStatus, cancelled: threading.Event) -> None:
+        try:
+            self._wait_until_settled(status, cancelled)
+        except Exception as error:  # noqa: BLE001 - a controller that died belongs into the status
+            words = (
+                f"{self.name} does not answer while it goes to {status.target:g} K: {error}. Check its IOC."
+            )
+            self._finish(status, cancelled, RuntimeError(words))
 
     def _wait_until_settled(self, status: SoakStatus, cancelled: threading.Event) -> None:
         target, deadline = status.target, self._clock.now() + self.timeout.get()

@@ -2,13 +2,17 @@
 
 import contextlib
 import os
+import socket
 import subprocess
+import time
 
+import h5py
+import hdf5plugin  # noqa: F401  registers the decompression filters
 import numpy as np
 import pytest
 
 from analysis.results import read_order_parameter, read_scan
-from callbacks.catalogue import derived_runs, last_series, series_runs
+from callbacks.catalogue import as_v3, derived_runs, last_series, series_runs
 from profile_collection.server import open_catalogue, stop_server
 from profile_collection.settings import Settings
 from profile_collection.truth import compare_with_truth
@@ -103,3 +107,94 @@ def test_it_agrees_with_the_simulations_truth(measured, series):
 def test_a_series_without_truth_is_refused_in_words(measured, series, tmp_path):
     with pytest.raises(FileNotFoundError, match="only simulated series have one"):
         compare_with_truth(measured[0].results / series, tmp_path)
+
+
+# -- the same series over Channel Access ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def measured_over_channel_access(tmp_path_factory, programs):
+    """Run `vo2 ioc --quick` and, against it, `vo2 series --quick` with EPICS devices; return settings."""
+    folder = tmp_path_factory.mktemp("channel_access")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = Settings(
+        data=folder / "data", results=folder / "results", quick=True, devices="epics", ca_port=port
+    )
+    environment = {**os.environ, **settings.environment()}
+    ioc = subprocess.Popen([programs / "vo2", "ioc", "--quick"], env=environment)
+    try:
+        _wait_for(port)
+        command = [programs / "vo2", "series", "--quick", "--temperatures", "320,350"]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=800, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        ioc.terminate()
+        ioc.wait(timeout=30)
+    yield settings
+    with contextlib.suppress(Exception):
+        stop_server(settings.data)
+
+
+def _wait_for(port):
+    for _ in range(600):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise TimeoutError("the IOC does not answer")
+
+
+def _documents(settings):
+    """Return, for each rocking scan of the last series, start document, data keys by stream, and its file."""
+    with contextlib.closing(open_catalogue(settings)) as catalogue:
+        found = []
+        for run in series_runs(catalogue, last_series(catalogue)):
+            documents = [(name, dict(doc)) for name, doc in as_v3(run).documents()]
+            keys = {doc["name"]: doc["data_keys"] for name, doc in documents if name == "descriptor"}
+            (path,) = [doc["uri"] for name, doc in documents if name == "stream_resource"]
+            found.append((dict(run.start), keys, path.removeprefix("file://localhost")))
+        return found
+
+
+OWN = ("uid", "time", "series_uid", "scan_id")
+
+
+def test_channel_access_gives_the_same_documents(measured, measured_over_channel_access):
+    ours, theirs = _documents(measured[0]), _documents(measured_over_channel_access)
+    assert len(ours) == len(theirs) == len(TEMPERATURES)
+    for (start, keys, _), (other_start, other_keys, _) in zip(ours, theirs, strict=True):
+        assert {k: v for k, v in start.items() if k not in OWN} == {
+            k: v for k, v in other_start.items() if k not in OWN
+        }
+        assert set(keys) == set(other_keys) == {"primary", "baseline"}
+        for stream, described in keys.items():
+            told = {
+                name: (key["dtype"], key["shape"], key.get("units") or None, key.get("external"))
+                for name, key in described.items()
+            }
+            assert told == {
+                name: (key["dtype"], key["shape"], key.get("units") or None, key.get("external"))
+                for name, key in other_keys[stream].items()
+            }
+
+
+def test_channel_access_gives_the_same_frames_and_numbers(measured, measured_over_channel_access):
+    ours, theirs = _documents(measured[0]), _documents(measured_over_channel_access)
+    for (_, _, path), (_, _, other) in zip(ours, theirs, strict=True):
+        with h5py.File(path) as one, h5py.File(other) as two:
+            group, other_group = one["/entry/instrument/merlin"], two["/entry/instrument/merlin"]
+            assert set(group) == set(other_group)
+            for name in set(group) - {"timestamp"}:
+                np.testing.assert_array_equal(group[name][:], other_group[name][:], err_msg=name)
+
+
+def test_channel_access_gives_the_same_order_parameter(measured, measured_over_channel_access, series):
+    settings = measured_over_channel_access
+    with contextlib.closing(open_catalogue(settings)) as catalogue:
+        other = read_order_parameter(settings.results / last_series(catalogue))
+    for one, two in zip(read_order_parameter(measured[0].results / series), other, strict=True):
+        assert two["order_parameter_rad"] == pytest.approx(one["order_parameter_rad"], abs=1e-6)
+        assert two["chi_squared"] == pytest.approx(one["chi_squared"], rel=1e-6)

@@ -20,20 +20,38 @@ def data_folder(tmp_path_factory):
     return tmp_path_factory.mktemp("ioc") / "data"
 
 
+class Ioc:
+    """The process of the IOC; it serves the soft IOC's own names."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self.start()
+
+    def start(self):
+        script = Path(__file__).with_name("ioc_process.py")
+        command = [sys.executable, script, str(PORT), self._folder, str(PACE)]
+        self.process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        for _ in range(600):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", PORT), timeout=1):
+                return
+            assert self.process.poll() is None, "the IOC has ended"
+            time.sleep(0.1)
+        raise TimeoutError("the IOC does not answer")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(timeout=30)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(timeout=30) == 0
+
+
 @pytest.fixture(scope="package")
 def ioc(data_folder):
-    """Return the process of the IOC; it serves the soft IOC's own names."""
-    script = Path(__file__).with_name("ioc_process.py")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, script, str(PORT), data_folder, str(PACE)], env=environment)
-    for _ in range(600):
-        with suppress(OSError), socket.create_connection(("127.0.0.1", PORT), timeout=1):
-            break
-        assert process.poll() is None, "the IOC has ended"
-        time.sleep(0.1)
-    yield process
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 0
+    ioc = Ioc(data_folder)
+    yield ioc
+    ioc.stop()
 
 
 @pytest.fixture(scope="package")
