@@ -1,6 +1,7 @@
 """A real server process, and sessions in temporary folders."""
 
 import contextlib
+import operator
 
 import pytest
 
@@ -101,3 +102,64 @@ def make_session(fake_analysis, tiny_detector):
     yield make
     for session in opened:
         session.close()
+
+
+PROTOCOLS = {
+    "diffractometer": ("Readable", "Stageable", "Stoppable", "HasHints", "Configurable"),
+    "diffractometer.eta": ("Readable", "Movable", "Stoppable", "Checkable"),
+    "diffractometer.delta": ("Readable", "Movable", "Stoppable", "Checkable"),
+    "heated_stage": (
+        "Readable",
+        "Movable",
+        "Stageable",
+        "Stoppable",
+        "Checkable",
+        "HasHints",
+        "Configurable",
+    ),
+    "heated_stage.sx": ("Readable", "Movable", "Stoppable", "Checkable"),
+    "heated_stage.Tsample": ("Readable", "Subscribable"),
+    "heated_stage.ramp_rate": ("Readable", "Movable", "Subscribable"),
+    "merlin": (
+        "Readable",
+        "Triggerable",
+        "Stageable",
+        "Stoppable",
+        "Pausable",
+        "WritesStreamAssets",
+        "HasHints",
+        "Configurable",
+    ),
+    "merlin.acquire_time": ("Readable", "Movable", "Subscribable"),
+    "beam": ("Readable", "Stageable", "Stoppable", "HasHints", "Configurable"),
+    "beam.en": ("Readable", "Movable", "Stoppable", "Checkable"),
+    "beam.rc": ("Readable", "Subscribable"),
+    "beam.ic1monitor": ("Readable",),
+    "beam.transmission": ("Readable", "Movable"),
+    "beam.shutter": ("Readable", "Movable", "Stoppable", "Pausable"),
+}
+
+
+@pytest.fixture
+def hold_to_protocols():
+    """Return a function that holds the devices of a beamline, of whatever form, to Bluesky's protocols."""
+    from bluesky import protocols
+
+    def broken_by(device, names):
+        return [name for name in ("HasName", *names) if not isinstance(device, getattr(protocols, name))]
+
+    def check(beamline):
+        devices = {path: operator.attrgetter(path)(beamline) for path in PROTOCOLS}
+        broken = {path: broken_by(device, PROTOCOLS[path]) for path, device in devices.items()}
+        assert {path: names for path, names in broken.items() if names} == {}
+        for path, device in devices.items():
+            described = device.describe()
+            internal = {key for key, value in described.items() if "external" not in value}
+            assert internal == device.read().keys(), path
+            for value in described.values():
+                assert {"source", "dtype", "shape"} <= value.keys(), path
+        whole = (beamline.diffractometer, beamline.heated_stage, beamline.merlin, beamline.beam)
+        keys = [key for device in whole for key in device.describe()]
+        assert len(keys) == len(set(keys)), "two devices give data under one name"
+
+    return check
