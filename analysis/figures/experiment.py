@@ -31,7 +31,7 @@ def experiment(result: ScanResult, ax: Axes | None = None) -> Figure:
     Directions are those of the laboratory frame (You 1999): x up, y along the beam. Lengths are not to scale.
     """
     angles = _angles(result)
-    with drawing(ax, 5.8, 3.5) as (figure, place):
+    with drawing(ax, 5.8, 3.4) as (figure, place):
         grid = panels(figure, place, 1, 1)
         axes: Any = figure.add_subplot(grid[0, 0], projection="3d", computed_zorder=False)
         beams = _wave_vectors(result)
@@ -155,9 +155,13 @@ def _set_view(axes: Any) -> None:
     """Look from the side and a little downstream, with x of the laboratory upward."""
     axes.view_init(elev=20, azim=-52, vertical_axis="x")  # first: the box's sides follow the vertical axis
     axes.set(xlim=(-0.7, 1.5), ylim=(-1.3, 2.3), zlim=(-1.2, 1.2))
-    axes.set_box_aspect((2.2, 3.6, 2.4), zoom=1.38)
+    axes.set_box_aspect((2.2, 3.6, 2.4), zoom=1.9)
     axes.set_axis_off()
     axes.set_proj_type("ortho")
+    for artist in (*axes.collections, *axes.lines):
+        artist.set_clip_on(False)  # the sketch is wider than its square place
+    for artist in axes.get_children():
+        artist.set_in_layout(False)
 
 
 def _words(result: ScanResult, angles: dict[str, float], ki: Vector, kf: Vector, q: Vector) -> str:

@@ -173,7 +173,8 @@ def _draw_slice(ax: Axes, series: SeriesResult, row: int, view: _View) -> tuple[
 def _label_outer(axes: list[Axes], columns: int, view: _View, q_axis: int) -> None:
     names = axis_names(q_axis)
     for number, ax in enumerate(axes):
-        ax.locator_params(nbins=4)
+        ax.locator_params(axis="x", nbins=3)
+        ax.locator_params(axis="y", nbins=4)
         ax.tick_params(labelleft=number % columns == 0, labelbottom=number + columns >= len(axes))
         if number % columns == 0:
             ax.set_ylabel(f"{names[view.upward]} (nm)")

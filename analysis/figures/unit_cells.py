@@ -133,7 +133,9 @@ def _draw_edges(axes: Any, cell: Points, cells: tuple[int, int, int]) -> None:
 def _frame(axes: Any, cell: Points, one: Structure, distances: list[float]) -> None:
     extent = cell * np.array(one.cells)
     for axis, name in enumerate("abc"):
-        axes.text(*(1.12 * extent[:, axis]), name, fontsize=9, style="italic", ha="center", va="center")
+        beside = 0.5 * extent[:, axis] - 0.16 * extent[:, one.across]
+        at = beside if axis == one.chain else 1.2 * extent[:, axis]
+        axes.text(*at, name, fontsize=9, style="italic", ha="center", va="center")
     corners = np.array([extent @ corner for corner in itertools.product((0, 1), repeat=3)])
     low, high = corners.min(axis=0), corners.max(axis=0)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2] - 1.6, high[2] + 1.6))
