@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from analysis import reconstruct
 from analysis.geometry.scan import ScanGeometry, aps_34idc_geometry, i16_geometry
+from analysis.phasing.two_lattices import holds_both, reconstruct_both
 from analysis.preprocessing import PreparedScan, prepare_scan
 from analysis.results import ScanResult
-from analysis.structure import strain_table, structure_summary
+from analysis.structure import rutile_offset, strain_table, structure_summary
 from callbacks.crops import M1_BAND
 from callbacks.frames import read_beside, read_frames
 from callbacks.jobs import ScanJob
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+M1_REFLECTION = [0, 1, 1]
+"""Of monoclinic M1, whose counterpart in rutile is (110)."""
 PACKAGES = ("vo2-bcdi", "numpy", "scipy", "torch", "h5py")
 
 
@@ -40,14 +43,33 @@ def analyse(job: ScanJob) -> ScanResult:
     bad, shape = _bad_pixels(job, geometry), crop_shape(job)
     prepared = prepare_scan(frames, job.eta, job.monitor, geometry, mask=bad, shape=shape)
     del frames
-    found = reconstruct(
-        prepared.intensity,
-        prepared.mask,
+    return _result(job, prepared, _phased(job, prepared))
+
+
+def _phased(job: ScanJob, prepared: PreparedScan) -> Reconstruction:
+    """Phase a crop; one that also holds the peak of rutile is phased as two lattices."""
+    intensity, mask, background = prepared.intensity, prepared.mask, prepared.background
+    kernel, offset = prepared.pixel_kernel, _rutile_peak(job, prepared)
+    if offset is None:
+        return reconstruct(intensity, mask, seed=job.seed, pixel_kernel=kernel, background=background)
+    return reconstruct_both(
+        intensity,
+        mask,
+        offset=offset,
+        band=M1_BAND,
         seed=job.seed,
-        pixel_kernel=prepared.pixel_kernel,
-        background=prepared.background,
+        pixel_kernel=kernel,
+        background=background,
     )
-    return _result(job, prepared, found)
+
+
+def _rutile_peak(job: ScanJob, prepared: PreparedScan) -> NDArray[np.float64] | None:
+    """Return where rutile's peak is, in voxels from that of M1, or None where the crop does not hold it."""
+    if list(job.start.get("reflection") or ()) != M1_REFLECTION:
+        return None
+    shape = prepared.intensity.shape
+    offset = rutile_offset(prepared.voxel_basis, prepared.q_vector, shape)
+    return offset if holds_both(shape, offset, M1_BAND) else None
 
 
 def crop_shape(job: ScanJob) -> tuple[int, int, int]:

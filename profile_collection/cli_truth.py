@@ -21,7 +21,16 @@ def truth(
     results: ResultsOption = None,
 ) -> None:
     """Compare a simulated series' results with the simulation's truth; exit 1 where a requirement fails."""
-    from profile_collection.truth import ceilings, compare_with_truth, table_lines, verdict_lines, verdicts
+    from profile_collection.truth import (
+        ceilings,
+        compare_rutile,
+        compare_with_truth,
+        rutile_lines,
+        rutile_verdicts,
+        table_lines,
+        verdict_lines,
+        verdicts,
+    )
 
     with explained():
         settings = configured(data, results)
@@ -32,8 +41,9 @@ def truth(
                 best = ceilings(found, kept, progress=lambda label: status.update(f"{label} from the truth"))
             status.update("comparing with the truth")
             report = compare_with_truth(found, kept, ceilings=best)
-    judged = verdicts(report)
-    for line in (*table_lines(report), "", *verdict_lines(judged)):
+            wide = compare_rutile(found, kept)
+    judged = (*verdicts(report), *rutile_verdicts(wide))
+    for line in (*table_lines(report), *rutile_lines(wide), "", *verdict_lines(judged)):
         console.print(line, highlight=False, soft_wrap=True)
     if not all(verdict.passed for verdict in judged):
         raise typer.Exit(1)

@@ -19,7 +19,7 @@ from analysis.structure.isosurface import (
     present,
 )
 from analysis.structure.missing import HALF, Missing, missing_density
-from analysis.structure.rutile import RUTILE_STRAIN, Rutile, find_rutile
+from analysis.structure.rutile import RUTILE_STRAIN, Rutile, find_rutile, rutile_offset
 from analysis.structure.statistics import PERCENTS, statistics_inside, strain_statistics, strain_table
 from analysis.structure.strain_field import Strain, phase_slope, strain, strain_per_step
 from analysis.structure.summary import structure_summary
@@ -54,6 +54,7 @@ __all__ = [
     "phase_slope",
     "phase_vortices",
     "present",
+    "rutile_offset",
     "statistics_inside",
     "strain",
     "strain_per_step",

@@ -4,6 +4,7 @@ About the M1 peak, rutile (110) is a lattice 0.43 % wider: its density comes out
 phase grows along Q by one turn in 74 nm. The local slope of the phase tells the two apart.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,6 +109,21 @@ def find_rutile(
         amplitude_ratio=float(amplitude[mask].mean() / amplitude[rest].mean()) if both else float("nan"),
         period=float(2 * np.pi / (q * np.median(values[mask]))) if mask.any() else float("nan"),
     )
+
+
+def rutile_offset(voxel_basis: ArrayLike, q_vector: ArrayLike, shape: Sequence[int]) -> NDArray[np.float64]:
+    """Return the way from the M1 peak to that of rutile, (3,) float64, in voxels of q of a crop of ``shape``.
+
+    Parameters
+    ----------
+    voxel_basis : array_like, (3, 3) float, nm
+    q_vector : array_like, (3,) float, Å⁻¹
+        Of the M1 peak.
+    shape : sequence of int
+    """
+    # A voxel of q is 2π over the box: n = shape · Aᵀ q / 2π.
+    q = -10 * RUTILE_STRAIN * np.asarray(q_vector, dtype=float)
+    return np.asarray(np.asarray(voxel_basis, dtype=float).T @ q / (2 * np.pi) * np.asarray(shape))
 
 
 def _refuse_coarse(limit: float) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from analysis.structure import RUTILE_STRAIN, find_rutile
+from analysis.structure import RUTILE_STRAIN, find_rutile, rutile_offset
 from analysis.unit_cells import VO2_M1
 
 SHAPE = (32, 72, 48)
@@ -31,6 +31,12 @@ def coexisting():
 
 def test_its_strain_is_that_of_the_two_unit_cells():
     assert pytest.approx(0.0043, abs=5e-5) == RUTILE_STRAIN
+
+
+def test_its_peak_is_45_pixels_below_that_of_m1():
+    basis = np.diag([1837 / 96, 3281 / 168, 3281 / 168])
+    assert rutile_offset(basis, Q, (96, 168, 168)) == pytest.approx([0, -44, 0], abs=1.5)
+    assert rutile_offset(-basis, Q, (96, 168, 168)) == pytest.approx([0, 44, 0], abs=1.5)
 
 
 def test_rutile_is_found_where_it_is_with_its_amplitude_and_its_ramp(coexisting):

@@ -13,7 +13,10 @@ from profile_collection.truth import (
     TruthReport,
     TruthRow,
     ceilings,
+    compare_rutile,
     compare_with_truth,
+    rutile_lines,
+    rutile_verdicts,
     table_lines,
     verdict_lines,
     verdicts,
@@ -23,7 +26,9 @@ from profile_collection.twin.truth import crystal_truth, truth_objects
 
 ETAS = np.round(17.8 + 0.01 * np.arange(-40, 41), 5)
 SERIES = "20261122-143000-a1b2c3"
-ORIGIN = (8, 225, 225)
+CROP = slice(8, 72), slice(75, 139), slice(25, 89)
+WIDE = slice(8, 72), slice(23, 191), slice(25, 89)
+CORNER = (0, 150, 200)
 CONFIG = TwinConfig(
     crystal=CrystalConfig(size=(500.0, 700.0, 800.0)),
     detector=DetectorConfig(roi=(150, 350, 200, 310), quadrature=1, blur=0),
@@ -31,11 +36,11 @@ CONFIG = TwinConfig(
 )
 
 
-def result_of(path, kelvin):
+def result_of(path, kelvin, crop=CROP, kind="monoclinic"):
     """Return a scan whose object is the truth in disguise: twinned, with a global phase."""
-    fields = truth_objects(path, slice(8, 72), slice(75, 139), slice(25, 89))
-    array = (twinned(fields["monoclinic"]) * np.exp(1j * kelvin)).astype(np.complex64)
-    counts = np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(fields["monoclinic"])))) ** 2
+    fields = truth_objects(path, *crop)
+    array = (twinned(fields[kind]) * np.exp(1j * kelvin)).astype(np.complex64)
+    counts = np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(fields[kind])))) ** 2
     return ScanResult(
         object=array,
         support=np.abs(array) > 0.1 * np.abs(array).max(),
@@ -62,7 +67,7 @@ def result_of(path, kelvin):
         seed=0,
         seconds=0.0,
         weights_hash="",
-        parameters={"crop_origin": ORIGIN},
+        parameters={"crop_origin": [one.start + corner for one, corner in zip(crop, CORNER, strict=True)]},
         instrument={"detector": {"roi": CONFIG.detector.region}},
     )
 
@@ -133,6 +138,24 @@ def test_the_command_prints_the_table_and_says_by_its_exit_code_whether_all_pass
     nowhere = CliRunner().invoke(app, [*arguments[:2], "--data", str(data / "no"), *arguments[4:]])
     assert nowhere.exit_code == 1
     assert "only simulated series have one" in nowhere.output
+
+
+def test_rutile_in_a_wide_crop_is_held_against_the_simulations(folders, tmp_path):
+    data, _ = folders
+    truth = data / "truth" / SERIES
+    assert compare_rutile(tmp_path, truth) == ()
+    scan = result_of(truth / "350.json", 350.0, WIDE, "full")
+    write_scan(tmp_path / "wide" / scan.filename, scan)
+    (found,) = compare_rutile(tmp_path, truth)
+    assert found.overlap == pytest.approx(1, abs=1e-4)
+    assert found.dice > 0.85
+    assert found.true_fraction > 0.3
+    assert found.period == pytest.approx(74, abs=4)
+    assert [verdict.passed for verdict in rutile_verdicts((found,))] == [True]
+    assert "wide crop 64 × 168 × 64 at 350 K: trusted" in rutile_lines((found,))[0]
+    wrong = [replace(found, dice=0.79), replace(found, fraction=0.27), replace(found, period=84.0)]
+    assert [verdict.passed for verdict in rutile_verdicts(tuple(wrong))] == [False] * 3
+    assert rutile_verdicts((replace(found, true_fraction=0.01),)) == ()
 
 
 def row(**changes):
