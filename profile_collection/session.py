@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.metadata
+import logging
 import multiprocessing.util
 import threading
 from collections.abc import Callable, MutableMapping
@@ -36,6 +37,8 @@ from vo2_plans import SeriesProgress
 
 if TYPE_CHECKING:
     from profile_collection.twin import Twin
+
+logger = logging.getLogger(__name__)
 
 LOCK_FILE = "session.lock"
 REVIVAL_TIME = 60.0
@@ -198,6 +201,14 @@ class Session:
             self.view.say(f"waiting for the analysis of {left} scans (Ctrl-C leaves them for later)")
         self.pipeline.finish(tick=self.view.waiting)
 
+    def _close_shutter(self) -> None:
+        """Close the shutter; hardware that does not answer must not keep the analysis from being finished."""
+        try:
+            self.beamline.beam.shutter.close()
+        except Exception as error:
+            logger.exception("the shutter could not be closed")
+            self.view.fail(f"the shutter could not be closed, close it by hand: {error}")
+
     def close(self) -> None:
         """Close the shutter, finish the analysis, give everything back; safe to call twice."""
         if self._closed:
@@ -205,7 +216,7 @@ class Session:
         self._closed = True
         if self.RE.state == "paused":
             self.RE.abort("the session was closed")
-        self.beamline.beam.shutter.close()
+        self._close_shutter()
         try:
             self.drain()
             if self.writer.wait_for_revival(REVIVAL_TIME):

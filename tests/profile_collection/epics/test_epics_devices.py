@@ -46,6 +46,18 @@ def test_the_diffractometer_has_the_ub_of_the_mount(beamline):
     assert angles.delta == pytest.approx(24.8075, abs=0.01)
 
 
+def test_the_angles_follow_the_energy(beamline):
+    beamline.beam.en.set(9.05).wait(timeout=60)
+    until = time.monotonic() + 15
+    while beamline.diffractometer.forward(0, 1, 1).delta == pytest.approx(24.8075, abs=0.01):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    beamline.beam.en.set(9.0).wait(timeout=60)
+    while beamline.diffractometer.forward(0, 1, 1).delta != pytest.approx(24.8075, abs=0.01):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
 @pytest.mark.parametrize("temperature", [500.0, 100.0, float("nan")])
 def test_impossible_temperatures_are_refused_in_the_device(beamline, temperature):
     with pytest.raises(LimitError, match="temperature of heated_stage must be a number from 295 to 400 K"):
