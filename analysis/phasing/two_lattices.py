@@ -36,6 +36,9 @@ SHARE = 0.53
 FOREIGN = 0.38
 """The same towards the first peak, beyond which voxels count as not measured: its tail is there."""
 
+MEASURED = 0.5
+"""Share of the second peak's box that must have been measured."""
+
 STARTS = 3
 """Random starts of the second lattice, whose agreement is its trust."""
 
@@ -209,11 +212,22 @@ def phase_second(
     offset, box, corner
         As `second_box` has them.
     rng : numpy.random.Generator
+
+    Raises
+    ------
+    ValueError
+        Too little of the second peak was measured.
     """
     support = _regrid(holes(first), box)
     cut = tuple(slice(start, start + n) for start, n in zip(corner, box, strict=True))
     own = ~_foreign(offset, box)
     hidden = mask[cut] | ~own
+    measured = 1 - np.count_nonzero(hidden & own) / np.count_nonzero(own)
+    if measured < MEASURED:
+        raise ValueError(
+            f"at least {MEASURED:.0%} of the second peak's box must be measured, {measured:.0%} is: scan and "
+            "read out a region that holds it, or phase the first peak's crop alone ('m1')"
+        )
     if not support.any():
         return Second(np.zeros(box, dtype=complex), corner, own, 1.0)
     inside = to_corner(torch.from_numpy(support))[None]

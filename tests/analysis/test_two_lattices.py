@@ -116,6 +116,16 @@ def test_a_crop_without_the_second_peak_is_refused_in_words():
         second_box((32, 96, 32), OFFSET, BAND)
 
 
+def test_a_second_peak_that_was_not_measured_is_refused_in_words(first, crystal):
+    box, corner = second_box(SHAPE, OFFSET, BAND)
+    unseen = np.zeros(SHAPE, bool)
+    unseen[:, : corner[1] + 20] = True
+    with pytest.raises(ValueError, match="read out a region that holds it, or phase the first peak's crop"):
+        phase_second(
+            np.abs(forward(crystal[0])), unseen, first, OFFSET, box, corner, np.random.default_rng(0)
+        )
+
+
 def test_a_crystal_without_holes_has_no_second_lattice(crystal):
     solid = np.abs(crystal[0])[:, ::2].astype(complex)
     box, corner = second_box(SHAPE, OFFSET, BAND)
