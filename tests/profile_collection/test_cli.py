@@ -13,7 +13,19 @@ from callbacks.crops import parse_crop
 from profile_collection.cli import app, parse_temperatures
 from profile_collection.server import open_catalogue, status
 
-COMMANDS = ["series", "dry-run", "replay", "recover", "ingest", "reconstruct", "train", "serve", "clean"]
+COMMANDS = [
+    "series",
+    "dry-run",
+    "replay",
+    "recover",
+    "ingest",
+    "reconstruct",
+    "train",
+    "serve",
+    "clean",
+    "truth",
+    "repeat",
+]
 HEAVY = ("torch", "bluesky", "ophyd", "tiled", "numpy", "matplotlib")
 
 
