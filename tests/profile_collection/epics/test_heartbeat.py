@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CLIENT = """
 from profile_collection.heartbeat import Heartbeat
 from profile_collection.process_variables import read_process_variables

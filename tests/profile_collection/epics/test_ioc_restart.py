@@ -10,6 +10,12 @@ START = {"uid": "restart1", "series_uid": "restart", "purpose": "align", "plan_n
 
 
 def test_a_dead_ioc_fails_in_words_and_a_new_one_is_found_again(ioc, beamline):
+    """Kill -9 of the IOC in the middle of an exposure and of a soak.
+
+    Reads: "merlin could not take a frame: …", "heated_stage does not answer while it goes to 350 K …"
+    Left: exposure, motion and soak end; the new IOC begins with the shutter closed, and is found without help
+    On disk: the frames up to then, each was flushed; 'vo2 series --resume' measures the scan again
+    """
     merlin, stage, eta = beamline.merlin, beamline.heated_stage, beamline.diffractometer.eta
     merlin.note_start(START)
     merlin.acquire_time.set(1000.0).wait(timeout=15)
