@@ -52,6 +52,13 @@ def watch(name, doc):
         if found["points"] == 5:
             fill_up()
 
+before = dict(session.twin.axes), session.beamline.heated_stage.setpoint
+try:
+    session.RE(plans.temperature_series([350.0]))
+except Exception as error:
+    found["refusal"] = str(error)
+found["unmoved"] = before == (dict(session.twin.axes), session.beamline.heated_stage.setpoint)
+found["runs"] = len(session.catalogue.raw)
 token = session.RE.subscribe(watch)
 try:
     session.RE(plans.rocking_scan(17.75, 17.9, 0.01))
@@ -81,15 +88,15 @@ stop_server(data)
 """
 
 
-@pytest.fixture
-def small_disk(tmp_path):
+@pytest.fixture(scope="module")
+def small_disk(tmp_path_factory):
     """Return the words that begin a command so that it sees a filesystem of its own, and by which means.
 
     A tmpfs in a mount namespace needs no rights where the system lets users have namespaces. Elsewhere a
     limit on the size of the process's files stands in, and what the test prints says so.
     """
-    mount = f"mount -t tmpfs -o size={MEGABYTES}m tmpfs {tmp_path / 'disk'}"
-    (tmp_path / "disk").mkdir()
+    disk = tmp_path_factory.mktemp("disk")
+    mount = f"mount -t tmpfs -o size={MEGABYTES}m tmpfs {disk}"
     if shutil.which("unshare"):
         prefix = [
             "unshare",
@@ -102,25 +109,17 @@ def small_disk(tmp_path):
             "sh",
         ]
         if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
-            return prefix, "filesystem"
-    return [], "quota"
+            return prefix, disk, "filesystem"
+    return [], disk, "quota"
 
 
-def test_disk_full_in_mid_scan_is_said_in_words_and_keeps_what_was_measured(
-    workplace, tmp_path, small_disk, record_property
-):
-    """Somebody fills the data disk; the next frames cannot be written.
-
-    Reads: "merlin could not take a frame: frame 7 could not be written to …/frames/….h5: … No space left on
-    device … Frames before it are kept. Free disk space, then measure this scan again."
-    Left: shutter closed, heater held; the same session measures on as soon as there is room
-    On disk: the frames before, readable; their points in the catalogue, the run ends with "fail"
-    """
-    prefix, means = small_disk
-    record_property("means", means)
+@pytest.fixture(scope="module")
+def found(workplace, small_disk, tmp_path_factory):
+    """Return what a session on the small disk found, with what it said."""
+    prefix, disk, means = small_disk
     print(f"disk full by {means}")
-    answer = tmp_path / "answer.json"
-    environment = {**workplace[1], "VO2_DATA": str(tmp_path / "disk" / "data"), "OMP_NUM_THREADS": "1"}
+    answer = tmp_path_factory.mktemp("answer") / "found.json"
+    environment = {**workplace[1], "VO2_DATA": str(disk / "data"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*prefix, sys.executable, "-c", SCRIPT, means, str(answer)],
         env=environment,
@@ -131,22 +130,32 @@ def test_disk_full_in_mid_scan_is_said_in_words_and_keeps_what_was_measured(
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    found = json.loads(answer.read_text())
+    return {**json.loads(answer.read_text()), "means": means, "said": done.stdout}
+
+
+def test_disk_full_in_mid_scan_is_said_in_words_and_keeps_what_was_measured(found):
+    """Somebody fills the data disk; the next frames cannot be written.
+
+    Reads: "merlin could not take a frame: frame 7 could not be written to …/frames/….h5: … No space left on
+    device … Frames before it are kept. Free disk space, then measure this scan again."
+    Left: shutter closed, heater held; the same session measures on as soon as there is room
+    On disk: the frames before, readable; their points in the catalogue, the run ends with "fail"
+    """
     lost = int(re.search(r"frame (\d+) could not be written to", found["error"])[1])
     assert 5 <= lost < 16  # a few more may fit into what the file had claimed before
-    assert os.strerror(28 if means == "filesystem" else 27) in found["error"]
+    assert os.strerror(28 if found["means"] == "filesystem" else 27) in found["error"]
     assert "Frames before it are kept. Free disk space, then measure this scan again" in found["error"]
     assert (found["shutter_open"], found["state"]) == (False, "idle")
     assert found["setpoint"] > 290
     assert found["frames"] == lost
-    assert "Traceback" not in done.stdout
-    broken = found["stored"].pop(found["uid"])
-    assert broken == [list(range(1, lost + 1)), "fail"]
-    assert list(found["stored"].values()) == [[list(range(1, 17)), "success"]]
+    assert "Traceback" not in found["said"]
+    stored = dict(found["stored"])
+    assert stored.pop(found["uid"]) == [list(range(1, lost + 1)), "fail"]
+    assert list(stored.values()) == [[list(range(1, 17)), "success"]]
     assert found["kept"] == 0
 
 
-def test_a_disk_too_small_for_the_series_is_found_before_anything_moves(workplace, tmp_path, small_disk):
+def test_a_disk_too_small_for_the_series_is_found_before_anything_moves(found):
     """The disk has no room for the frames of the series that is asked for.
 
     Reads: "… must have 212 MB free (frames compressed 3 times, 200 MB in reserve), it has 23 MB: free some
@@ -154,37 +163,8 @@ def test_a_disk_too_small_for_the_series_is_found_before_anything_moves(workplac
     Left: as it was: nothing has moved, no run was begun
     On disk: nothing new
     """
-    prefix, means = small_disk
-    if means != "filesystem":
+    if found["means"] != "filesystem":
         pytest.skip("user namespaces are not allowed here: no filesystem of a size of ours")
-    script = (
-        "from profile_collection.session import open_session\n"
-        "from profile_collection.session_plans import SessionPlans\n"
-        "from profile_collection.simulation import QUICK\n"
-        "from profile_collection.server import stop_server\n"
-        "session = open_session()\n"
-        "before = dict(session.twin.axes), session.beamline.heated_stage.setpoint\n"
-        "try:\n"
-        "    session.RE(SessionPlans(session.beamline, QUICK).temperature_series([350.0]))\n"
-        "except Exception as error:\n"
-        "    print('REFUSED', error)\n"
-        "print('UNMOVED', before == (dict(session.twin.axes), session.beamline.heated_stage.setpoint))\n"
-        "print('RUNS', len(session.catalogue.raw))\n"
-        "session.close(); stop_server(session.settings.data)\n"
-    )
-    environment = {**workplace[1], "VO2_DATA": str(tmp_path / "disk" / "data"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*prefix, sys.executable, "-c", script],
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    assert "UNMOVED True" in done.stdout
-    assert "RUNS 0" in done.stdout
-    assert "REFUSED" in done.stdout
-    assert "MB in reserve), it has" in done.stdout
-    assert "free some space or choose another data folder" in done.stdout
+    assert "MB in reserve), it has" in found["refusal"]
+    assert "free some space or choose another data folder" in found["refusal"]
+    assert (found["unmoved"], found["runs"]) == (True, 0)
