@@ -49,7 +49,7 @@ def analyse(job: ScanJob) -> ScanResult:
 def _phased(job: ScanJob, prepared: PreparedScan) -> Reconstruction:
     """Phase a crop; one that also holds the peak of rutile is phased as two lattices."""
     intensity, mask, background = prepared.intensity, prepared.mask, prepared.background
-    kernel, offset = prepared.pixel_kernel, _rutile_peak(job, prepared)
+    kernel, offset = prepared.pixel_kernel, rutile_peak(job, prepared)
     if offset is None:
         return reconstruct(intensity, mask, seed=job.seed, pixel_kernel=kernel, background=background)
     return reconstruct_both(
@@ -63,7 +63,7 @@ def _phased(job: ScanJob, prepared: PreparedScan) -> Reconstruction:
     )
 
 
-def _rutile_peak(job: ScanJob, prepared: PreparedScan) -> NDArray[np.float64] | None:
+def rutile_peak(job: ScanJob, prepared: PreparedScan) -> NDArray[np.float64] | None:
     """Return where rutile's peak is, in voxels from that of M1, or None where the crop does not hold it."""
     if list(job.start.get("reflection") or ()) != M1_REFLECTION:
         return None

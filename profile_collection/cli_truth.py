@@ -20,7 +20,10 @@ def truth(
     data: DataOption = None,
     results: ResultsOption = None,
 ) -> None:
-    """Compare a simulated series' results with the simulation's truth; exit 1 where a requirement fails."""
+    """Compare a simulated series' results with the simulation's truth; exit 1 where a requirement fails.
+
+    What 'vo2 reconstruct --crop 20nm' wrote into results/<series>/wide is judged by its rutile.
+    """
     from profile_collection.truth import (
         ceilings,
         compare_rutile,

@@ -1,13 +1,14 @@
 """Which part of reciprocal space is phased: by name, and from the settings through to the analysis."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from callbacks.crops import FINE, M1_BAND, parse_crop
 from callbacks.ingest import Aps34idcScan, ingest_documents
-from callbacks.scan_analysis import crop_shape
+from callbacks.scan_analysis import crop_shape, rutile_peak
 from profile_collection.offline import job_of
 from profile_collection.settings import Settings, load_settings
 
@@ -40,3 +41,21 @@ def test_a_crop_that_cannot_be_read_is_refused_before_anything_is_measured(tmp_p
     assert load_settings({}, data=tmp_path, crop="20nm").crop_shape == FINE
     with pytest.raises(ValueError, match="'huge' came"):
         load_settings({"VO2_CROP": "huge"}, data=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "reflection", "held"),
+    [(FINE, [0, 1, 1], True), (M1_BAND, [0, 1, 1], False), ((64, 128, 128), [0, 1, 1], False)]
+    + [(FINE, [1, 1, 1], False), (FINE, None, False)],
+)
+def test_rutile_is_looked_for_where_its_peak_is_inside_and_nowhere_else(shape, reflection, held):
+    job = SimpleNamespace(start={"reflection": reflection})
+    prepared = SimpleNamespace(
+        intensity=np.zeros(shape, np.uint8),
+        voxel_basis=np.diag(np.array([1837.0, 3281, 3281]) / shape),
+        q_vector=np.array([0.0, 1.9594, 0.0]),
+    )
+    offset = rutile_peak(job, prepared)
+    assert (offset is not None) == held
+    if held:
+        assert offset == pytest.approx([0, -44, 0], abs=1.5)
