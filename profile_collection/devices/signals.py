@@ -85,8 +85,10 @@ class PolledSignal(Signal):
             self._idle.set()
 
     def _poll(self, idle: threading.Event) -> None:
+        """Announce the value again and again, changed or not: who missed it once must not wait for ever."""
         while not idle.wait(self._poll_period):
-            self.get()
+            if self._source_function is not None:
+                super().put(self._source_function(), force=True)
 
     def put(self, value: Any, **kwargs: Any) -> None:
         """Refuse: the value belongs to the beamline."""
