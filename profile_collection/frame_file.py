@@ -161,13 +161,13 @@ class FrameFile:
         """Give the file up as it is on disk, after a write has failed.
 
         HDF5 would try to write what is pending when it closes, fail again, and crash the process. So
-        its file descriptor is turned to memory first; the file keeps what was flushed, readable with SWMR.
+        its file descriptor is turned to nowhere first; the file keeps what was flushed, readable with SWMR.
         """
         if not self._file:
             return
-        memory = os.memfd_create(self.path.name)
-        os.dup2(memory, self._file.id.get_vfd_handle())
-        os.close(memory)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, self._file.id.get_vfd_handle())
+        os.close(nowhere)
         self._file.close()
 
     def close(self) -> None:

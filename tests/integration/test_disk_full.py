@@ -30,8 +30,8 @@ found = {"points": 0}
 
 def fill_up():
     if means == "quota":
-        largest = max(path.stat().st_size for path in session.settings.frames.rglob("*.h5"))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 100, resource.RLIM_INFINITY))
+        size = session.beamline.merlin.file_path.stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))
         return
     with (data / "filler").open("wb", buffering=0) as file:
         for size in (1 << 16, 1 << 9, 1):
@@ -54,7 +54,8 @@ def watch(name, doc):
 
 before = dict(session.twin.axes), session.beamline.heated_stage.setpoint
 try:
-    session.RE(plans.temperature_series([350.0]))
+    if means == "filesystem":
+        session.RE(plans.temperature_series([350.0]))
 except Exception as error:
     found["refusal"] = str(error)
 found["unmoved"] = before == (dict(session.twin.axes), session.beamline.heated_stage.setpoint)
