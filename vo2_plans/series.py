@@ -74,6 +74,7 @@ def temperature_series(
     """
     window = EtaWindow(eta_start, eta_stop, eta_step, exposure)
     done = progress or SeriesProgress(series_uid or new_series_uid())
+    done.check_setup(beamline.metadata())
     left = done.left(temperatures)
     if done.complete and not left:
         _log.warning("The series %s is complete: nothing is left to measure.", done.series_uid)
