@@ -13,6 +13,7 @@ import pytest
 
 from callbacks.catalogue import derived_runs, rocking_starts
 from callbacks.recovery import unfinished_runs
+from profile_collection.resuming import series_progress
 from profile_collection.server import open_catalogue
 
 pytestmark = pytest.mark.slow
@@ -67,6 +68,12 @@ def workers_of(shell):
 
 
 def test_ctrl_c_pauses_cleanly_the_worker_survives_and_the_scan_goes_on(workplace, ipython):
+    """IPython in a terminal, and its analysis at work.
+
+    Reads: "A 'deferred pause' has been requested", then the prompt; RE.resume() goes on
+    Left: shutter closed, heater holds its setpoint; the analysis goes on
+    On disk: every point once, both scans analysed
+    """
     shell = ipython(VO2_TEST_ANALYSIS_SECONDS="4")
     shell.sendline(f"RE({SERIES.format('330.0, 336.0')})")
     shell.expect("scan 2/2")
@@ -90,6 +97,13 @@ def test_ctrl_c_pauses_cleanly_the_worker_survives_and_the_scan_goes_on(workplac
 
 
 def test_abort_leaves_the_shutter_closed_and_the_heater_where_it_was(workplace, ipython):
+    """Ctrl-C twice in a terminal, then RE.abort().
+
+    Reads: "Pausing...", then the prompt; after RE.abort() "Aborting: running cleanup and marking exit_status
+    as 'abort'..."
+    Left: idle; shutter closed, heater holds its setpoint
+    On disk: the frames taken so far, in a run that ended with "abort"
+    """
     shell = ipython()
     shell.sendline(f"RE({SERIES.format('325.0')})")
     shell.expect("scan 1/1")
@@ -139,6 +153,12 @@ def read_until(process, words, limit=120):
 
 
 def test_two_ctrl_c_abort_an_unattended_series_drain_the_analysis_and_exit_130(workplace, programs):
+    """Nobody is there to resume.
+
+    Reads: "interrupted: the scan is aborted, frames already taken are kept"; exit code 130
+    Left: shutter closed, heater holds its setpoint; the process has ended
+    On disk: complete scans with their results; the frames of the aborted one
+    """
     process = series(workplace, programs, "330,335,340", VO2_TEST_ANALYSIS_SECONDS="3")
     try:
         head = read_until(process, "scan 2/3")
@@ -160,6 +180,13 @@ def test_two_ctrl_c_abort_an_unattended_series_drain_the_analysis_and_exit_130(w
 
 
 def test_kill_9_in_mid_scan_loses_no_point_that_was_taken(workplace, programs):
+    """The run is completed from its frame file.
+
+    Reads: the next session: "the scan 1a2b3c4d at 345 K never ended; go on with its series: vo2 series
+    --resume <series>, or complete the scan from its frames: vo2 recover 1a2b3c4d"
+    Left: the next session closes the shutter when it starts; the heater holds its setpoint
+    On disk: every frame up to the kill; 'vo2 recover' gives the catalogue the points it lacks
+    """
     settings, environment = workplace
     process = series(workplace, programs, "345")
     read_until(process, "  point ")
@@ -197,6 +224,58 @@ def test_kill_9_in_mid_scan_loses_no_point_that_was_taken(workplace, programs):
         assert float(run["baseline/delta"].read()[0]) == pytest.approx(25, abs=5)
 
 
+def test_kill_9_in_mid_scan_then_the_series_is_resumed_to_its_end(workplace, programs):
+    """The killed series and an undisturbed one of the same seed.
+
+    Reads: the next session: "the scan 1a2b3c4d at 355 K never ended; go on with its series: vo2 series
+    --resume <series>"
+    Left: the next session closes the shutter when it starts; the heater holds its setpoint
+    On disk: the complete scans as they were; the killed one with its frames, and again as attempt 2
+    """
+    settings, environment = workplace
+    process = series(workplace, programs, "350,355")
+    read_until(process, "scan 2/2")
+    read_until(process, "  point ")
+    process.kill()
+    process.communicate()
+    resumed = vo2(programs, environment, "series", "--resume", "-1")
+    assert resumed.returncode == 0, resumed.stdout
+    assert "go on with its series: vo2 series --resume" in resumed.stdout
+    again = series(workplace, programs, "350,355")
+    output, _ = again.communicate(timeout=240)
+    assert again.returncode == 0, output
+
+    with contextlib.closing(open_catalogue(settings)) as catalogue:
+        *_, (killed, found), (_, undisturbed) = _by_series(catalogue)
+        assert found.attempts == {0: 1, 1: 2}
+        assert sorted(found.complete) == sorted(undisturbed.complete) == [0, 1]
+        assert len(killed) == 3
+        for index in (0, 1):
+            run, other = (catalogue.raw.v3[one.complete[index]] for one in (found, undisturbed))
+            assert run.start["series_uid"] == found.series_uid
+            frames, like = (one["primary/merlin_image"].read() for one in (run, other))
+            assert len(frames) == len(like) == 21
+            order, expected = (
+                derived_runs(catalogue, one.complete[index])[-1]["order_parameter/order_parameter"].read()[-1]
+                for one in (found, undisturbed)
+            )
+            assert order == frames.sum()
+            if index == 0:  # measured before the kill
+                np.testing.assert_array_equal(frames, like)
+                np.testing.assert_array_equal(run["primary/eta"].read(), other["primary/eta"].read())
+            assert order == pytest.approx(expected, rel=0.05)
+
+
+def _by_series(catalogue):
+    """Return the rocking scans' start documents and the progress of each series, oldest first."""
+    starts = rocking_starts(catalogue)
+    uids = dict.fromkeys(start["series_uid"] for start in starts)
+    return [
+        ([start for start in starts if start["series_uid"] == uid], series_progress(catalogue, uid))
+        for uid in uids
+    ]
+
+
 def vo2(programs, environment, *arguments):
     """Return how a command of the program ended, with what it said."""
     command = [programs / "vo2", *arguments]
@@ -206,6 +285,6 @@ def vo2(programs, environment, *arguments):
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=120,
+        timeout=240,
         check=False,
     )

@@ -1,6 +1,6 @@
 """The README's table of interruptions is what the tests that really interrupt say of themselves.
 
-A test in tests/integration is a row if its docstring has the three fields ``Reads:``, ``Left:`` and
+A test is a row if its docstring has the three fields ``Reads:``, ``Left:`` and
 ``On disk:`` (what the user reads, the state the beamline is left in, what is on disk); a field may go on over
 several lines. Its name is the row's title. ``python tests/project/test_interruption_table.py`` writes the
 table into the README.
@@ -52,7 +52,7 @@ def title_of(function: str) -> str:
 
 def rows(folder: Path) -> Iterator[str]:
     """Yield the table's rows, from the tests in `folder`."""
-    for path in sorted(folder.glob("test_*.py")):
+    for path in sorted(folder.rglob("test_*.py")):
         for node in ast.parse(path.read_text()).body:
             if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
                 continue
@@ -61,12 +61,14 @@ def rows(folder: Path) -> Iterator[str]:
                 missing = [name for name in FIELDS if not found.get(name)]
                 assert not missing, f"{path.name}: {node.name} lacks the fields {missing}"
                 cells = (title_of(node.name), *(found[name] for name in FIELDS))
-                yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+                yield (
+                    "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |"
+                )
 
 
 def table() -> str:
     """Return the README's table of interruptions."""
-    return "\n".join([*HEADER, *rows(ROOT / "tests" / "integration")])
+    return "\n".join([*HEADER, *rows(ROOT / "tests")])
 
 
 def split(text: str) -> tuple[str, str, str]:
