@@ -161,7 +161,7 @@ class ScanCollector(DocumentRouter):
         points = [run.points[number] for number in sorted(run.points)]
         if len(points) < 2:
             raise IncompleteScanError(f"a scan needs 2 points or more, {len(points)} came; repeat it")
-        _check_count(len(points), run.start.get("scan", {}).get("num"))
+        _check_numbers(sorted(run.points), run.start.get("scan", {}).get("num"))
         axis = run.start.get("scan", {}).get("axis", "eta")
         index = _frame_index(points)
         uri, dataset, available = _frames_of(run)
@@ -176,19 +176,23 @@ class ScanCollector(DocumentRouter):
             temperature=_column(points, "Tsample"),
             positions={name: float(run.baseline[name]) for name in CIRCLES if name in run.baseline},
             folder=self._folder_of(str(run.start["series_uid"])),
-            extra_frames=len(available) - len(set(index.tolist())),
+            extra_frames=sum(last - first for first, last in available) - len(index),
             seed=self._seed,
             replayed=self._replayed,
             crop=self._crop,
         )
 
 
-def _check_count(count: int, wanted: int | None) -> None:
-    """Refuse a scan that ended early: Bluesky calls a plan that was stopped a success."""
-    if wanted is not None and count != wanted:
+def _check_numbers(numbers: Sequence[int], wanted: int | None) -> None:
+    """Refuse a scan that ended early (Bluesky calls a plan that was stopped a success) or has gaps."""
+    if wanted is not None and len(numbers) != wanted:
         raise IncompleteScanError(
-            f"{wanted} points were asked for and {count} came: it was stopped early, or documents are "
+            f"{wanted} points were asked for and {len(numbers)} came: it was stopped early, or documents are "
             "missing; measure it again"
+        )
+    if list(numbers) != list(range(1, len(numbers) + 1)):
+        raise IncompleteScanError(
+            f"points must be numbered 1 to {len(numbers)}, {_few(numbers)} came; repeat the scan"
         )
 
 
@@ -214,8 +218,8 @@ def _frame_index(points: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
     return numbers.astype(np.int64)
 
 
-def _frames_of(run: _Run) -> tuple[str, str, set[int]]:
-    """Return the file's address, the dataset's name and the numbers of the frames in it."""
+def _frames_of(run: _Run) -> tuple[str, str, list[tuple[int, int]]]:
+    """Return the file's address, the dataset's name and the ranges of the frames in it."""
     used = {uid for uid, _, _ in run.ranges if uid in run.resources}
     if not used:
         raise IncompleteScanError(
@@ -226,17 +230,29 @@ def _frames_of(run: _Run) -> tuple[str, str, set[int]]:
         raise IncompleteScanError(
             f"one frame file per scan was expected, {sorted(files)!r} came; repeat the scan"
         )
-    available = {n for uid, first, last in run.ranges if uid in used for n in range(first, last)}
+    available = _joined([(first, last) for uid, first, last in run.ranges if uid in used])
     resource = run.resources[used.pop()]
     return resource["uri"], resource["parameters"]["dataset"], available
 
 
-def _check_index(index: NDArray[np.int64], available: set[int]) -> None:
+def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return ranges (first, last + 1) without overlaps, in order; a malformed one may be of any length."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(pair for pair in ranges if pair[0] < pair[1]):
+        if joined and first <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _check_index(index: NDArray[np.int64], available: list[tuple[int, int]]) -> None:
     """Refuse a point without its frame, and two points that share one."""
     numbers = index.tolist()
-    if lost := sorted(set(numbers) - available):
+    if lost := sorted({n for n in numbers if not any(first <= n < last for first, last in available)}):
+        count = sum(last - first for first, last in available)
         raise IncompleteScanError(
-            f"each point needs a frame, frames {_few(lost)} were never written ({len(available)} were); "
+            f"each point needs a frame, frames {_few(lost)} were never written ({count} were); "
             "repeat the scan"
         )
     if shared := sorted({number for number in numbers if numbers.count(number) > 1}):

@@ -72,6 +72,14 @@ def test_a_missing_value_is_refused_with_the_points_named(collecting, documents,
     assert "every point needs 'ic1monitor', points 3 have none" in collecting.remarks[0]
 
 
+def test_a_range_of_a_million_million_frames_does_not_fill_the_memory(collecting, documents, frame_file):
+    stream = documents(frame_file, 5)
+    [doc for name, doc in stream if name == "stream_datum"][0]["indices"] = {"start": 0, "stop": 10**12}
+    feed(collecting, stream)
+    (job,) = collecting.jobs
+    np.testing.assert_array_equal(job.frame_index, [0, 1, 2, 3, 4])
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_value_that_is_not_finite_is_refused(collecting, documents, frame_file, value):
     stream = documents(frame_file, 5)
