@@ -16,8 +16,11 @@ from analysis.phasing.ambiguities import climb, peak_of
 from analysis.phasing.coherence import Triple
 from analysis.phasing.engine import SPACE
 
-AGREEMENT = 0.95
+AGREEMENT = 0.97
 """Overlap from which two starts count as the same object."""
+
+LIKELY = 0.9
+"""Overlap from which they may be the same, and are worth polishing."""
 
 RIVAL, RIVALS = 2.0, 8
 """A candidate within this factor of the lowest χ², and among so many best, has a say in the agreement."""
@@ -92,6 +95,14 @@ def agreement(best: Candidate, others: Sequence[Candidate]) -> float:
     """Return the highest overlap of ``best`` with an independent rival among ``others``, 0 without any."""
     rivals = [c for c in others[:RIVALS] if c.score <= RIVAL * best.score and independent(best, c)]
     return max((match(c.x[0], best.x[0]).overlap for c in rivals), default=0.0)
+
+
+def confirmations(candidates: Sequence[Candidate]) -> int:
+    """Return how many others ended where the first of ``candidates`` did, the network's counted once."""
+    best, *others = candidates
+    same = [c for c in others if match(c.x[0], best.x[0]).overlap >= LIKELY]
+    told = [c for c in (best, *same) if c.origin.startswith(NETWORK)]
+    return len(same) - max(len(told) - 1, 0)
 
 
 def consensus(candidates: Sequence[Candidate]) -> tuple[list[Candidate], float]:

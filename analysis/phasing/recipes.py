@@ -45,11 +45,28 @@ class Recipe:
     floor: float = 0.2
 
 
-SEARCH = Recipe(iterations=400, hio_share=1.0, beta=0.9, sigma=(2.0, 0.7), settle=10)
-"""For random starts at the coarsest level: finds the basin."""
+SEARCH = Recipe(
+    iterations=400, hio_share=1.0, every=50, threshold=0.3, sigma=(1.5, 0.6), beta=0.9, settle=10, floor=0.15
+)
+"""Finds the basin of a start."""
 
-SETTLE = Recipe(iterations=200, hio_share=0.0, every=50, threshold=0.3, sigma=(1.0, 0.5), beta=0.9, settle=30)
-"""For every start after its search: goes to the bottom, which more HIO would leave again."""
+SETTLE = Recipe(
+    iterations=200, hio_share=0.0, every=50, threshold=0.25, sigma=(1.0, 0.5), beta=0.9, settle=30
+)
+"""After `SEARCH`: goes to the bottom, which more HIO would leave again."""
+
+LOOSE = Recipe(
+    iterations=600, hio_share=1.0, every=50, threshold=0.2, sigma=(1.0, 0.6), beta=0.9, settle=10, floor=0.1
+)
+"""`SEARCH` with a looser support: for crystals that fill the box, or are hollow or faint in places."""
+
+LOOSE_SETTLE = Recipe(
+    iterations=200, hio_share=0.0, every=50, threshold=0.2, sigma=(0.7, 0.5), beta=0.9, settle=20, floor=0.1
+)
+"""After `LOOSE`."""
+
+STRATEGIES = ((SEARCH, SETTLE), (LOOSE, LOOSE_SETTLE))
+"""What starts go through in turn: each solves crystals that the other does not."""
 
 FILL = Recipe(iterations=150, hio_share=0.0, every=50, threshold=0.2, sigma=(0.7, 0.5), beta=0.9, floor=0.1)
 """For objects that agree: lets in the faint parts that a tight support keeps out."""

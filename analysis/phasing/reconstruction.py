@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from analysis.phasing import metrics
-from analysis.phasing.agreement import Candidate
+from analysis.phasing.agreement import Candidate, confirmations
 from analysis.phasing.ambiguities import centre
 from analysis.phasing.coherence import COHERENT, Triple
 from analysis.phasing.engine import fixed_threads, to_centre, to_corner
@@ -32,7 +32,7 @@ from analysis.phasing.validation import checked_pattern
 THREADS = int(os.environ.get("VO2_PHASING_THREADS", "1"))
 """Threads of torch in a reconstruction: fixed, for sums in another order are other sums."""
 
-STARTS = 64
+STARTS = 32
 """Budget of the search: starts on the coarsest level."""
 
 
@@ -120,7 +120,8 @@ def reconstruct(
     with fixed_threads(THREADS):
         guesses = Guesses(pretrained, pattern, seed)
         found = _search(pattern, guesses, seed)
-        best, history = choose(pattern, found)
+        best, history, alike = choose(pattern, found)
+        found = replace(found, agreement=alike)
         losses = guesses.losses if len(guesses.losses) else np.asarray(history)
         return _assemble(pattern, found, best, history, losses, pretrained.hash, seed, began)
 
@@ -173,6 +174,7 @@ def _assemble(
     ratio = metrics.noise_ratio(predicted, counts, mask)
     evidence = Evidence(
         agreement=found.agreement,
+        confirmations=confirmations(found.candidates),
         noise_ratio=ratio,
         compactness=compactness(np.abs(obj) ** 2, support),
         oversampling=(1 / max(edges[0], 1e-3), 1 / max(edges[1], 1e-3), 1 / max(edges[2], 1e-3)),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.phasing.agreement import Candidate, match
+from analysis.phasing.agreement import LIKELY, Candidate, match
 from analysis.phasing.coherence import COHERENT, Triple, fit_coherence
 from analysis.phasing.engine import power
 from analysis.phasing.finish import descend
@@ -17,7 +17,7 @@ from analysis.phasing.levels import Level, crop, finer, resample
 from analysis.phasing.metrics import noise_ratio, root_variance
 from analysis.phasing.pattern import Pattern
 from analysis.phasing.recipes import REFINE, iterate, support_of
-from analysis.phasing.search import LIKELY, Found
+from analysis.phasing.search import Found
 from analysis.phasing.support import Smoother, extent_of
 
 FINAL_SMOOTHING = 1.2
@@ -32,8 +32,8 @@ FAINTEST = 0.005
 FIT_SIZE = 64
 """Voxels per axis, at most, on which the blur is fitted."""
 
-AVERAGED, ALIKE, MORE = 4, 0.98, 3
-"""At most so many objects are averaged; below that overlap they are refined further, at most so often."""
+AVERAGED, ALIKE = 5, 0.98
+"""Two objects are averaged; where their overlap at full resolution is less, up to so many."""
 
 UNEXPLAINED = 1.6
 """Noise ratio from which a blur is looked for in patterns whose voxels are points."""
@@ -42,24 +42,24 @@ FINISH_ITERATIONS = 15
 """Descents through the kernel in each of the two halves of the finish."""
 
 
-def choose(pattern: Pattern, found: Found) -> tuple[Candidate, list[float]]:
+def choose(pattern: Pattern, found: Found) -> tuple[Candidate, list[float], float]:
     """Take the objects that agree to full resolution, average them, and finish through the kernel.
 
     What differs between starts is stagnation, and averages out (Chen et al. 2007,
-    doi:10.1103/PhysRevB.76.064113).
+    doi:10.1103/PhysRevB.76.064113).  Returned are the object, χ² before each iteration of the finish, and the
+    overlap of independent starts at full resolution.
     """
     best, *others = found.candidates
     same = [c for c in others if match(c.x[0], best.x[0]).overlap >= LIKELY]
     climbed = [climb(pattern, c) for c in (best, *same[:1])]
     x, alike = averaged(climbed)
     if alike < ALIKE:
-        climbed += [climb(pattern, c) for c in same[1 : AVERAGED - 1]]
-        for _ in range(MORE):
+        climbed = [*climbed, *(climb(pattern, c) for c in same[1 : AVERAGED - 1])]
+        if len(climbed) < AVERAGED:
             climbed = [climb(pattern, c) for c in climbed]
-            x, alike = averaged(climbed)
-            if alike >= ALIKE:
-                break
-    return finish(pattern, replace(climbed[0], x=x, support=final_support(pattern, x)))
+        x, alike = averaged(climbed)
+    best, history = finish(pattern, replace(climbed[0], x=x, support=final_support(pattern, x)))
+    return best, history, alike if same else found.agreement
 
 
 def averaged(candidates: list[Candidate]) -> tuple[Tensor, float]:
@@ -67,7 +67,7 @@ def averaged(candidates: list[Candidate]) -> tuple[Tensor, float]:
     best, *others = (c.x[0] for c in candidates)
     matches = [m for m in (match(x, best) for x in others) if m.overlap >= LIKELY]
     mean = torch.stack([best, *(m.moved for m in matches)]).mean(dim=0, keepdim=True)
-    return mean, max((m.overlap for m in matches), default=0.0)
+    return mean, max((match(x, best).overlap for x in others), default=0.0)
 
 
 def final_support(pattern: Pattern, x: Tensor) -> Tensor:

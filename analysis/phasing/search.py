@@ -14,17 +14,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.phasing.agreement import AGREEMENT, NETWORK, RIVAL, Candidate, agreement, consensus, match
+from analysis.phasing.agreement import (
+    AGREEMENT,
+    LIKELY,
+    NETWORK,
+    RIVAL,
+    Candidate,
+    agreement,
+    confirmations,
+    consensus,
+    match,
+)
 from analysis.phasing.coherence import COHERENT, Triple, fit_coherence
 from analysis.phasing.guesses import Guesses
 from analysis.phasing.kernels import PixelKernel
 from analysis.phasing.levels import Level, crop, resample
 from analysis.phasing.pattern import Pattern
-from analysis.phasing.recipes import FILL, SEARCH, SETTLE, Recipe, iterate, support_of
+from analysis.phasing.recipes import FILL, STRATEGIES, Recipe, iterate, support_of
 from analysis.phasing.support import box, extent_of
 
-LIKELY = 0.9
-"""Agreement from which the best candidates are polished before the rule is applied to them."""
+CONFIRMED = 4
+"""So many others must confirm an object whose blur had to be fitted: they differ more, and averages help."""
 
 POLISHES, AT_REST = 8, 0.995
 """A candidate is polished until a turn leaves it as it was, by this overlap; at most so often."""
@@ -92,7 +102,6 @@ class Search:
     rng : Generator
     guesses : Guesses or sequence of Tensor, (32, 32, 32) complex64, corner order
         Of the network; taken one after the other, each when its turn comes.
-    recipe : Recipe
     """
 
     def __init__(
@@ -102,9 +111,8 @@ class Search:
         reach: Sequence[float],
         rng: np.random.Generator,
         guesses: Guesses | Sequence[Tensor] = (),
-        recipe: Recipe = SEARCH,
     ) -> None:
-        self.pattern, self.level, self.rng, self.recipe = pattern, level, rng, recipe
+        self.pattern, self.level, self.rng = pattern, level, rng
         self.guesses, self.tried = guesses, 0
         self.blurred = pattern.blurred
         coarse = Level(pattern.counts.sqrt(), pattern.mask, level.shape)
@@ -127,14 +135,15 @@ class Search:
         )
         return chi, sigma
 
-    def try_start(self, start: Start, coherence: Triple, origin: str, recipe: Recipe) -> Candidate:
+    def try_start(self, start: Start, coherence: Triple, origin: str, recipes: Sequence[Recipe]) -> Candidate:
         """Run one start to its end and keep what it found."""
         key = (round(coherence[0], 3), round(coherence[1], 3), round(coherence[2], 3))
         if key not in self._amplitudes:
             self._amplitudes[key] = self.pattern.amplitude(key)
         self.level.set_amplitude(self._amplitudes[key])
-        x, support = iterate(self.level, *start(self.level, self.rng), recipe)
-        x, support = iterate(self.level, x, support, SETTLE)
+        x, support = start(self.level, self.rng)
+        for recipe in recipes:
+            x, support = iterate(self.level, x, support, recipe)
         chi, sigma = self.score(x, support)
         candidate = Candidate(x, support, chi, sigma, origin)
         self.candidates = sorted([*self.candidates, candidate], key=lambda c: c.score)
@@ -155,8 +164,8 @@ class Search:
         return tuple(float(max(e, 3 / n)) for e, n in zip(likely, self.level.shape, strict=True))
 
     def _next(self, number: int) -> Start:
-        """Return start ``number``: every second one takes the size of one of the best candidates."""
-        if number % 2 and len(self.candidates) > 3:
+        """Return a random start: every second one takes the size of one of the best candidates."""
+        if number % 4 == 3 and len(self.candidates) > 3:
             chosen = self.candidates[int(self.rng.integers(0, 3))]
             extent = extent_of(chosen.support[0])
             return random_start(tuple(e * self.rng.uniform(0.95, 1.08) for e in extent))
@@ -186,9 +195,15 @@ class Search:
             self._try_next()
             if agreement(self.candidates[0], self.candidates[1:]) >= LIKELY:
                 found = self._polished_consensus()
-                if found.agreement >= AGREEMENT:
+                if found.agreement >= AGREEMENT and self._confirmed(found):
                     return found
         return self._polished_consensus()
+
+    def _confirmed(self, found: Found) -> bool:
+        """Return whether enough starts agree: two, or more where a blur that nobody knew had to be fitted."""
+        if self.blurred == self.pattern.blurred:
+            return True
+        return confirmations(found.candidates) >= CONFIRMED
 
     def _try_next(self) -> None:
         """Make the next start: a guess of the network, while there are any, and a random one in turn."""
@@ -197,7 +212,7 @@ class Search:
             start, origin = guessed_start(self.guesses[number // 2]), f"{NETWORK} {number // 2}"
         else:
             start, origin = self._next(number), f"random {number}"
-        self.try_start(start, self._coherence(number), origin, self.recipe)
+        self.try_start(start, self._coherence(number), origin, STRATEGIES[number // 2 % len(STRATEGIES)])
 
     def _polished_consensus(self) -> Found:
         """Polish the best candidates that are not polished yet and measure the agreement of all that are."""
@@ -223,4 +238,4 @@ class Search:
         return replace(candidate, score=chi, coherence=sigma)
 
     def _found(self, ranked: list[Candidate], agreed: float) -> Found:
-        return Found(ranked[:POLISHED], agreed, self.tried, self.level.iterations)
+        return Found(ranked[: POLISHED + 1], agreed, self.tried, self.level.iterations)

@@ -13,15 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-LEAST_AGREEMENT = 0.95
-"""Overlap of two independent starts, for every class of data."""
+LEAST_AGREEMENT = 0.97
+"""Overlap of two independent starts at full resolution."""
 
-NOISE_LIMIT_DETECTOR = 6.0
-"""Largest noise ratio where the voxel widths are known (detector frames); provisional: right
-solutions sit at 0.9 to 1.4 without rutile, up to 4.3 with 45 % of it, whose tails reach into the band."""
+CLOSE_AGREEMENT = 0.985
+"""The same where more than noise is left although the voxels are points: measured data, or a wrong object."""
 
-NOISE_LIMIT_PLAIN = 6.0
-"""Largest noise ratio where they are not: measured data sits at 3–5 (science.md §3); provisional."""
+MANY_AGREEMENT, MANY = 0.95, 3
+"""There so many independent starts that confirm the object make up for a looser agreement."""
+
+NOISE_EXPLAINS = 1.6
+"""Noise ratio up to which noise alone explains point samples."""
+
+NOISE_LIMIT = 6.0
+"""Largest noise ratio of all: right solutions of detector frames sit at 0.9 to 1.4, with 45 % rutile, whose
+tails reach into the band, up to 4.3; measured data sits at 2–5."""
 
 LEAST_OVERSAMPLING = 1.2
 """Below this the crystal does not fit the box: its own alias overlaps it."""
@@ -38,6 +44,8 @@ class Evidence:
     ----------
     agreement : float
         Overlap of the result with an independent start, 0 if none agreed.
+    confirmations : int
+        How many independent starts ended at the object, itself not counted.
     noise_ratio : float
     compactness : float
         Share of Σ abs(ρ)² in the largest connected part of the support.
@@ -50,6 +58,7 @@ class Evidence:
     """
 
     agreement: float
+    confirmations: int
     noise_ratio: float
     compactness: float
     oversampling: tuple[float, float, float]
@@ -59,16 +68,16 @@ class Evidence:
 
 def verdict(evidence: Evidence) -> tuple[bool, tuple[str, ...]]:
     """Return (trusted, reasons): no reason against is trust."""
-    limit = NOISE_LIMIT_DETECTOR if evidence.pixel_kernel else NOISE_LIMIT_PLAIN
+    needed = _least_agreement(evidence)
     reasons = []
-    if evidence.agreement < LEAST_AGREEMENT:
+    if evidence.agreement < needed:
         reasons.append(
-            f"independent starts do not agree: overlap {evidence.agreement:.2f}, {LEAST_AGREEMENT} is needed"
+            f"independent starts do not agree: overlap {evidence.agreement:.3f}, {needed} is needed here"
         )
-    if not evidence.noise_ratio <= limit:
+    if not evidence.noise_ratio <= NOISE_LIMIT:
         reasons.append(
             f"the residual is {evidence.noise_ratio:.1f} times what Poisson noise leaves, "
-            f"at most {limit} is accepted"
+            f"at most {NOISE_LIMIT} is accepted"
         )
     if evidence.compactness < LEAST_COMPACTNESS:
         reasons.append(
@@ -84,6 +93,13 @@ def verdict(evidence: Evidence) -> tuple[bool, tuple[str, ...]]:
     if evidence.saturated:
         reasons.append("the peak is saturated: several of the brightest voxels have exactly the same counts")
     return not reasons, tuple(reasons)
+
+
+def _least_agreement(evidence: Evidence) -> float:
+    """Return the agreement that this class of data needs."""
+    if evidence.pixel_kernel or evidence.noise_ratio <= NOISE_EXPLAINS:
+        return LEAST_AGREEMENT
+    return MANY_AGREEMENT if evidence.confirmations >= MANY else CLOSE_AGREEMENT
 
 
 def compactness(density: NDArray[Any], support: NDArray[np.bool_]) -> float:

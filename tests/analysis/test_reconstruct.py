@@ -108,6 +108,22 @@ def test_an_object_larger_than_the_box_is_not_trusted(monkeypatch):
     assert not result.trusted
 
 
+def test_a_saturated_peak_is_not_trusted(monkeypatch, make_crystal):
+    monkeypatch.setattr(reconstruction, "STARTS", 4)
+    counts, _ = point_samples(make_crystal((32, 32, 32), seed=5), 1e5, 2)
+    result = reconstruct(np.minimum(counts, 0.3 * counts.max()))
+    assert not result.trusted
+    assert any("saturated" in reason for reason in result.reasons)
+
+
+@pytest.mark.parametrize("shape", [(33, 37, 35), (32, 45, 63)])
+def test_odd_and_unequal_sizes_are_reconstructed(make_crystal, shape):
+    counts, truth = point_samples(make_crystal(shape, seed=8, peak_to_peak=np.pi), 1e5, 3)
+    result = reconstruct(counts)
+    assert result.object.shape == shape
+    assert overlap(result.object, truth) > 0.97
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -7,7 +7,7 @@ import pytest
 
 from analysis.phasing.trust import Evidence, compactness, looks_saturated, verdict
 
-GOOD = Evidence(0.99, 1.0, 1.0, (1.8, 1.7, 2.0), True, False)
+GOOD = Evidence(0.99, 1, 1.0, 1.0, (1.8, 1.7, 2.0), True, False)
 
 
 def test_good_evidence_is_trusted():
@@ -30,6 +30,23 @@ def test_each_doubt_has_its_reason(change, words):
     assert not trusted
     assert len(reasons) == 1
     assert words in reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("agreement", "confirmations", "noise_ratio", "expected"),
+    [
+        (0.975, 1, 1.2, True),
+        (0.96, 4, 1.2, False),
+        (0.975, 1, 3.0, False),
+        (0.96, 3, 3.0, True),
+        (0.99, 1, 3.0, True),
+    ],
+)
+def test_point_samples_that_noise_does_not_explain_need_more(agreement, confirmations, noise_ratio, expected):
+    evidence = replace(
+        GOOD, agreement=agreement, confirmations=confirmations, noise_ratio=noise_ratio, pixel_kernel=False
+    )
+    assert verdict(evidence)[0] is expected
 
 
 def test_compactness_is_the_share_of_the_largest_part():
