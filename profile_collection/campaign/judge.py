@@ -97,7 +97,7 @@ def judge_frames(
     remarks = []
     for run, points in by_run.items():
         (path,) = list(settings.frames.glob(f"*/*_{run[:8]}.h5")) or [Path("missing")]
-        good = _aligned_frames(path, points)
+        good = _aligned_frames(path, points, cut_short=run in record.truncated)
         taken, aligned = taken + len(points), aligned + good
         if run in record.truncated:
             destroyed += len(points) - good
@@ -108,13 +108,18 @@ def judge_frames(
     return taken, aligned, destroyed, remarks
 
 
-def _aligned_frames(path: Path, points: list[dict[str, Any]]) -> int:
+def _aligned_frames(path: Path, points: list[dict[str, Any]], *, cut_short: bool) -> int:
+    """Return how many of a file's frames are as announced.
+
+    A file whose writer was killed needs a SWMR reader. One that was cut short must not have it: HDF5 would
+    wait for the missing end again and again, seconds for each frame.
+    """
     import h5py
     import hdf5plugin  # noqa: F401  registers the decompression filters
 
     good = 0
     try:
-        with h5py.File(path, "r", swmr=True, locking=False) as file:
+        with h5py.File(path, "r", swmr=not cut_short, locking=False) as file:
             frames, etas = file[DATASET], file[f"{GROUP}/eta"]
             for point in points:
                 try:
