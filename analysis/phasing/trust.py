@@ -2,6 +2,10 @@
 
 Three things are asked of it, none of them the truth: that independent starts agree, that the residual is what
 noise leaves, and that the crystal is one compact body that fits the box.
+
+Looked at on calibration crystals 5006 to 5018 (`vo2 benchmark trust` makes them): plain FFT, 6 trusted, all
+right, no right one distrusted; detector frames, 4 trusted, all right, 1 of 5 right ones distrusted (agreement
+0.966).  Both wrong objects were distrusted.  Thirteen crystals are few: the limits are not yet calibrated.
 """
 
 from __future__ import annotations
