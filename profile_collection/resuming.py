@@ -13,6 +13,8 @@ from vo2_plans.run_metadata import Branch
 if TYPE_CHECKING:
     from callbacks.pipeline import Pipeline
 
+CIRCLES = ("mu", "chi", "phi", "delta", "gam")
+
 LAST = "-1"
 """Stands for the series measured last."""
 
@@ -56,7 +58,19 @@ def series_progress(catalogue: Catalogue, series_uid: str) -> SeriesProgress:
         if is_complete(start, run.metadata.get("stop")):
             complete[index] = str(start["uid"])
     setup = setup_of(runs[0].metadata["start"])
-    return SeriesProgress(uid, dict(arguments), complete, attempts, branches, setup)
+    last = complete[max(complete)] if complete else None
+    pose = next((_pose(run) for run in runs if run.metadata["start"]["uid"] == last), {})
+    return SeriesProgress(uid, dict(arguments), complete, attempts, branches, setup, pose)
+
+
+def _pose(run: Any) -> dict[str, float]:
+    """Return where the diffractometer stood in a rocking scan, degrees; eta at the middle of its curve."""
+    try:
+        pose = {axis: float(run[f"baseline/{axis}"].read()[0]) for axis in CIRCLES}
+    except KeyError:
+        return {}  # the peak is then searched for, as in a new series
+    scan = run.metadata["start"]["scan"]
+    return {**pose, "eta": (float(scan["start"]) + float(scan["stop"])) / 2}
 
 
 def _runs(catalogue: Catalogue, series_uid: str) -> list[Any]:

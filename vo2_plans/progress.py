@@ -35,6 +35,10 @@ class SeriesProgress:
         Place in the series to the branch it was begun on.
     setup : mapping
         What must be the same when it goes on: `sample`, and the detector's `shape` and `roi`.
+    pose : mapping
+        Diffractometer axis to degrees in the last complete scan, `eta` at the middle of its curve; empty
+        where none is known. The peak is followed from there: searched for anew, above the transition, it
+        might be rutile's.
     """
 
     series_uid: str
@@ -43,6 +47,7 @@ class SeriesProgress:
     attempts: Mapping[int, int] = field(default_factory=dict)
     branches: Mapping[int, Branch] = field(default_factory=dict)
     setup: Mapping[str, Any] = field(default_factory=dict)
+    pose: Mapping[str, float] = field(default_factory=dict)
 
     def check_setup(self, metadata: Mapping[str, Any]) -> None:
         """Raise `ValueError`, in words, where the beamline's `metadata` is not that of the series."""

@@ -68,7 +68,8 @@ def temperature_series(
     series_uid : str, optional
         A new one is made otherwise.
     progress : SeriesProgress, optional
-        Goes on with this series: complete scans are left alone, others are begun as their next attempt.
+        Goes on with this series: complete scans are left alone, others are begun as their next attempt, and
+        the peak is followed from where the last complete one had it.
     md : mapping, optional
         Goes into every start document.
     """
@@ -96,7 +97,11 @@ def temperature_series(
     }
     md = {"series_plan": plan, **(md or {})}
     options: dict[str, Any] = {"reflection": reflection, "exposure": align_exposure, "md": md}
-    found: Alignment | None = None if locate else Alignment(window.centre, (float("nan"), float("nan")))
+    nowhere = (float("nan"), float("nan"))
+    found: Alignment | None = None if locate else Alignment(window.centre, nowhere)
+    if done.pose:
+        yield from _return_to(beamline, done.pose)
+        found = Alignment(done.pose["eta"], nowhere)
     uids: list[str | None] = []
     for index in range(len(temperatures)):
         if index in done.complete:
@@ -138,6 +143,13 @@ def temperature_series(
             )
         )
     return tuple(uids)
+
+
+def _return_to(beamline: BeamlineLike, pose: Mapping[str, float]) -> MsgGenerator[None]:
+    """Go where the series' last complete scan was measured; controllers that restarted have forgotten it."""
+    yield from bps.checkpoint()
+    moves = [part for axis, angle in pose.items() for part in (getattr(beamline.diffractometer, axis), angle)]
+    yield from bps.mv(*moves)
 
 
 def _warn_of_hysteresis(beamline: BeamlineLike, place: SeriesPlace) -> None:

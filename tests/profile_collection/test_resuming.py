@@ -21,7 +21,7 @@ def test_a_run_is_complete_if_it_succeeded_with_all_its_points():
 
 
 def test_a_series_that_failed_is_resumed_to_its_end(served, make_session):
-    """The heater gives up at the second of three temperatures, and is mended."""
+    """The heater gives up at the second of three temperatures, and is mended; the arm has lost its place."""
     session = make_session(served)
     plans = current_plans(session)
     session.twin.thermal.ceiling = 325.0
@@ -31,6 +31,10 @@ def test_a_series_that_failed_is_resumed_to_its_end(served, make_session):
     session.twin.thermal.ceiling = float("inf")
     before = series_progress(session.catalogue, uid)
     assert (list(before.complete), before.attempts) == ([0], {0: 1})
+    delta = session.beamline.diffractometer.delta
+    assert before.pose["delta"] == pytest.approx(delta.position)
+    assert before.pose["eta"] == pytest.approx(17.8, abs=0.05)
+    delta.move(delta.position - 1.0, wait=True)
 
     uids = session.RE(plans.temperature_series(resume=uid))
     session.drain()
@@ -39,6 +43,7 @@ def test_a_series_that_failed_is_resumed_to_its_end(served, make_session):
     assert after.complete[0] == before.complete[0]
     assert set(after.complete.values()) - set(before.complete.values()) <= set(uids)
     assert after.attempts == {0: 1, 1: 1, 2: 1}
+    assert after.pose["delta"] == pytest.approx(before.pose["delta"], abs=0.05)
     assert [len(derived_runs(session.catalogue, run)) for run in after.complete.values()] == [1, 1, 1]
     runs = [session.catalogue.raw.v3[run].start for run in after.complete.values()]
     assert {run["series_uid"] for run in runs} == {uid}
