@@ -50,7 +50,19 @@ def unattended(session: Session, outcome: Outcome) -> Iterator[None]:
     except Exception as error:
         outcome.code = FAILED
         logger.exception("the plan failed")
-        session.view.fail(f"{type(error).__name__}: {error}")
+        for found in dict.fromkeys((first_error(error), error)):
+            session.view.fail(f"{type(found).__name__}: {found}")
+
+
+def first_error(error: BaseException) -> BaseException:
+    """Return what went wrong first, where cleaning up after it failed too and `error` is from there.
+
+    An error raised ``from`` another says itself what the other means.
+    """
+    seen = [error]
+    while (inner := seen[-1].__context__) is not None and seen[-1].__cause__ is None and inner not in seen:
+        seen.append(inner)
+    return seen[-1]
 
 
 def run_in_ipython(settings: Settings, code: str) -> int:

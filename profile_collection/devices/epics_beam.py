@@ -8,11 +8,21 @@ from ophyd import FormattedComponent as FCpt
 
 from profile_collection.devices.beam import FastShutter, ShutterPosition
 from profile_collection.devices.epics_axis import EpicsAxis
-from profile_collection.devices.epics_signals import EpicsNumber, EpicsReading, put_and_wait, wait_for_value
+from profile_collection.devices.epics_signals import (
+    PATIENCE,
+    EpicsNumber,
+    EpicsReading,
+    put_and_wait,
+    wait_for_value,
+)
 from profile_collection.process_variables import BeamNames
 
 _DEMANDS: dict[ShutterPosition, str] = {"open": "Open", "closed": "Close"}
 _STATES: dict[ShutterPosition, str] = {"open": "Open", "closed": "Closed"}
+
+RECONNECTION = 5.0
+"""Seconds given to the lost connection of a shutter to be closed: it is tried at every level of a plan that
+fails, and an IOC that hears no heartbeat closes it without us."""
 
 
 class EpicsShutter(FastShutter):
@@ -36,7 +46,8 @@ class EpicsShutter(FastShutter):
         return "closed" if self._actual.get() == _STATES["closed"] else "open"
 
     def _drive(self, position: ShutterPosition) -> None:
-        put_and_wait(self._demand, _DEMANDS[position])
+        connect = RECONNECTION if position == "closed" else PATIENCE
+        put_and_wait(self._demand, _DEMANDS[position], connect=connect)
         if not wait_for_value(self._actual, _STATES[position]):
             raise RuntimeError(
                 f"{self.name} was told to be {position}, it says {self._actual.get()!r}. Check its interlock "

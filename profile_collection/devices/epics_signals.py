@@ -67,14 +67,38 @@ class EpicsNumber(EpicsSignal):
         check_number(self.name, value, self._allowed, self._units)
 
 
-def put_and_wait(signal: EpicsSignal, value: Any, *, timeout: float = PATIENCE) -> None:
+class IocSilentError(ConnectionError):
+    """An IOC is not there."""
+
+
+def put_and_wait(
+    signal: EpicsSignal, value: Any, *, timeout: float = PATIENCE, connect: float = PATIENCE
+) -> None:
     """Write a value and return when the IOC has confirmed it.
+
+    Parameters
+    ----------
+    signal : ophyd.EpicsSignal
+    value : object
+    timeout : float
+        Seconds within which it must be confirmed.
+    connect : float
+        Seconds given to a connection that is lost to come back.
 
     Raises
     ------
+    IocSilentError
+        The IOC is not there.
     TimeoutError
-        It did not.
+        The IOC did not confirm.
     """
+    with contextlib.suppress(TimeoutError):
+        signal.wait_for_connection(timeout=connect)
+    if not signal.connected:  # raised out here: its context is then what went wrong before
+        raise IocSilentError(
+            f"{signal.setpoint_pvname} has not answered for {connect:g} s: its IOC has ended or cannot be "
+            "reached. Start it again, then go on with the series: vo2 series --resume -1"
+        )
     done = threading.Event()
     signal.put(value, use_complete=True, callback=lambda **_: done.set())
     if not done.wait(timeout):

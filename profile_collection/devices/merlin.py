@@ -120,6 +120,8 @@ class Merlin(Device):
             path = frame_path(self.data_folder, self._start or {})
             try:
                 self._file = self._open_file(path, shape)
+            except ConnectionError:  # no fault of the disk's, and it says itself what to do
+                raise
             except OSError as error:
                 raise OSError(
                     f"{self.name} cannot write its frames to {path}: {error}. Free or repair the disk, or "
