@@ -18,7 +18,8 @@ quick: $(VENV)/installed
 	$(BIN)/vo2 series --quick
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --ignore tests/benchmarks
+	$(BIN)/pytest tests/benchmarks  # alone: they measure time
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -10,6 +10,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker inherits the port of the process that began it
+    os.environ.pop("VO2_CA_PORT", None)
 CA_PORT = int(os.environ.setdefault("VO2_CA_PORT", str(_free_port())))
 
 os.environ |= {
