@@ -164,6 +164,10 @@ def test_missing_weights_are_said(monkeypatch, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not APS.is_file(), reason="the measured APS scan is not beside the checkout")
 @pytest.mark.timeout(900)
+@pytest.mark.xfail(
+    strict=True,
+    reason="not yet: point samples with an unknown blur end at overlaps of 0.86 to 0.97, and are not trusted",
+)
 def test_the_measured_crystal_is_found_by_three_seeds():
     counts = np.load(APS)["counts"]
     peak, shape = (99, 126, 127), (64, 128, 128)
