@@ -62,7 +62,8 @@ def scan_documents(
 
 
 def _baseline(run: Any, values: Mapping[str, float], when: float) -> Iterator[Document]:
-    stream = run.compose_descriptor(name="baseline", data_keys={key: _scalar(key) for key in values})
+    keys = {key: _scalar(key) for key in values}
+    stream = run.compose_descriptor(name="baseline", data_keys=keys, time=run.start_doc["time"])
     yield "descriptor", dict(stream.descriptor_doc)
     yield "event", dict(stream.compose_event(data=dict(values), timestamps=dict.fromkeys(values, when)))
 
@@ -75,7 +76,8 @@ def _primary(
     times: NDArray[np.float64],
 ) -> Iterator[Document]:
     keys = {key: _scalar(key) for key in (*columns, FRAME_INDEX)} | {IMAGE: image_key(shape)}
-    stream = run.compose_descriptor(name="primary", data_keys=keys)
+    # The catalogue replays by time: a descriptor of now would come after the events that it describes.
+    stream = run.compose_descriptor(name="primary", data_keys=keys, time=run.start_doc["time"])
     yield "descriptor", dict(stream.descriptor_doc)
     resource, datum = announce(run, stream.descriptor_doc, frame_file, shape, len(times))
     yield "stream_resource", resource

@@ -110,7 +110,7 @@ def ingest_documents(
     points, rows, cols = counts.shape
     start = _start(scan, name, points, (rows, cols), operator)
     theta = scan.theta_start + scan.theta_step * np.arange(points)
-    times = np.asarray(float(start["time"]) + scan.exposure * np.arange(points), dtype=np.float64)
+    times = np.asarray(float(start["time"]) + scan.exposure * np.arange(1, points + 1), dtype=np.float64)
     temperature, monitor = np.full(points, scan.temperature), np.ones(points)
     path = frames_folder / start["series_uid"] / f"{start['uid']}.h5"
     in_file = {"eta": theta, "Tsample": temperature, "monitor": monitor, "timestamp": times}

@@ -86,3 +86,10 @@ def test_a_file_without_a_start_document_is_refused(frame_file):
 def test_other_angles_can_be_given(tmp_path):
     documents = dict(ingest_documents(COUNTS, replace(Aps34idcScan(), crop=(16, 16, 16)), tmp_path, name="x"))
     assert documents["start"]["crop"] == [16, 16, 16]
+
+
+def test_in_order_of_time_a_stream_is_described_before_its_points(tmp_path):
+    """The catalogue replays documents by their time."""
+    documents = list(ingest_documents(COUNTS, Aps34idcScan(), tmp_path, name="x"))
+    first = min(doc["time"] for kind, doc in documents if kind == "event")
+    assert all(doc["time"] < first for kind, doc in documents if kind == "descriptor")
