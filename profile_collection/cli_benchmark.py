@@ -90,19 +90,21 @@ def _run(
     return [row for row in read_rows(output) if (row.seed, row.kind) in wanted]
 
 
-@benchmark_app.command()
+@benchmark_app.command(context_settings={"ignore_unknown_options": True})
 def ceiling(
-    series: Annotated[str, typer.Argument(help="Uid of a simulated series.")],
+    series: Annotated[str, typer.Argument(help="Uid or folder of a simulated series; -1 is the newest.")],
     data: DataOption = None,
     results: ResultsOption = None,
 ) -> None:
     """Phase three scans of a simulated series again, beside what a start from the truth reaches."""
     from profile_collection.benchmark_ceiling import ceiling_rows, ceiling_table
+    from profile_collection.exporting import series_folder
 
     with explained():
         settings = configured(data, results)
+        found = series_folder(settings.results, series)
         with console.status("phasing and comparing with the truth"):
-            rows = list(ceiling_rows(settings.results / series, settings.data / "truth" / series))
+            rows = list(ceiling_rows(found, settings.data / "truth" / found.name))
     console.print(ceiling_table(rows))
     if not all(row.passed for row in rows):
         raise typer.Exit(1)

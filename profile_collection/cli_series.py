@@ -11,19 +11,21 @@ from profile_collection.cli_common import ResultsOption, configured, console, ex
 series_app = typer.Typer()
 
 
-@series_app.command()
+@series_app.command(context_settings={"ignore_unknown_options": True})
 def repeat(
-    series: Annotated[str, typer.Argument(help="Uid of an analysed series.")],
+    series: Annotated[str, typer.Argument(help="Uid or folder of an analysed series; -1 is the newest.")],
     seeds: Annotated[str, typer.Option(help="Seeds of the phasing, with commas between.")] = "1,2",
     results: ResultsOption = None,
 ) -> None:
     """Phase a series again from other seeds; the spread becomes the order parameter's error."""
     from callbacks.seeds import repeat_series
+    from profile_collection.exporting import series_folder
 
     with explained():
-        settings = configured(None, results)
+        chosen = parse_seeds(seeds)
+        folder = series_folder(configured(None, results).results, series)
         with console.status("phasing again") as status:
-            found = repeat_series(settings.results / series, parse_seeds(seeds), progress=status.update)
+            found = repeat_series(folder, chosen, progress=status.update)
     console.print("    T / K   O / rad   from the fit  bootstrap  over seeds  seeds", highlight=False)
     for n, label in enumerate(found.labels):
         over = "–" if found.seeds[n] == 1 else f"{found.seed_spread[n]:.3f}"

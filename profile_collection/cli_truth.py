@@ -11,9 +11,9 @@ from profile_collection.cli_common import DataOption, ResultsOption, configured,
 truth_app = typer.Typer()
 
 
-@truth_app.command()
+@truth_app.command(context_settings={"ignore_unknown_options": True})
 def truth(
-    series: Annotated[str, typer.Argument(help="Uid of a simulated series.")],
+    series: Annotated[str, typer.Argument(help="Uid or folder of a simulated series; -1 is the newest.")],
     ceiling: Annotated[
         bool, typer.Option(help="Also what a start from the truth reaches; some seconds a scan, once.")
     ] = True,
@@ -24,6 +24,7 @@ def truth(
 
     What 'vo2 reconstruct --crop 20nm' wrote into results/<series>/wide is judged by its rutile.
     """
+    from profile_collection.exporting import series_folder
     from profile_collection.truth import (
         ceilings,
         compare_rutile,
@@ -37,7 +38,8 @@ def truth(
 
     with explained():
         settings = configured(data, results)
-        found, kept = settings.results / series, settings.data / "truth" / series
+        found = series_folder(settings.results, series)
+        kept = settings.data / "truth" / found.name
         with console.status("comparing with the truth") as status:
             best = None
             if ceiling:

@@ -122,7 +122,7 @@ def test_a_later_update_keeps_the_spread(folder, asked):
     [
         (["repeat", UID, "--seeds", "one"], "seeds are whole numbers of 0 or more"),
         (["repeat", UID, "--seeds", ""], "seeds are whole numbers of 0 or more"),
-        (["repeat", "nothing"], "results are required"),
+        (["repeat", "nothing"], "a series with results is required"),
     ],
 )
 def test_what_cannot_be_repeated_is_refused_in_words(folder, arguments, words):
