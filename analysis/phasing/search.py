@@ -30,7 +30,7 @@ from analysis.phasing.guesses import Guesses
 from analysis.phasing.kernels import PixelKernel
 from analysis.phasing.levels import Level, crop, resample
 from analysis.phasing.pattern import Pattern
-from analysis.phasing.recipes import FILL, STRATEGIES, Recipe, iterate, support_of
+from analysis.phasing.recipes import FILL, SHAKE, STRATEGIES, Recipe, iterate, support_of
 from analysis.phasing.support import box, extent_of
 
 CONFIRMED = 4
@@ -172,20 +172,29 @@ class Search:
         return random_start(self.draw_extent())
 
     def polish(self, candidate: Candidate) -> Candidate:
-        """Iterate a candidate on until it rests, the blur now taken from its own prediction."""
+        """Iterate a candidate on until it rests, and shake it; keep what explains the counts better."""
+        return min(self._rested(candidate), self._shaken(candidate), key=lambda c: c.score)
+
+    def _rested(self, candidate: Candidate) -> Candidate:
         for _ in range(POLISHES):
-            before, candidate = candidate, self._polished_once(candidate)
+            before, candidate = candidate, self._carried_on(candidate, FILL)
             if match(before.x[0], candidate.x[0]).overlap >= AT_REST:
                 break
         return candidate
 
-    def _polished_once(self, candidate: Candidate) -> Candidate:
+    def _shaken(self, candidate: Candidate) -> Candidate:
+        for recipe in SHAKE:
+            candidate = self._carried_on(candidate, recipe)
+        return candidate
+
+    def _carried_on(self, candidate: Candidate, recipe: Recipe) -> Candidate:
+        """Go through a recipe, the blur now taken from the candidate's own prediction."""
         x, support = candidate.x, candidate.support
         extent, sigma = extent_of(support[0]), candidate.coherence
         kernel = PixelKernel(self.level.shape, self.pattern.widths, sigma, extent=extent)
         freed = kernel.freed_amplitude(x[0], self._raw.square(), self._background)
         self.level.engine.set_amplitude(freed)
-        x, support = iterate(self.level, x, support, FILL)
+        x, support = iterate(self.level, x, support, recipe)
         chi, sigma = self.score(x, support)
         return replace(candidate, x=x, support=support, score=chi, coherence=sigma)
 
