@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from callbacks.catalogue import UnknownRunError, derived_runs
+from callbacks.catalogue import UnknownRunError, derived_runs, unanalysed_runs
 from profile_collection.session import open_session
 from profile_collection.session_plans import SessionPlans
 from profile_collection.simulation import QUICK
@@ -125,12 +125,13 @@ def test_the_shutter_is_closed_at_the_start_and_at_the_end(session):
 
 def test_what_a_session_left_undone_is_named_with_its_command(served, make_session):
     session = make_session(served)
+    before = len(unanalysed_runs(session.catalogue))
     session.pipeline.queue.submit = lambda job: None  # as if killed before the analysis
     session.pipeline.collector._submit = lambda job: None
     measure(session, [322.0])
     session.close()
     again = make_session(served)
-    assert "1 stored scans are not analysed yet; do it: vo2 replay --pending" in shown(again)
+    assert f"{before + 1} stored scans are not analysed yet; do it: vo2 replay --pending" in shown(again)
 
 
 def test_a_startup_error_shows_as_one_red_line():

@@ -29,6 +29,7 @@ def test_a_dead_ioc_fails_in_words_and_a_new_one_is_found_again(ioc, beamline):
     ioc.start()
     for signal in (eta.user_readback, beamline.beam.shutter._demand, merlin.cam.acquire):
         signal.wait_for_connection(timeout=90)
+    eta.wait_for_connection(all_signals=True, timeout=90)
     merlin.unstage()
     assert beamline.beam.shutter.position == "closed"
     eta.set(18.1).wait(timeout=90)
