@@ -1,7 +1,7 @@
 """From the results of a temperature series to its order parameter."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,34 +54,18 @@ def analyse_series(
     chosen = selection.chosen
     first, found = reference_row(chosen, reference)
     gauge = fix_gauge(chosen, first)
-    shift = bragg_shift(chosen, gauge)
-    domains, shells = series_structure(gauge, chosen[first].q_vector)
     trusted = np.array([result.trusted for result in chosen]) & gauge.decided
-    differences, valid = phase_differences(gauge)
     teaching = trusted if trusted.any() else np.ones(len(chosen), dtype=bool)
+    differences, valid = phase_differences(gauge)
     estimator = OrderParameter().fit(differences[teaching])
-    circular = CircularOrderParameter(n_components=1).fit(differences[teaching])
     scores = _first_two(estimator.transform(differences))
-    temperatures = np.array([result.temperature for result in chosen])
-    fit, curve, cooling = _fitted(temperature_path(chosen), temperatures, scores[:, 0], teaching)
-    transitions, remarks = _transitions(chosen, temperatures, scores[:, 0], teaching)
     repeats = _repeated(gauge, selection.repeats, estimator)
+    transitions, remarks = _transitions(chosen, scores[:, 0], teaching)
     whole = _series_reasons(found, chosen[first].label, reference, len(chosen), expected)
     return SeriesResult(
         series_uid=chosen[0].series_uid,
         reference=chosen[first].label,
-        temperatures=temperatures,
-        temperature_sigma=np.array([result.temperature_sigma for result in chosen]),
-        setpoints=np.array([result.temperature_setpoint for result in chosen]),
-        branches=tuple(result.branch for result in chosen),
-        run_uids=tuple(result.run_uid for result in chosen),
-        labels=tuple(result.label for result in chosen),
-        attempts=tuple(result.attempt for result in chosen),
         order_parameter=scores[:, 0],
-        fit=fit,
-        residual=scores[:, 0] - fit,
-        curve=curve,
-        curve_cooling=cooling,
         bootstrap_error=block_bootstrap(differences, np.argwhere(gauge.support), teaching),
         seed_spread=seed_spread(scores[:, 0], repeats),
         seeds=np.array([1 + len(repeats[row]) for row in range(len(chosen))]),
@@ -89,33 +73,76 @@ def analyse_series(
         scores=scores,
         eigenvalues=estimator.eigenvalues_,
         explained_ratio=estimator.explained_ratio_,
-        circular=circular.transform(differences)[:, 0],
-        followed=_followed(differences, valid, temperature_path(chosen), first, teaching),
-        circular_ratio=float(circular.explained_ratio_[0]),
-        near_wrap=_near_wrap(differences, valid),
-        valid_fraction=valid.mean(axis=1),
-        rms_phase=np.sqrt((differences**2).sum(axis=1) / np.maximum(valid.sum(axis=1), 1)),
-        overlap=gauge.overlap,
-        twin_margin=gauge.margin,
-        d_spacing=np.array([result.d_spacing for result in chosen]),
-        d_spacing_error=np.array([result.d_spacing_error for result in chosen]),
-        bragg_shift=shift,
-        d_spacing_ramp=ramp_spacing(shift, chosen[first].d_spacing),
-        chi_squared=np.array([result.chi_squared for result in chosen]),
-        noise_ratio=np.array([result.noise_ratio for result in chosen]),
-        domains=domains,
-        surface_bulk=shells,
         trusted=trusted,
         provisional=np.full(len(chosen), bool(whole)),
         reasons=tuple(_row_reasons(chosen, gauge, row, whole) for row in range(len(chosen))),
-        aligned=gauge.aligned,
-        basis=gauge.basis,
-        q_axis=gauge.q_axis,
-        q_vector=chosen[first].q_vector,
-        support=gauge.support,
         expected=expected,
         notes=(*selection.notes, *remarks, *whole),
+        **_scan_fields(chosen),
+        **_gauge_fields(chosen, gauge),
+        **_fit_fields(chosen, scores[:, 0], teaching),
+        **_phase_fields(differences, valid),
+        **_circular_fields(differences, valid, temperature_path(chosen), first, teaching),
     )
+
+
+def _scan_fields(chosen: Sequence["ScanResult"]) -> dict[str, Any]:
+    """Return the fields of the series that are the scans' own, a row for each."""
+    return {
+        "temperatures": np.array([result.temperature for result in chosen]),
+        "temperature_sigma": np.array([result.temperature_sigma for result in chosen]),
+        "setpoints": np.array([result.temperature_setpoint for result in chosen]),
+        "branches": tuple(result.branch for result in chosen),
+        "run_uids": tuple(result.run_uid for result in chosen),
+        "labels": tuple(result.label for result in chosen),
+        "attempts": tuple(result.attempt for result in chosen),
+        "d_spacing": np.array([result.d_spacing for result in chosen]),
+        "d_spacing_error": np.array([result.d_spacing_error for result in chosen]),
+        "chi_squared": np.array([result.chi_squared for result in chosen]),
+        "noise_ratio": np.array([result.noise_ratio for result in chosen]),
+    }
+
+
+def _gauge_fields(chosen: Sequence["ScanResult"], gauge: Gauge) -> dict[str, Any]:
+    """Return the fields that follow from the common gauge: the objects, their grid, structure and shift."""
+    reference = chosen[gauge.reference]
+    domains, shells = series_structure(gauge, reference.q_vector)
+    shift = bragg_shift(chosen, gauge)
+    return {
+        "aligned": gauge.aligned,
+        "basis": gauge.basis,
+        "q_axis": gauge.q_axis,
+        "q_vector": reference.q_vector,
+        "support": gauge.support,
+        "overlap": gauge.overlap,
+        "twin_margin": gauge.margin,
+        "domains": domains,
+        "surface_bulk": shells,
+        "bragg_shift": shift,
+        "d_spacing_ramp": ramp_spacing(shift, reference.d_spacing),
+    }
+
+
+def _phase_fields(differences: Floats, valid: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the fields that sum up the phase differences, (n,) float64 each."""
+    counted = np.maximum(valid.sum(axis=1), 1)
+    return {
+        "near_wrap": _near_wrap(differences, valid),
+        "valid_fraction": valid.mean(axis=1),
+        "rms_phase": np.sqrt((differences**2).sum(axis=1) / counted),
+    }
+
+
+def _circular_fields(
+    differences: Floats, valid: NDArray[np.bool_], path: Floats, first: int, teaching: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Return the order parameters that do not mind a wrapped phase: on the circle, and with its turns."""
+    circular = CircularOrderParameter(n_components=1).fit(differences[teaching])
+    return {
+        "circular": circular.transform(differences)[:, 0],
+        "circular_ratio": float(circular.explained_ratio_[0]),
+        "followed": _followed(differences, valid, path, first, teaching),
+    }
 
 
 def phase_differences(gauge: Gauge) -> tuple[Floats, NDArray[np.bool_]]:
@@ -174,24 +201,29 @@ def _repeated(
     return found
 
 
-def _fitted(
-    path: Floats, temperatures: Floats, values: Floats, used: NDArray[np.bool_]
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Return the best fit at every temperature, the curve to draw, and which of it is cooling.
+def _fit_fields(chosen: Sequence["ScanResult"], values: Floats, used: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the best fit at every temperature, the distance from it, and the curve to draw.
 
     It follows the way the sample went, so that heating and cooling are two halves of one curve.
     """
+    path, top = temperature_path(chosen), np.max([result.temperature for result in chosen])
     curve = best_fit(path[used], values[used])
     fine = np.linspace(path[used].min(), path[used].max(), 200)
-    top = temperatures.max()
-    return curve(path), np.stack([np.where(fine > top, 2 * top - fine, fine), curve(fine)]), fine > top
+    fit = curve(path)
+    return {
+        "fit": fit,
+        "residual": values - fit,
+        "curve": np.stack([np.where(fine > top, 2 * top - fine, fine), curve(fine)]),
+        "curve_cooling": fine > top,
+    }
 
 
 def _transitions(
-    chosen: Sequence["ScanResult"], temperatures: Floats, values: Floats, used: NDArray[np.bool_]
+    chosen: Sequence["ScanResult"], values: Floats, used: NDArray[np.bool_]
 ) -> tuple[tuple[Transition, ...], list[str]]:
     """Return the transition model of each branch that has temperatures enough, or why there is none."""
     found, remarks = [], []
+    temperatures = np.array([result.temperature for result in chosen])
     for branch in dict.fromkeys(result.branch for result in chosen):
         here = used & np.array([result.branch == branch for result in chosen])
         if np.count_nonzero(here) < MIN_POINTS:
