@@ -67,18 +67,22 @@ def drawings(
     measured: figures.Morphology,
 ) -> list[Drawing]:
     """Return the figures of a series in the paper's order; ``results`` are those that it counts."""
-    reference = results[series.labels.index(series.reference)]
-    slices = [
-        Drawing(
-            f"phase_slices_{normal}",
-            f"Phase normal to {normal} ({number})",
-            "Phase Q·u in the slice through the middle; the reference's outline, missing density hatched. "
-            "Tensile where the phase rises along Q.",
-            lambda normal=normal: figures.phase_slices(series, normal=normal),  # type: ignore[misc]
-        )
-        for normal, number in (("y", "Fig. 5a"), ("x", "Fig. S3"), ("z", "Fig. S4"))
-        if normal in NAMES
+    first_slices, *other_slices = _phase_slices(series)
+    return [
+        *_experiment_and_phasing(series, results, galleries),
+        *_shape_and_strain(series, results, galleries, measured),
+        first_slices,
+        *_order_parameter(series),
+        *other_slices,
+        *_diffraction_and_lattice(series, results),
     ]
+
+
+def _experiment_and_phasing(
+    series: SeriesResult, results: Sequence[ScanResult], galleries: Galleries
+) -> list[Drawing]:
+    """Return the overview and Figs. 1 and 2."""
+    reference = results[series.labels.index(series.reference)]
     return [
         Drawing(
             "overview",
@@ -110,6 +114,17 @@ def drawings(
             "Fourier loss against epoch, a curve per temperature. A low loss does not make an object right.",
             lambda: figures.loss_curves(results),
         ),
+    ]
+
+
+def _shape_and_strain(
+    series: SeriesResult,
+    results: Sequence[ScanResult],
+    galleries: Galleries,
+    measured: figures.Morphology,
+) -> list[Drawing]:
+    """Return Figs. 3 and 4."""
+    return [
         Drawing(
             "isosurfaces",
             "All temperatures from three sides (Fig. 3)",
@@ -135,7 +150,27 @@ def drawings(
             "Inside several isosurfaces. From 99 % on, ringing of the band limit in the rim adds to it.",
             lambda: figures.strain(results),
         ),
-        slices[0],
+    ]
+
+
+def _phase_slices(series: SeriesResult) -> list[Drawing]:
+    """Return the slices normal to each axis, Fig. 5a first."""
+    return [
+        Drawing(
+            f"phase_slices_{normal}",
+            f"Phase normal to {normal} ({number})",
+            "Phase Q·u in the slice through the middle; the reference's outline, missing density hatched. "
+            "Tensile where the phase rises along Q.",
+            lambda normal=normal: figures.phase_slices(series, normal=normal),  # type: ignore[misc]
+        )
+        for normal, number in (("y", "Fig. 5a"), ("x", "Fig. S3"), ("z", "Fig. S4"))
+        if normal in NAMES
+    ]
+
+
+def _order_parameter(series: SeriesResult) -> list[Drawing]:
+    """Return Figs. 5b and 5c, and the components behind them."""
+    return [
         Drawing(
             "order_parameter",
             "Order parameter (Fig. 5b)",
@@ -161,7 +196,12 @@ def drawings(
             "The line follows the sample's way.",
             lambda: figures.clusters(series),
         ),
-        *slices[1:],
+    ]
+
+
+def _diffraction_and_lattice(series: SeriesResult, results: Sequence[ScanResult]) -> list[Drawing]:
+    """Return the comparison with the measurement, and what the paper does not draw."""
+    return [
         Drawing(
             "diffraction",
             "Measured and calculated diffraction (Fig. S3 of the text)",
