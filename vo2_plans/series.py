@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -84,19 +84,8 @@ def temperature_series(
     for warning in checked.warnings:
         _log.warning("%s", warning)
     present = float(beamline.heated_stage.setpoint)
-    plan = {
-        "temperatures": [float(temperature) for temperature in temperatures],
-        "eta_start": eta_start,
-        "eta_stop": eta_stop,
-        "eta_step": eta_step,
-        "exposure": exposure,
-        "reflection": list(reflection),
-        "align_exposure": align_exposure,
-        "locate": locate,
-        "pre_expose": pre_expose,
-    }
-    md = {"series_plan": plan, **(md or {})}
-    options: dict[str, Any] = {"reflection": reflection, "exposure": align_exposure, "md": md}
+    how = _Settings(window, reflection, align_exposure, locate, pre_expose)
+    md = {"series_plan": how.as_metadata(temperatures), **(md or {})}
     nowhere = (float("nan"), float("nan"))
     found: Alignment | None = None if locate else Alignment(window.centre, nowhere)
     if done.pose:
@@ -108,41 +97,75 @@ def temperature_series(
             uids.append(done.complete[index])
             continue
         place = done.place(temperatures, index, present)
-        _warn_of_hysteresis(beamline, place)
-        yield from soak(beamline, place.temperature)
-        if found is None:
-            found = yield from locate_reflection(beamline, place, **options)
-        else:
-            found = yield from recentre(beamline, place, found, **options)
-        shifted = window.centred_on(found.eta)
-        found = replace(found, eta=shifted.centre)  # the next search begins on this scan's own positions
-        attenuation = {}
-        if pre_expose:
-            decided = yield from attenuate(
-                beamline,
-                place,
-                eta=shifted.centre,
-                exposure=exposure,
-                pre_exposure=align_exposure,
-                reflection=reflection,
-                md=md,
-            )
-            attenuation = {"attenuation": decided.as_metadata()} if decided else {}
-        uids.append(
-            (
-                yield from rocking_scan(
-                    beamline,
-                    eta_start=shifted.start,
-                    eta_stop=shifted.stop,
-                    eta_step=shifted.step,
-                    exposure=exposure,
-                    place=place,
-                    reflection=reflection,
-                    md={**md, **attenuation},
-                )
-            )
-        )
+        uid, found = yield from _measure_temperature(beamline, place, found, how, md)
+        uids.append(uid)
     return tuple(uids)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What is the same at every temperature of a series; the arguments of `temperature_series`."""
+
+    window: EtaWindow
+    reflection: HKL
+    align_exposure: float
+    locate: bool
+    pre_expose: bool
+
+    def as_metadata(self, temperatures: Sequence[float]) -> dict[str, Any]:
+        """Return what the start documents say under `series_plan`."""
+        return {
+            "temperatures": [float(temperature) for temperature in temperatures],
+            "eta_start": self.window.start,
+            "eta_stop": self.window.stop,
+            "eta_step": self.window.step,
+            "exposure": self.window.exposure,
+            "reflection": list(self.reflection),
+            "align_exposure": self.align_exposure,
+            "locate": self.locate,
+            "pre_expose": self.pre_expose,
+        }
+
+
+def _measure_temperature(
+    beamline: BeamlineLike,
+    place: SeriesPlace,
+    found: Alignment | None,
+    how: _Settings,
+    md: Mapping[str, Any],
+) -> MsgGenerator[tuple[str | None, Alignment]]:
+    """Soak, find the peak or follow it, rock eta; return the scan's uid and where the peak was."""
+    _warn_of_hysteresis(beamline, place)
+    yield from soak(beamline, place.temperature)
+    options: dict[str, Any] = {"reflection": how.reflection, "exposure": how.align_exposure, "md": md}
+    if found is None:
+        found = yield from locate_reflection(beamline, place, **options)
+    else:
+        found = yield from recentre(beamline, place, found, **options)
+    window = how.window.centred_on(found.eta)
+    decided = None
+    if how.pre_expose:
+        decided = yield from attenuate(
+            beamline,
+            place,
+            eta=window.centre,
+            exposure=window.exposure,
+            pre_exposure=how.align_exposure,
+            reflection=how.reflection,
+            md=md,
+        )
+    attenuation = {"attenuation": decided.as_metadata()} if decided else {}
+    uid = yield from rocking_scan(
+        beamline,
+        eta_start=window.start,
+        eta_stop=window.stop,
+        eta_step=window.step,
+        exposure=window.exposure,
+        place=place,
+        reflection=how.reflection,
+        md={**md, **attenuation},
+    )
+    return uid, replace(found, eta=window.centre)  # the next search begins on this scan's own positions
 
 
 def _return_to(beamline: BeamlineLike, pose: Mapping[str, float]) -> MsgGenerator[None]:
