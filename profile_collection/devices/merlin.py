@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,13 @@ from ophyd.status import DeviceStatus
 
 from profile_collection.devices.beam import FastShutter
 from profile_collection.devices.detector_geometry import DetectorGeometry
+from profile_collection.devices.exposure import Exposure
 from profile_collection.devices.frame_path import frame_path
 from profile_collection.devices.frame_statistics import FrameStatistics, PeakSearch, frame_statistics
 from profile_collection.devices.fresh_frame import fresh_exposure
 from profile_collection.devices.signals import ChoiceSignal, LimitedSignal, PolledSignal
 from profile_collection.devices.stream_documents import StreamDocument, StreamDocuments
 from profile_collection.frame_file import FRAMES, FrameFile
-
-
-@dataclass
-class _Exposure:
-    """One trigger: its status, and whether it was cancelled or has come to an end."""
-
-    status: DeviceStatus
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    finished: threading.Event = field(default_factory=threading.Event)
 
 
 class Merlin(Device):
@@ -84,7 +75,7 @@ class Merlin(Device):
         self._lock = threading.RLock()  # guards file, documents, and the shutter against a cancelled exposure
         self._file: FrameFile | None = None
         self._documents: StreamDocuments | None = None
-        self._exposure: _Exposure | None = None
+        self._exposure: Exposure | None = None
         self._start: Mapping[str, Any] | None = None
         self._followed = False
 
@@ -154,7 +145,7 @@ class Merlin(Device):
             raise RuntimeError(
                 f"{self.name} must be staged before it is triggered. Use a plan that stages it."
             )
-        exposure, previous = _Exposure(DeviceStatus(self)), self._exposure
+        exposure, previous = Exposure(DeviceStatus(self)), self._exposure
         self._exposure = exposure
         worker = threading.Thread(
             target=self._expose, args=(exposure, previous), name=f"{self.name}-exposure", daemon=True
@@ -162,19 +153,23 @@ class Merlin(Device):
         worker.start()
         return exposure.status
 
-    def _expose(self, exposure: _Exposure, previous: _Exposure | None) -> None:
+    def _expose(self, exposure: Exposure, previous: Exposure | None) -> None:
         if previous is not None:
             previous.finished.wait()
         try:
             self._take_frame(exposure)
         except Exception as error:  # noqa: BLE001 - whatever went wrong belongs into the status, not into this thread
-            self._end(exposure, RuntimeError(f"{self.name} could not take a frame: {error}"), error)
+            failure = RuntimeError(f"{self.name} could not take a frame: {error}")
+            failure.__cause__ = error
+            with self._lock:
+                exposure.end(failure)
         else:
-            self._end(exposure)
+            with self._lock:
+                exposure.end()
         finally:
             exposure.finished.set()
 
-    def _take_frame(self, exposure: _Exposure) -> None:
+    def _take_frame(self, exposure: Exposure) -> None:
         acquire_time = float(self.acquire_time.get())
         taken = fresh_exposure(
             self._twin,
@@ -234,26 +229,13 @@ class Merlin(Device):
             self.search_half_width.get(),
         )
 
-    def _end(
-        self, exposure: _Exposure, error: Exception | None = None, cause: Exception | None = None
-    ) -> None:
-        """End the exposure's status once, whoever comes first: the worker or a pause."""
-        with self._lock:
-            if exposure.status.done:
-                return
-            if error is None:
-                exposure.status.set_finished()
-            else:
-                error.__cause__ = cause
-                exposure.status.set_exception(error)
-
     def _cancel(self) -> None:
         """End a running exposure without a frame and close the shutter."""
         with self._lock:
             exposure = self._exposure
             if exposure is not None and not exposure.finished.is_set():
                 exposure.cancelled.set()
-                self._end(exposure)
+                exposure.end()
             self._shutter.close()
 
     def pause(self) -> None:
