@@ -35,6 +35,7 @@ def decode_paths() -> None:
 
 def _decoding(plain: Callable[[str], Path]) -> Callable[[str], Path]:
     def path_from_uri(uri: str) -> Path:
+        """Return the path that a ``file`` URI stands for, decoded."""
         return Path(unquote(str(plain(uri))))
 
     setattr(path_from_uri, _GUARDED, True)
@@ -45,6 +46,7 @@ def _strict(ensure: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
     from tiled.storage import FileStorage
 
     def ensure_strictly(self: Any, data_uri: str) -> None:
+        """Raise where an asset lies outside the folders, links followed, or in no storage of the server."""
         ensure(self, data_uri)
         storages = self.context.readable_storage
         if urlsplit(data_uri).scheme == "file":

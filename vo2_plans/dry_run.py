@@ -110,6 +110,7 @@ class _Rehearsal:
         self._stream = "primary"
 
     def play(self, plan: Generator[Msg, Any, Any]) -> DryRun:
+        """Answer the plan's messages as a RunEngine would, as far as times and values set depend on them."""
         response: Any = None
         try:
             while True:

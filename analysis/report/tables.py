@@ -1,7 +1,7 @@
 """The tables of a series: order parameter and fit (S1), χ² (S2), strain, plane spacing, domains."""
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,17 +81,19 @@ def order_parameter_table(series: SeriesResult) -> Table:
         + (steps or "No branch has enough temperatures for a transition model.")
     )
 
-    def cells(row: int) -> list[str]:
-        return [
+    spread = series.spread
+    cells = [
+        [
             number(series.order_parameter[row], 2),
             number(series.fit[row], 2),
             number(series.residual[row], 2),
-            number(series.spread[row], 2),
+            number(spread[row], 2),
             number(series.scores[row, 1], 2),
             number(series.rms_phase[row], 3),
             number(100 * series.valid_fraction[row], 1, " %"),
         ]
-
+        for row in range(len(series))
+    ]
     return _table("order_parameter_and_fit", "Order parameter and fit (Table S1)", note, series, heads, cells)
 
 
@@ -103,17 +105,17 @@ def chi_squared_table(series: SeriesResult, results: Sequence[ScanResult]) -> Ta
         "alone would give; 1 is the noise itself. The loss is that of the transfer learning."
     )
 
-    def cells(row: int) -> list[str]:
-        history = results[row].loss_history
-        return [
+    cells = [
+        [
             number(series.chi_squared[row], 5),
             number(series.noise_ratio[row], 2),
-            number(history[-1], 4) if len(history) else UNKNOWN,
+            number(result.loss_history[-1], 4) if len(result.loss_history) else UNKNOWN,
             number(series.overlap[row], 3),
             number(series.twin_margin[row], 3),
             verdict(series, row),
         ]
-
+        for row, result in enumerate(results)
+    ]
     return _table("chi_squared", "χ² per temperature (Table S2)", note, series, heads, cells)
 
 
@@ -127,18 +129,16 @@ def strain_table(series: SeriesResult, results: Sequence[ScanResult]) -> Table:
     if series.surface_bulk:
         note += f" Surface: within {series.surface_bulk[0].shell:.0f} nm of the reference's outline."
 
-    def cells(row: int) -> list[str]:
-        found = results[row].strain
-        values = [
-            number(1e4 * found[percent][name], 2) if percent in found else UNKNOWN
+    cells = [
+        [
+            number(1e4 * result.strain[percent][name], 2) if percent in result.strain else UNKNOWN
             for percent in percents
             for name in columns
         ]
-        if series.surface_bulk:
-            shell = series.surface_bulk[row]
-            values += [number(1e4 * shell.surface.sigma, 2), number(1e4 * shell.bulk.sigma, 2)]
-        return values
-
+        for result in results
+    ]
+    for row, shell in zip(cells, series.surface_bulk, strict=False):  # none where there are no shells
+        row += [number(1e4 * shell.surface.sigma, 2), number(1e4 * shell.bulk.sigma, 2)]
     return _table("strain", "Strain along Q", note, series, (*heads, *shells), cells)
 
 
@@ -151,15 +151,16 @@ def d_spacing_table(series: SeriesResult) -> Table:
     )
     start = float(series.d_spacing[series.labels.index(series.reference)])
 
-    def cells(row: int) -> list[str]:
-        return [
+    cells = [
+        [
             number(series.d_spacing[row], 5),
             number(series.d_spacing_error[row], 6),
             number(series.d_spacing_ramp[row], 5),
             number(1e4 * series.bragg_shift[row], 3),
             number(1e4 * (series.d_spacing[row] / start - 1), 3),
         ]
-
+        for row in range(len(series))
+    ]
     return _table("d_spacing", "Plane spacing", note, series, heads, cells)
 
 
@@ -171,9 +172,10 @@ def morphology_table(series: SeriesResult, measured: Morphology) -> Table:
         "Thickness between half-amplitude facets; density: Σ|ρ|² of the analysed band at one incident flux."
     )
 
-    def cells(row: int) -> list[str]:
-        return [number(measured.thickness[row], 0), f"{measured.density[row]:.4g}"]
-
+    cells = [
+        [number(thickness, 0), f"{density:.4g}"]
+        for thickness, density in zip(measured.thickness, measured.density, strict=True)
+    ]
     return _table("morphology", "Size and density", note, series, heads, cells)
 
 
@@ -191,14 +193,14 @@ def domain_table(series: SeriesResult) -> Table:
         "False alarms: what the same test would call missing of a whole crystal."
     )
 
-    def cells(row: int) -> list[str]:
-        found = series.domains[row]
-        return [
+    cells = [
+        [
             *(number(100 * found.fractions[kind.name.lower()], 1) for kind in KINDS),
             *(str(found.count(kind)) for kind in islands),
             number(100 * found.false_alarm_rate, 2),
         ]
-
+        for found in series.domains
+    ]
     return _table("domains", "Domains and missing density", note, series, heads, cells)
 
 
@@ -223,16 +225,16 @@ def _table(
     note: str,
     series: SeriesResult,
     heads: Sequence[str],
-    cells: Callable[[int], list[str]],
+    cells: Sequence[Sequence[str]],
 ) -> Table:
     """Return a table whose first columns name the temperature and say its mean with standard deviation."""
     rows = tuple(
         (
             series.labels[row],
             f"{series.temperatures[row]:.3f} ± {series.temperature_sigma[row]:.3f}",
-            *cells(row),
+            *values,
         )
-        for row in range(len(series))
+        for row, values in enumerate(cells)
     )
     doubtful = tuple(not trusted for trusted in series.trusted)
     return Table(name, heading, note, ("setpoint", "T (K)", *heads), rows, doubtful)

@@ -50,6 +50,7 @@ class HeatedStage:
 
     @setpoint.setter
     def setpoint(self, value: float) -> None:
+        """Begin a ramp from the present temperature to ``value``, K; ValueError outside the stage's range."""
         low, high = self.config.minimum, self.config.maximum
         require(
             bool(np.isfinite(value)) and low <= value <= high,
@@ -67,6 +68,7 @@ class HeatedStage:
 
     @ramp_rate.setter
     def ramp_rate(self, value: float) -> None:
+        """Go on from the present temperature at ``value`` K per minute; ValueError unless it is positive."""
         require(
             bool(np.isfinite(value)) and value > 0,
             "ramp_rate must be a positive number of K/min",
@@ -83,6 +85,7 @@ class HeatedStage:
 
     @ceiling.setter
     def ceiling(self, value: float) -> None:
+        """Go on from the present temperature to no more than ``value``, K."""
         self._restart()
         self._ceiling = value
 
