@@ -1,7 +1,15 @@
-"""Channel Access of this process: on loopback and a port of its own, decided before ophyd starts it."""
+"""For all tests: Channel Access on a port of its own, decided before ophyd starts it; scan results."""
 
 import os
 import socket
+
+import numpy as np
+import pytest
+
+from analysis.results import ScanResult
+
+BASIS = np.diag([29.0, 52.0, 51.0])
+Q = np.array([0.0, 1.9594, 0.0])
 
 
 def _free_port() -> int:
@@ -21,3 +29,41 @@ os.environ |= {
     "EPICS_CA_REPEATER_PORT": str(CA_PORT + 1),
     "EPICS_CA_MAX_ARRAY_BYTES": "10000000",
 }
+
+
+@pytest.fixture(scope="session")
+def make_scan():
+    """Return a maker of scan results from an object, its setpoint (K) and whatever matters to the test."""
+
+    def make(array, setpoint=320.0, **changes):
+        shape = array.shape
+        values = {
+            "object": array.astype(np.complex64),
+            "support": np.abs(array) > 0.1 * np.abs(array).max(),
+            "intensity": (np.abs(np.fft.fftshift(np.fft.fftn(array))) ** 2).astype(np.float32),
+            "mask": np.zeros(shape, dtype=bool),
+            "background": 0.02,
+            "pixel_kernel": (0.0, 1.0, 1.0),
+            "voxel_basis": BASIS * 64 / np.array(shape),
+            "q_vector": Q,
+            "d_spacing": 3.2067 * (1 + 1.5e-5 * (setpoint - 320)),
+            "chi_squared": 0.01,
+            "noise_ratio": 1.1,
+            "trusted": True,
+            "reasons": (),
+            "loss_history": 0.05 + 0.3 * np.exp(-np.arange(200) / 30),
+            "temperature": setpoint + 0.01,
+            "temperature_sigma": 0.02,
+            "temperature_setpoint": setpoint,
+            "branch": "heating",
+            "attempt": 1,
+            "series_uid": "20261122-143000-a1b2c3",
+            "series_index": round((setpoint - 320) / 5),
+            "run_uid": f"{setpoint:06.1f}-0000-4000-8000-000000000000",
+            "seed": 0,
+            "seconds": 9.0,
+            "weights_hash": "abc",
+        }
+        return ScanResult(**(values | changes))
+
+    return make

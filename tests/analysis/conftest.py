@@ -4,11 +4,6 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from analysis.results import ScanResult
-
-BASIS = np.diag([29.0, 52.0, 51.0])
-Q = np.array([0.0, 1.9594, 0.0])
-
 
 def smooth_phase(shape, seed, peak_to_peak, width=0.14):
     """Return a Gaussian-correlated field of the given peak-to-peak value, rad."""
@@ -32,44 +27,6 @@ def make_crystal():
     def make(shape=(64, 64, 64), seed=0, peak_to_peak=2 * np.pi):
         body = ndimage.gaussian_filter(faceted_body(shape).astype(float), 0.5)
         return (body * np.exp(1j * smooth_phase(shape, seed, peak_to_peak))).astype(np.complex64)
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def make_scan():
-    """Return a maker of scan results from an object and whatever else matters to the test."""
-
-    def make(array, temperature=320.0, **changes):
-        shape = array.shape
-        values = {
-            "object": array.astype(np.complex64),
-            "support": np.abs(array) > 0.1 * np.abs(array).max(),
-            "intensity": (np.abs(np.fft.fftshift(np.fft.fftn(array))) ** 2).astype(np.float32),
-            "mask": np.zeros(shape, dtype=bool),
-            "background": 0.02,
-            "pixel_kernel": (0.0, 1.0, 1.0),
-            "voxel_basis": BASIS * 64 / np.array(shape),
-            "q_vector": Q,
-            "d_spacing": 3.2067 * (1 + 1.5e-5 * (temperature - 320)),
-            "chi_squared": 0.01,
-            "noise_ratio": 1.1,
-            "trusted": True,
-            "reasons": (),
-            "loss_history": 0.05 + 0.3 * np.exp(-np.arange(200) / 30),
-            "temperature": temperature + 0.01,
-            "temperature_sigma": 0.02,
-            "temperature_setpoint": temperature,
-            "branch": "heating",
-            "attempt": 1,
-            "series_uid": "20261122-143000-a1b2c3",
-            "series_index": round((temperature - 320) / 5),
-            "run_uid": f"{temperature:06.1f}-0000-4000-8000-000000000000",
-            "seed": 0,
-            "seconds": 9.0,
-            "weights_hash": "abc",
-        }
-        return ScanResult(**(values | changes))
 
     return make
 

@@ -8,7 +8,7 @@ from scipy import ndimage
 from typer.testing import CliRunner
 
 import callbacks.seeds as seeds_module
-from analysis.results import ScanResult, read_series, write_scan
+from analysis.results import read_series, write_scan
 from callbacks.seeds import repeat_series
 from callbacks.series import update_series
 from profile_collection.cli import app
@@ -25,44 +25,20 @@ def crystal(kelvin):
     return (amplitude * np.exp(1j * phase)).astype(np.complex64)
 
 
-def scan(kelvin):
-    array = crystal(kelvin)
-    return ScanResult(
-        object=array,
-        support=np.abs(array) > 0.1,
-        intensity=(np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(array)))) ** 2).astype(np.float32),
-        mask=np.zeros(array.shape, dtype=bool),
-        background=0.0,
-        pixel_kernel=(0.0, 1.0, 1.0),
-        voxel_basis=np.diag([29.0, 52.0, 51.0]),
-        q_vector=np.array([0.0, 1.9594, 0.0]),
-        d_spacing=3.2067,
-        chi_squared=0.01,
-        noise_ratio=1.0,
-        trusted=True,
-        reasons=(),
-        loss_history=np.zeros(2),
-        temperature=kelvin,
-        temperature_sigma=0.01,
-        temperature_setpoint=kelvin,
-        branch="heating",
-        attempt=1,
-        series_uid=UID,
-        series_index=int(kelvin - 320) // 5,
-        run_uid=f"{kelvin:g}-run-uid",
-        seed=0,
-        seconds=1.0,
-        weights_hash="abc",
-    )
+@pytest.fixture(scope="module")
+def scans(make_scan):
+    """Return the results of a series of two temperatures, by setpoint."""
+    fixed = {"series_uid": UID, "background": 0.0, "voxel_basis": np.diag([29.0, 52.0, 51.0])}
+    return {kelvin: make_scan(crystal(kelvin), kelvin, **fixed) for kelvin in (320.0, 325.0)}
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def asked(monkeypatch, scans):
     """Put a phasing in place that starts from the answer and errs by the seed; return the calls."""
     calls = []
 
     def phasing(intensity, mask, *, seed, pixel_kernel, background):
-        kelvin = min((320.0, 325.0), key=lambda one: np.abs(scan(one).intensity - intensity).sum())
+        kelvin = min(scans, key=lambda one: np.abs(scans[one].intensity - intensity).sum())
         calls.append((kelvin, seed, pixel_kernel, background))
         noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=intensity.shape), 1)
         array = (crystal(kelvin) * np.exp(1j * (0.1 * noise / noise.std() + seed))).astype(np.complex64)
@@ -83,10 +59,9 @@ def asked(monkeypatch):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, scans):
     """Return the results folder of a series of two temperatures."""
-    for kelvin in (320.0, 325.0):
-        one = scan(kelvin)
+    for one in scans.values():
         write_scan(tmp_path / UID / "scans" / one.filename, one)
     update_series(tmp_path / UID, 2)
     return tmp_path / UID

@@ -8,51 +8,35 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.results import ScanResult, read_scan
+from analysis.results import read_scan
 from callbacks import series as series_module
 from callbacks.catalogue import Address
 from callbacks.series import finish_series, scan_file, update_series
 from callbacks.worker import analyse_scan
 
 
-def make_result(job, shape=(8, 8, 8)):
+def result_of(job, make_scan):
     rng = np.random.default_rng(5)
-    inside = np.zeros(shape, dtype=bool)
+    inside = np.zeros((8, 8, 8), dtype=bool)
     inside[2:6, 2:6, 2:6] = True
-    density = (inside * np.exp(1j * rng.uniform(0, 0.3, shape))).astype(np.complex64)
-    return ScanResult(
-        object=density,
-        support=inside,
-        intensity=np.abs(np.fft.fftshift(np.fft.fftn(density))).astype(np.float32) ** 2,
-        mask=np.zeros(shape, dtype=bool),
-        background=0.0,
-        pixel_kernel=(0.0, 1.0, 1.0),
-        voxel_basis=np.diag([30.0, 50.0, 50.0]),
-        q_vector=np.array([1.9, 0.4, 0.0]),
+    return make_scan(
+        inside * np.exp(1j * rng.uniform(0, 0.3, inside.shape)),
+        job.start["temperature_setpoint"],
         d_spacing=3.2,
         chi_squared=0.012,
-        noise_ratio=1.1,
-        trusted=True,
-        reasons=(),
-        loss_history=np.array([1.0, 0.1]),
         temperature=float(job.temperature.mean()),
-        temperature_sigma=0.01,
-        temperature_setpoint=job.start["temperature_setpoint"],
-        branch="heating",
         attempt=job.start["attempt"],
         series_uid=job.series_uid,
         series_index=job.start["series_index"],
         run_uid=job.run_uid,
         seed=job.seed,
-        seconds=1.0,
-        weights_hash="abc",
         versions={"numpy": np.__version__},
         strain={"95": {"sigma": 2e-4}},
     )
 
 
 @pytest.fixture
-def reconstruction(monkeypatch):
+def reconstruction(monkeypatch, make_scan):
     """Stand in for `callbacks.scan_analysis.analyse`; ``fails`` makes it raise."""
     stand_in = types.ModuleType("callbacks.scan_analysis")
     stand_in.fails = ""
@@ -60,7 +44,7 @@ def reconstruction(monkeypatch):
     def analyse(job):
         if stand_in.fails:
             raise ValueError(stand_in.fails)
-        return make_result(job)
+        return result_of(job, make_scan)
 
     stand_in.analyse = analyse
     monkeypatch.setitem(sys.modules, "callbacks.scan_analysis", stand_in)

@@ -5,45 +5,25 @@ import pytest
 import pyvista
 from typer.testing import CliRunner
 
-from analysis.results import ScanResult, write_scan
+from analysis.results import write_scan
 from profile_collection import exporting
 from profile_collection.cli import app
 
 
 @pytest.fixture
-def stored(tmp_path):
+def stored(tmp_path, make_scan):
     """Return a results folder with two series, and the path of a scan of the newer one."""
     at = np.indices((24, 24, 24)).reshape(3, -1) - 12
     body = np.exp(-((np.linalg.norm(at, axis=0) / 5) ** 4))
     array = (body * np.exp(-0.1j * at[1])).reshape(24, 24, 24).astype(np.complex64)
     paths = []
     for uid in ("20261121-000000-aaaaaa", "20261122-000000-bbbbbb"):
-        result = ScanResult(
-            object=array,
-            support=np.abs(array) > 0.1,
-            intensity=(np.abs(np.fft.fftshift(np.fft.fftn(array))) ** 2).astype(np.float32),
-            mask=np.zeros(array.shape, dtype=bool),
-            background=0.0,
-            pixel_kernel=(0.0, 1.0, 1.0),
-            voxel_basis=np.diag([29.0, 52.0, 51.0]),
-            q_vector=np.array([0.0, 1.9594, 0.0]),
-            d_spacing=3.2067,
-            chi_squared=0.01,
-            noise_ratio=1.0,
-            trusted=True,
-            reasons=(),
-            loss_history=np.empty(0),
+        result = make_scan(
+            array,
             temperature=320.0,
-            temperature_sigma=0.01,
-            temperature_setpoint=320.0,
-            branch="heating",
-            attempt=1,
+            voxel_basis=np.diag([29.0, 52.0, 51.0]),
             series_uid=uid,
-            series_index=0,
             run_uid=uid[-6:] * 3,
-            seed=0,
-            seconds=1.0,
-            weights_hash="abc",
         )
         paths.append(write_scan(tmp_path / uid / "scans" / result.filename, result))
     return tmp_path, paths[-1]

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.phasing.ambiguities import twin as twinned
-from analysis.results import ScanResult, write_scan
+from analysis.results import write_scan
 from profile_collection.cli import app
 from profile_collection.truth import (
     TruthReport,
@@ -36,44 +36,36 @@ CONFIG = TwinConfig(
 )
 
 
-def result_of(path, kelvin, crop=CROP, kind="monoclinic"):
-    """Return a scan whose object is the truth in disguise: twinned, with a global phase."""
-    fields = truth_objects(path, *crop)
-    array = (twinned(fields[kind]) * np.exp(1j * kelvin)).astype(np.complex64)
-    counts = np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(fields[kind])))) ** 2
-    return ScanResult(
-        object=array,
-        support=np.abs(array) > 0.1 * np.abs(array).max(),
-        intensity=counts.astype(np.float32),
-        mask=np.zeros(array.shape, dtype=bool),
-        background=0.0,
-        pixel_kernel=(0.0, 0.0, 0.0),
-        voxel_basis=fields["voxel_basis"],
-        q_vector=fields["q_vector"],
-        d_spacing=crystal_truth(path).d_spacing * (1 + 2e-5),
-        chi_squared=0.0,
-        noise_ratio=1.0,
-        trusted=True,
-        reasons=(),
-        loss_history=np.zeros(2),
-        temperature=kelvin,
-        temperature_sigma=0.01,
-        temperature_setpoint=kelvin,
-        branch="heating",
-        attempt=1,
-        series_uid=SERIES,
-        series_index=0,
-        run_uid=path.stem,
-        seed=0,
-        seconds=0.0,
-        weights_hash="",
-        parameters={"crop_origin": [one.start + corner for one, corner in zip(crop, CORNER, strict=True)]},
-        instrument={"detector": {"roi": CONFIG.detector.region}},
-    )
+@pytest.fixture(scope="module")
+def result_of(make_scan):
+    """Return a maker of scans whose object is the truth in disguise: twinned, with a global phase."""
+
+    def make(path, kelvin, crop=CROP, kind="monoclinic"):
+        fields = truth_objects(path, *crop)
+        counts = np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(fields[kind])))) ** 2
+        return make_scan(
+            twinned(fields[kind]) * np.exp(1j * kelvin),
+            kelvin,
+            temperature=kelvin,
+            intensity=counts.astype(np.float32),
+            background=0.0,
+            pixel_kernel=(0.0, 0.0, 0.0),
+            voxel_basis=fields["voxel_basis"],
+            q_vector=fields["q_vector"],
+            d_spacing=crystal_truth(path).d_spacing * (1 + 2e-5),
+            series_uid=SERIES,
+            run_uid=path.stem,
+            parameters={
+                "crop_origin": [one.start + corner for one, corner in zip(crop, CORNER, strict=True)]
+            },
+            instrument={"detector": {"roi": CONFIG.detector.region}},
+        )
+
+    return make
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(tmp_path_factory, result_of):
     """Return data and results of a series of two temperatures that was reconstructed perfectly."""
     root = tmp_path_factory.mktemp("truth")
     for kelvin in (320.0, 350.0):
@@ -140,7 +132,7 @@ def test_the_command_prints_the_table_and_says_by_its_exit_code_whether_all_pass
     assert "only simulated series have one" in nowhere.output
 
 
-def test_rutile_in_a_wide_crop_is_held_against_the_simulations(folders, tmp_path):
+def test_rutile_in_a_wide_crop_is_held_against_the_simulations(folders, result_of, tmp_path):
     data, _ = folders
     truth = data / "truth" / SERIES
     assert compare_rutile(tmp_path, truth) == ()
