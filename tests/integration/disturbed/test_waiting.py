@@ -32,25 +32,30 @@ def test_pause_and_resume_within_an_exposure(shift, check_like):
     assert found[0].stored_frames == shift.points
 
 
-def suspended(shift, check_like, capsys, break_it, mend_it, *, words):
-    """Break an exposure off by a condition; the scan waits, and goes on by itself once it has passed."""
-    seen = []
+@pytest.fixture
+def suspended(shift, check_like, capsys):
+    """Return what disturbs an exposure; the scan waits, and goes on by itself once all is as it was."""
 
-    def act(cancelled):
-        break_it()
-        assert cancelled.wait(shift.patience)
-        seen.append((shift.safe(), shift.stage.setpoint, shift.engine.state))
-        threading.Timer(0.2, mend_it).start()
+    def disturb(part, name, bad, *, words):
+        seen, good = [], getattr(part, name)
 
-    shift.at_exposure(shift.in_scan, act)
-    found = shift.measure()
-    assert seen == [(True, shift.temperatures[0], "running")]
-    check_like(found, retaken=1)
-    assert found[0].stored_frames == shift.points
-    assert words in capsys.readouterr().out
+        def act(cancelled):
+            setattr(part, name, bad)
+            assert cancelled.wait(shift.patience)
+            seen.append((shift.safe(), shift.stage.setpoint, shift.engine.state))
+            threading.Timer(0.2, setattr, (part, name, good)).start()
+
+        shift.at_exposure(shift.in_scan, act)
+        found = shift.measure()
+        assert seen == [(True, shift.temperatures[0], "running")]
+        check_like(found, retaken=1)
+        assert found[0].stored_frames == shift.points
+        assert words in capsys.readouterr().out
+
+    return disturb
 
 
-def test_ring_current_lost_within_an_exposure(shift, check_like, capsys):
+def test_ring_current_lost_within_an_exposure(shift, suspended):
     """The suspender waits for beam.
 
     Reads: "Suspending... ring current below 150 mA; goes on from 200 mA", later "return to nominal
@@ -58,51 +63,30 @@ def test_ring_current_lost_within_an_exposure(shift, check_like, capsys):
     Left: waiting; shutter closed, heater holds its setpoint; goes on by itself
     On disk: every point once; the exposure without beam is taken again
     """
-    faults = shift.twin.faults
-    suspended(
-        shift,
-        check_like,
-        capsys,
-        lambda: setattr(faults, "beam_lost", True),
-        lambda: setattr(faults, "beam_lost", False),
-        words="ring current below 150 mA; goes on from 200 mA",
-    )
+    words = "ring current below 150 mA; goes on from 200 mA"
+    suspended(shift.twin.faults, "beam_lost", True, words=words)
 
 
-def test_front_end_shutter_closed_within_an_exposure(shift, check_like, capsys):
+def test_front_end_shutter_closed_within_an_exposure(shift, suspended):
     """The suspender waits for the permit.
 
     Reads: "Suspending... the front end is closed; goes on when it opens"
     Left: waiting; shutter closed, heater holds its setpoint; goes on by itself
     On disk: every point once; the exposure without beam is taken again
     """
-    faults = shift.twin.faults
-    suspended(
-        shift,
-        check_like,
-        capsys,
-        lambda: setattr(faults, "front_end_open", False),
-        lambda: setattr(faults, "front_end_open", True),
-        words="the front end is closed; goes on when it opens",
-    )
+    words = "the front end is closed; goes on when it opens"
+    suspended(shift.twin.faults, "front_end_open", False, words=words)
 
 
-def test_sample_drifting_off_its_temperature(shift, check_like, capsys):
+def test_sample_drifting_off_its_temperature(shift, suspended):
     """The suspender waits for the temperature; the setpoint is not touched.
 
     Reads: "Suspending... the sample is more than 0.5 K off its setpoint; goes on within 0.25 K"
     Left: waiting; shutter closed, setpoint and ramp unchanged; goes on by itself
     On disk: every point once, each within 0.1 K; the exposure off temperature is taken again
     """
-    thermal = shift.twin.thermal
-    suspended(
-        shift,
-        check_like,
-        capsys,
-        lambda: setattr(thermal, "drift", 1.5),
-        lambda: setattr(thermal, "drift", 0.0),
-        words="the sample is more than 0.5 K off its setpoint; goes on within 0.25 K",
-    )
+    words = "the sample is more than 0.5 K off its setpoint; goes on within 0.25 K"
+    suspended(shift.twin.thermal, "drift", 1.5, words=words)
 
 
 @pytest.mark.parametrize(
