@@ -26,6 +26,9 @@ ClassesOption = Annotated[
     ),
 ]
 WorkersOption = Annotated[int, typer.Option(help="Processes, one thread each.")]
+RowsOption = Annotated[
+    Path, typer.Option(help="CSV file, a row per crystal; crystals that it holds are not run again.")
+]
 
 
 @benchmark_app.command()
@@ -34,9 +37,7 @@ def phasing(
     classes: ClassesOption = None,
     seed: Annotated[int, typer.Option(help="First of the judging seeds.")] = 7000,
     workers: WorkersOption = 1,
-    output: Annotated[
-        Path, typer.Option(help="CSV file, a row per crystal; crystals that it holds are not run again.")
-    ] = Path("benchmark_phasing.csv"),
+    output: RowsOption = Path("benchmark_phasing.csv"),
     baseline: Annotated[bool, typer.Option(help="Also plain HIO+ER in the same CPU seconds.")] = True,
 ) -> None:
     """Phase crystals that nothing was trained, tuned or calibrated on, beside plain HIO+ER+shrink wrap."""
@@ -55,9 +56,7 @@ def trust(
     classes: ClassesOption = None,
     seed: Annotated[int, typer.Option(help="First of the calibration seeds.")] = 5000,
     workers: WorkersOption = 1,
-    output: Annotated[
-        Path, typer.Option(help="CSV file, a row per crystal; crystals that it holds are not run again.")
-    ] = Path("benchmark_trust.csv"),
+    output: RowsOption = Path("benchmark_trust.csv"),
 ) -> None:
     """Phase the calibration crystals and show the evidence from which the limits of trust are chosen."""
     from analysis.phasing.benchmark import CALIBRATION_SEEDS
