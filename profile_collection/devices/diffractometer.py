@@ -10,22 +10,10 @@ from hklpy2.diffract import DiffractometerBase
 
 from profile_collection.devices.axes import SimulatedAxis, VirtualClock
 from profile_collection.devices.orientation import Lattice, OrientationReflection
+from profile_collection.motor_ranges import LIMITS, SPEEDS
 
 AXIS_NAMES = ("mu", "eta", "chi", "phi", "gam", "delta")
 """Real axes in the order in which the solver counts them (psic's nu is called gam here)."""
-
-AXIS_LIMITS: dict[str, tuple[float, float]] = {
-    "mu": (-5.0, 90.0),
-    "eta": (-20.0, 100.0),
-    "chi": (-10.0, 105.0),
-    "phi": (-180.0, 180.0),
-    "gam": (-5.0, 120.0),
-    "delta": (-5.0, 130.0),
-}
-"""Lowest and highest angle of each axis, degrees."""
-
-AXIS_SPEEDS: dict[str, float] = {"mu": 0.5, "eta": 0.5, "chi": 1.0, "phi": 2.0, "gam": 1.0, "delta": 1.0}
-"""Speed of each axis, degrees per second."""
 
 BRAGG_TOLERANCE = 0.01
 """Largest accepted difference between the computed delta and 2θ of Bragg's law, degrees."""
@@ -39,8 +27,8 @@ def make_simulated_diffractometer(
         axis: {
             "class": "profile_collection.devices.axes.SimulatedAxis",
             "clock": clock,
-            "limits": AXIS_LIMITS[axis],
-            "speed": AXIS_SPEEDS[axis],
+            "limits": LIMITS[axis],
+            "speed": SPEEDS[axis],
             "egu": "degrees",
             "position": float(twin.axes[axis]),
         }

@@ -7,6 +7,7 @@ from ophyd import Component as Cpt
 from profile_collection.devices.axes import SimulatedAxis, VirtualClock
 from profile_collection.devices.signals import LimitedSignal, PolledSignal
 from profile_collection.devices.soaking import DIODES, SoakingStage
+from profile_collection.motor_ranges import LIMITS, SPEEDS
 
 __all__ = ["DIODES", "HeatedStage"]
 
@@ -72,8 +73,8 @@ def _sample_axis(axis: str, twin: Any, clock: VirtualClock) -> SimulatedAxis:
     return SimulatedAxis(
         name=axis,
         clock=clock,
-        limits=(-5.0, 5.0),
-        speed=0.5,
+        limits=LIMITS[axis],
+        speed=SPEEDS[axis],
         egu="mm",
         position=float(twin.axes[axis]),
         on_position=lambda position: twin.set_axis(axis, position),
