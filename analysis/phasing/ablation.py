@@ -25,7 +25,7 @@ from analysis.phasing.levels import Level
 from analysis.phasing.losses import fourier_loss, overlap, register
 from analysis.phasing.network import mixed_precision
 from analysis.phasing.patterns import DetectorConfig
-from analysis.phasing.recipes import SEARCH, iterate, support_of
+from analysis.phasing.recipes import HUNT, SETTLE, iterate, support_of
 from analysis.phasing.training import Trainer, TrainingConfig, batches
 from analysis.phasing.training_set import (
     TRAINING_SEED,
@@ -191,6 +191,10 @@ def random_guesses(batch: Batch) -> list[torch.Tensor]:
     return [torch.from_numpy((n * box).astype(np.complex64)) for n in noise]
 
 
+_ITERATIONS = sum(recipe.iterations + recipe.settle for recipe in (HUNT, SETTLE))
+"""Of one pass of the engine."""
+
+
 def engine_overlaps(guesses: Iterable[torch.Tensor], batch: Batch) -> list[float]:
     """Return the overlap with the truth after one pass of the engine from each guess."""
     reached = []
@@ -198,7 +202,8 @@ def engine_overlaps(guesses: Iterable[torch.Tensor], batch: Batch) -> list[float
         level = Level(to_corner(counts).sqrt(), to_corner(mask), counts.shape)
         x = to_corner(guess)[None]
         support = support_of(level, x)
-        x, _ = iterate(level, x * support, support, SEARCH)
+        x, support = iterate(level, x * support, support, HUNT)
+        x, _ = iterate(level, x, support, SETTLE)
         reached.append(aligned_overlap(to_centre(x)[0].numpy(), truth.numpy()))
     return reached
 
@@ -219,8 +224,8 @@ def as_markdown(rows: Sequence[AblationRow], command: str) -> str:
         "",
         f"Made by `{command}`, one thread. Patterns of training seed {TRAINING_SEED}. The networks alone: "
         f"{HELD_OUT} held-out patterns (validation seed {VALIDATION_SEED}, block {HELD_OUT_BLOCK}), twin and "
-        f"whole-voxel shift removed. The engine: one pass of {SEARCH.iterations + SEARCH.settle} iterations "
-        f"at 32³ from each guess, {ENGINE_PATTERNS} patterns (block {ENGINE_BLOCK}, Poisson noise only, "
+        f"whole-voxel shift removed. The engine: one pass of {_ITERATIONS} iterations at 32³ "
+        f"from each guess, {ENGINE_PATTERNS} patterns (block {ENGINE_BLOCK}, Poisson noise only, "
         "1e4–1e6 photons).",
         "",
         f"| {head} |",

@@ -14,26 +14,43 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from analysis.phasing import metrics
-from analysis.phasing.agreement import Candidate, confirmations
+from analysis.phasing.agreement import LIKELY, Candidate, confirmations, match
 from analysis.phasing.ambiguities import centre
 from analysis.phasing.coherence import COHERENT, Triple
 from analysis.phasing.engine import fixed_threads, to_centre, to_corner
 from analysis.phasing.guesses import Guesses
-from analysis.phasing.kernels import PixelKernel
 from analysis.phasing.levels import Level, coarsest
 from analysis.phasing.network import load_pretrained
 from analysis.phasing.pattern import Pattern
-from analysis.phasing.refinement import choose, final_support, finish, fit_blur
-from analysis.phasing.search import Found, Search
+from analysis.phasing.refinement import (
+    choose,
+    climb,
+    final_support,
+    finish,
+    fit_blur,
+    left_over,
+    predicted_counts,
+)
+from analysis.phasing.search import ROUND, Found, Search
 from analysis.phasing.support import autocorrelation_extent, extent_of
-from analysis.phasing.trust import Evidence, compactness, looks_saturated, verdict
+from analysis.phasing.trust import (
+    MANY,
+    NOISE_LIMIT,
+    Evidence,
+    compactness,
+    looks_saturated,
+    verdict,
+)
 from analysis.phasing.validation import checked_pattern
 
 THREADS = int(os.environ.get("VO2_PHASING_THREADS", "1"))
 """Threads of torch in a reconstruction: fixed, for sums in another order are other sums."""
 
-STARTS = 32
+STARTS = 64
 """Budget of the search: starts on the coarsest level."""
+
+EXPLAINED = 2.5
+"""Noise ratio at full resolution, before the finish, from which on an object is doubted."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +136,7 @@ def reconstruct(
     pretrained = load_pretrained()
     with fixed_threads(THREADS):
         guesses = Guesses(pretrained, pattern, seed)
-        found = _search(pattern, guesses, seed)
-        best, history, alike = choose(pattern, found)
-        found = replace(found, agreement=alike)
+        found, best, history = _search_until_right(pattern, guesses, seed)
         losses = guesses.losses if len(guesses.losses) else np.asarray(history)
         return _assemble(pattern, found, best, history, losses, pretrained.hash, seed, began)
 
@@ -150,10 +165,31 @@ def from_truth(
         return _assemble(pattern, found, best, history, np.empty(0), "", 0, began)
 
 
-def _search(pattern: Pattern, guesses: Guesses | Sequence[Tensor], seed: int) -> Found:
+def _search_until_right(
+    pattern: Pattern, guesses: Guesses | Sequence[Tensor], seed: int
+) -> tuple[Found, Candidate, list[float]]:
+    """Search, and go on where independent starts agree on an object that leaves more than noise.
+
+    That is a wrong object on which starts agree, as long as the model of the measurement is exact; where it
+    is not (measured data), an object that stays ahead for another round, and is found again and again, is
+    taken.
+    """
     reach = autocorrelation_extent(pattern.amplitude())
     level = Level(pattern.amplitude(), pattern.mask, coarsest(pattern.shape, reach))
-    return Search(pattern, level, reach, np.random.default_rng(seed), guesses).run(STARTS)
+    search = Search(pattern, level, reach, np.random.default_rng(seed), guesses)
+    ahead: Candidate | None = None
+    least = 0
+    while True:
+        found = search.run(STARTS, least)
+        leader = found.candidates[0]
+        climbed = climb(pattern, leader)
+        left = left_over(pattern, climbed)
+        again = ahead is not None and match(leader.x[0], ahead.x[0]).overlap >= LIKELY
+        known = again and left <= NOISE_LIMIT and confirmations(found.candidates) >= MANY
+        if left <= EXPLAINED or known or found.starts >= STARTS:
+            best, history, alike = choose(pattern, found, climbed)
+            return replace(found, agreement=alike), best, history
+        ahead, least = leader, found.starts + ROUND
 
 
 def _assemble(
@@ -167,8 +203,7 @@ def _assemble(
     began: float,
 ) -> Reconstruction:
     edges = extent_of(best.support[0])
-    kernel = PixelKernel(pattern.shape, pattern.widths, best.coherence, extent=edges, device=best.x.device)
-    predicted = to_centre(kernel.predict(best.x[0])[1] + pattern.background).numpy()
+    predicted = to_centre(predicted_counts(pattern, best)).numpy()
     counts, mask = to_centre(pattern.counts).numpy(), to_centre(pattern.mask).numpy()
     obj, support = centre(to_centre(best.x[0]).numpy(), to_centre(best.support[0]).numpy())
     ratio = metrics.noise_ratio(predicted, counts, mask)

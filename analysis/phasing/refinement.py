@@ -42,16 +42,19 @@ FINISH_ITERATIONS = 15
 """Descents through the kernel in each of the two halves of the finish."""
 
 
-def choose(pattern: Pattern, found: Found) -> tuple[Candidate, list[float], float]:
+def choose(
+    pattern: Pattern, found: Found, first: Candidate | None = None
+) -> tuple[Candidate, list[float], float]:
     """Take the objects that agree to full resolution, average them, and finish through the kernel.
 
     What differs between starts is stagnation, and averages out (Chen et al. 2007,
     doi:10.1103/PhysRevB.76.064113).  Returned are the object, χ² before each iteration of the finish, and the
-    overlap of independent starts at full resolution.
+    overlap of independent starts at full resolution. ``first`` is the best one of ``found`` if it has been
+    refined to full resolution before.
     """
     best, *others = found.candidates
     same = [c for c in others if match(c.x[0], best.x[0]).overlap >= LIKELY]
-    climbed = [climb(pattern, c) for c in (best, *same[:1])]
+    climbed = [first or climb(pattern, best), *(climb(pattern, c) for c in same[:1])]
     x, alike = averaged(climbed)
     if alike < ALIKE:
         climbed = [*climbed, *(climb(pattern, c) for c in same[1 : AVERAGED - 1])]
@@ -83,17 +86,29 @@ def final_support(pattern: Pattern, x: Tensor) -> Tensor:
 
 
 def climb(pattern: Pattern, candidate: Candidate) -> Candidate:
-    """Refine ``candidate`` on every finer level, at least on the last."""
-    amplitude = pattern.amplitude(candidate.coherence)
+    """Refine ``candidate`` on every finer level, at least on the last.
+
+    The counts are freed of blur by what the object itself predicts, on the full grid.
+    """
     x, support = candidate.x, candidate.support
     while True:
         shape = finer(x.shape[1:], pattern.shape)
-        level = Level(amplitude, pattern.mask, shape)
+        level = Level(_freed(pattern, candidate, x, support), pattern.mask, shape)
         x = resample(x, shape)
         support = support_of(level, x, threshold=REFINE.threshold, floor=REFINE.floor)
         x, support = iterate(level, x * support, support, REFINE)
         if shape == pattern.shape:
             return replace(candidate, x=x, support=support)
+
+
+def _freed(pattern: Pattern, candidate: Candidate, x: Tensor, support: Tensor) -> Tensor:
+    """Return the amplitude of point samples, (n0, n1, n2) float32, if ``x`` (1, m0, m1, m2) is right."""
+    if not pattern.blurred:
+        return pattern.amplitude(candidate.coherence)
+    kernel = PixelKernel(
+        pattern.shape, pattern.widths, candidate.coherence, extent=extent_of(support[0]), device=x.device
+    )
+    return kernel.freed_amplitude(resample(x[0], pattern.shape), pattern.counts, pattern.background)
 
 
 def fit_blur(pattern: Pattern, x: Tensor, support: Tensor, known: Triple = COHERENT) -> Triple:
@@ -116,12 +131,17 @@ def fit_blur(pattern: Pattern, x: Tensor, support: Tensor, known: Triple = COHER
     )[0]
 
 
-def _unexplained(pattern: Pattern, x: Tensor, sigma: Triple) -> bool:
-    """Return whether ``x`` (n0, n1, n2) leaves more than noise, of which a blur may be the reason."""
-    kernel = PixelKernel(pattern.shape, pattern.widths, sigma, device=x.device)
-    predicted = kernel.predict(x)[1] + pattern.background
-    left = noise_ratio(predicted.cpu().numpy(), pattern.counts.cpu().numpy(), pattern.mask.cpu().numpy())
-    return left > UNEXPLAINED
+def predicted_counts(pattern: Pattern, candidate: Candidate) -> Tensor:
+    """Return the counts that ``candidate`` explains, background included, (n0, n1, n2), corner order."""
+    x, edges = candidate.x[0], extent_of(candidate.support[0])
+    kernel = PixelKernel(pattern.shape, pattern.widths, candidate.coherence, extent=edges, device=x.device)
+    return kernel.predict(x)[1] + pattern.background
+
+
+def left_over(pattern: Pattern, candidate: Candidate) -> float:
+    """Return the noise ratio of ``candidate``, an object at full resolution."""
+    predicted = predicted_counts(pattern, candidate).cpu().numpy()
+    return noise_ratio(predicted, pattern.counts.cpu().numpy(), pattern.mask.cpu().numpy())
 
 
 def finish(pattern: Pattern, candidate: Candidate) -> tuple[Candidate, list[float]]:
@@ -130,7 +150,8 @@ def finish(pattern: Pattern, candidate: Candidate) -> tuple[Candidate, list[floa
     measured, root = (~pattern.mask).float(), pattern.counts.sqrt()
     sigma = candidate.coherence
     for half in range(2):
-        if pattern.blurred or (half and _unexplained(pattern, x, sigma)):
+        now = replace(candidate, x=x[None], support=support[None], coherence=sigma)
+        if pattern.blurred or (half and left_over(pattern, now) > UNEXPLAINED):
             sigma = fit_blur(pattern, x, support, sigma)
         kernel = PixelKernel(pattern.shape, pattern.widths, sigma, extent=extent_of(support), device=x.device)
         x, chi = descend(x, support, kernel, root, measured, pattern.background, FINISH_ITERATIONS)

@@ -3,6 +3,9 @@
 A low χ² is not a correct object, but wrong objects are wrong in their own ways: two independent starts that
 end at one object (overlap above `AGREEMENT`) while no other explains the pattern better are the stop rule.
 The budget is counted in starts, never in time, so that a seed always gives the same result.
+
+Starts that go wrong collapse: their support shrinks to a fraction of the crystal's and their χ² stays 5 to 30
+times that of the right object, so whoever asks for more than agreement can tell (`reconstruction`).
 """
 
 from __future__ import annotations
@@ -30,13 +33,13 @@ from analysis.phasing.guesses import Guesses
 from analysis.phasing.kernels import PixelKernel
 from analysis.phasing.levels import Level, crop, resample
 from analysis.phasing.pattern import Pattern
-from analysis.phasing.recipes import FILL, SHAKE, STRATEGIES, Recipe, iterate, support_of
+from analysis.phasing.recipes import FILL, STRATEGIES, Recipe, iterate, support_of
 from analysis.phasing.support import box, extent_of
 
 CONFIRMED = 4
 """So many others must confirm an object whose blur had to be fitted: they differ more, and averages help."""
 
-POLISHES, AT_REST = 8, 0.995
+POLISHES, AT_REST = 3, 0.995
 """A candidate is polished until a turn leaves it as it was, by this overlap; at most so often."""
 
 BLURRED = 0.85
@@ -44,6 +47,16 @@ BLURRED = 0.85
 
 POLISHED = 4
 """How many candidates are polished at a time, and kept."""
+
+ROUND = 8
+"""So many more starts are made where the ones before leave a doubt."""
+
+LONELY = 0.5
+"""A χ² below this share of the next one's: the object is likely right, and wants confirmation."""
+
+UNBLURRED, LEAST_SURE = 0.7, 0.2
+"""A start takes so much of the blur that the best object was fitted with, and at most so many voxels: see
+`pattern.COHERENCE_GUESSES`; wrong objects are fitted with too much."""
 
 WRAPPED = 0.42
 """An autocorrelation that reaches further than this share of an axis may have wrapped: no size from it."""
@@ -76,6 +89,15 @@ def _noise(level: Level, rng: np.random.Generator, support: Tensor) -> tuple[Ten
     amplitude, phase = rng.random(level.shape), rng.random(level.shape)
     noise = torch.from_numpy((amplitude * np.exp(2j * np.pi * phase)).astype(np.complex64))
     return noise[None] * support, support
+
+
+def confirming_start(support: Tensor) -> Start:
+    """Return a start of random amplitude and phase in the ``support`` (1, n0, n1, n2) of another object."""
+
+    def make(level: Level, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        return _noise(level, rng, support)
+
+    return make
 
 
 def guessed_start(guess: Tensor) -> Start:
@@ -150,10 +172,11 @@ class Search:
         return candidate
 
     def _coherence(self, number: int) -> Triple:
-        """Return the blur width that start ``number`` assumes: a guess, every second time the best fit."""
+        """Return the blur that start ``number`` assumes: a guess, every second time near the best fit."""
         if self.candidates and number % 2:
-            return self.candidates[0].coherence
-        return self._guesses[number % len(self._guesses)]
+            a, b, c = (min(UNBLURRED * s, LEAST_SURE) for s in self.candidates[0].coherence)
+            return a, b, c
+        return self._guesses[number // 2 % len(self._guesses)]
 
     def draw_extent(self) -> tuple[float, ...]:
         """Draw the edges of an initial box: the autocorrelation's where it did not wrap."""
@@ -164,27 +187,25 @@ class Search:
         return tuple(float(max(e, 3 / n)) for e, n in zip(likely, self.level.shape, strict=True))
 
     def _next(self, number: int) -> Start:
-        """Return a random start: every second one takes the size of one of the best candidates."""
+        """Return a random start; every fourth in the support of one of the best candidates.
+
+        Every second where one stands out: to be sure of it takes another that ends there.
+        """
+        if self._lonely():
+            return confirming_start(self.candidates[0].support)
         if number % 4 == 3 and len(self.candidates) > 3:
-            chosen = self.candidates[int(self.rng.integers(0, 3))]
-            extent = extent_of(chosen.support[0])
-            return random_start(tuple(e * self.rng.uniform(0.95, 1.08) for e in extent))
+            return confirming_start(self.candidates[int(self.rng.integers(0, 3))].support)
         return random_start(self.draw_extent())
 
-    def polish(self, candidate: Candidate) -> Candidate:
-        """Iterate a candidate on until it rests, and shake it; keep what explains the counts better."""
-        return min(self._rested(candidate), self._shaken(candidate), key=lambda c: c.score)
+    def _lonely(self) -> bool:
+        return len(self.candidates) > 1 and self.candidates[0].score < LONELY * self.candidates[1].score
 
-    def _rested(self, candidate: Candidate) -> Candidate:
+    def polish(self, candidate: Candidate) -> Candidate:
+        """Iterate a candidate on until it rests."""
         for _ in range(POLISHES):
             before, candidate = candidate, self._carried_on(candidate, FILL)
             if match(before.x[0], candidate.x[0]).overlap >= AT_REST:
                 break
-        return candidate
-
-    def _shaken(self, candidate: Candidate) -> Candidate:
-        for recipe in SHAKE:
-            candidate = self._carried_on(candidate, recipe)
         return candidate
 
     def _carried_on(self, candidate: Candidate, recipe: Recipe) -> Candidate:
@@ -198,14 +219,23 @@ class Search:
         chi, sigma = self.score(x, support)
         return replace(candidate, x=x, support=support, score=chi, coherence=sigma)
 
-    def run(self, limit: int) -> Found:
-        """Go on with starts until two agree, or until ``limit`` of them have been made in all."""
+    def run(self, limit: int, least: int = 0) -> Found:
+        """Go on until two starts agree and ``least`` have been made in all, or ``limit`` of them.
+
+        Where they are alike but not the same, `ROUND` more may bring one that is.
+        """
+        alike: int | None = None
         while self.tried < limit:
             self._try_next()
-            if agreement(self.candidates[0], self.candidates[1:]) >= LIKELY:
-                found = self._polished_consensus()
-                if found.agreement >= AGREEMENT and self._confirmed(found):
-                    return found
+            likely = agreement(self.candidates[0], self.candidates[1:]) >= LIKELY
+            if self.tried < least or not likely:
+                continue
+            found = self._polished_consensus()
+            if found.agreement >= AGREEMENT and self._confirmed(found):
+                return found
+            alike = self.tried if alike is None else alike
+            if self.tried >= alike + ROUND:
+                return found
         return self._polished_consensus()
 
     def _confirmed(self, found: Found) -> bool:

@@ -84,15 +84,35 @@ def autocorrelation_extent(amplitude: Tensor, level: float = 0.01) -> list[float
 
 def extent_of(support: Tensor) -> tuple[float, float, float]:
     """Return the edges of a periodic support (n0, n1, n2) bool, as fractions of the axes."""
-    edges = []
+    a, b, c = (length / n for (_, length), n in zip(_stretches(support), support.shape, strict=True))
+    return a, b, c
+
+
+def about_origin(x: Tensor, support: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``x`` and ``support``, both (1, n0, n1, n2), moved by whole voxels to lie about the origin.
+
+    A support that follows its object may carry it across the edge of the box; on a finer q grid, whose box is
+    wider, its two halves would no longer meet.
+    """
+    shift = [-(first + length // 2) if length else 0 for first, length in _stretches(support[0])]
+    if not any(shift):
+        return x, support
+    return torch.roll(x, shift, dims=SPACE), torch.roll(support, shift, dims=SPACE)
+
+
+def _stretches(support: Tensor) -> list[tuple[int, int]]:
+    """Return (first index, length) of what a periodic support occupies along each axis, in voxels."""
+    found = []
     for axis in range(3):
         others = [a for a in range(3) if a != axis]
         line = support.any(dim=others[1]).any(dim=others[0])
         filled = line.nonzero().squeeze(1)
         if filled.numel() == 0:
-            edges.append(0.0)
+            found.append((0, 0))
             continue
         # On a ring, what is occupied is the ring less its longest empty stretch.
         gaps = torch.diff(torch.cat([filled, filled[:1] + line.numel()])) - 1
-        edges.append(float(line.numel() - gaps.max()) / line.numel())
-    return edges[0], edges[1], edges[2]
+        widest = int(gaps.argmax())
+        first = int(filled[(widest + 1) % filled.numel()])
+        found.append((first, line.numel() - int(gaps[widest])))
+    return found
