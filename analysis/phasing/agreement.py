@@ -31,6 +31,9 @@ NEAR = 1.3
 NETWORK = "network"
 """How the origin of a network's guess begins."""
 
+AGAIN = "again"
+"""In the origin of a start that was made in the support of another: what follows the other's origin."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -86,9 +89,15 @@ def _shifted(field: Tensor, shift: Sequence[float]) -> Tensor:
     return field
 
 
+def family(candidate: Candidate) -> str:
+    """Return which starts know of each other: the network's guesses, and those that share a support."""
+    first = candidate.origin.split(f", {AGAIN}")[0]
+    return NETWORK if first.startswith(NETWORK) else first
+
+
 def independent(a: Candidate, b: Candidate) -> bool:
-    """Return whether two candidates may confirm each other: guesses of one network may not."""
-    return not (a.origin.startswith(NETWORK) and b.origin.startswith(NETWORK))
+    """Return whether two candidates may confirm each other: those of one family may not."""
+    return family(a) != family(b)
 
 
 def agreement(best: Candidate, others: Sequence[Candidate]) -> float:
@@ -98,11 +107,10 @@ def agreement(best: Candidate, others: Sequence[Candidate]) -> float:
 
 
 def confirmations(candidates: Sequence[Candidate]) -> int:
-    """Return how many others ended where the first of ``candidates`` did, the network's counted once."""
+    """Return how many others ended where the first of ``candidates`` did, each family counted once."""
     best, *others = candidates
-    same = [c for c in others if match(c.x[0], best.x[0]).overlap >= LIKELY]
-    told = [c for c in (best, *same) if c.origin.startswith(NETWORK)]
-    return len(same) - max(len(told) - 1, 0)
+    same = {family(c) for c in others if match(c.x[0], best.x[0]).overlap >= LIKELY}
+    return len(same - {family(best)})
 
 
 def consensus(candidates: Sequence[Candidate]) -> tuple[list[Candidate], float]:

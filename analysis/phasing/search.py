@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from analysis.phasing.agreement import (
+    AGAIN,
     AGREEMENT,
     LIKELY,
     NETWORK,
@@ -52,7 +53,7 @@ ROUND = 8
 """So many more starts are made where the ones before leave a doubt."""
 
 LONELY = 0.5
-"""A χ² below this share of the next one's: the object is likely right, and wants confirmation."""
+"""A χ² below this share of the next one's: the object is likely right, but alone."""
 
 UNBLURRED, LEAST_SURE = 0.7, 0.2
 """A start takes so much of the blur that the best object was fitted with, and at most so many voxels: see
@@ -91,7 +92,7 @@ def _noise(level: Level, rng: np.random.Generator, support: Tensor) -> tuple[Ten
     return noise[None] * support, support
 
 
-def confirming_start(support: Tensor) -> Start:
+def repeated_start(support: Tensor) -> Start:
     """Return a start of random amplitude and phase in the ``support`` (1, n0, n1, n2) of another object."""
 
     def make(level: Level, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -186,16 +187,19 @@ class Search:
         ]
         return tuple(float(max(e, 3 / n)) for e, n in zip(likely, self.level.shape, strict=True))
 
-    def _next(self, number: int) -> Start:
-        """Return a random start; every fourth in the support of one of the best candidates.
+    def _next(self, number: int) -> tuple[Start, str]:
+        """Return a random start and its origin; every fourth in the support of one of the best candidates.
 
-        Every second where one stands out: to be sure of it takes another that ends there.
+        Another that ends there may be better, though it is no witness.
         """
+        parent: Candidate | None = None
         if self._lonely():
-            return confirming_start(self.candidates[0].support)
-        if number % 4 == 3 and len(self.candidates) > 3:
-            return confirming_start(self.candidates[int(self.rng.integers(0, 3))].support)
-        return random_start(self.draw_extent())
+            parent = self.candidates[0] if number % 4 == 1 else None
+        elif number % 4 == 3 and len(self.candidates) > 3:
+            parent = self.candidates[int(self.rng.integers(0, 3))]
+        if parent is None:
+            return random_start(self.draw_extent()), f"random {number}"
+        return repeated_start(parent.support), f"{parent.origin}, {AGAIN} {number}"
 
     def _lonely(self) -> bool:
         return len(self.candidates) > 1 and self.candidates[0].score < LONELY * self.candidates[1].score
@@ -250,7 +254,7 @@ class Search:
         if number % 2 == 0 and number // 2 < len(self.guesses):
             start, origin = guessed_start(self.guesses[number // 2]), f"{NETWORK} {number // 2}"
         else:
-            start, origin = self._next(number), f"random {number}"
+            start, origin = self._next(number)
         self.try_start(start, self._coherence(number), origin, STRATEGIES[number // 2 % len(STRATEGIES)])
 
     def _polished_consensus(self) -> Found:
