@@ -72,11 +72,11 @@ REFINE = Recipe(
     iterations=120,
     hio_share=0.0,
     every=40,
-    threshold=0.3,
-    sigma=(1.0, 0.8),
+    threshold=0.15,
+    sigma=(1.2, 0.8),
     beta=0.8,
     settle=30,
-    floor=0.2,
+    floor=0.05,
 )
 """For an object that is nearly right, after a change of level."""
 
