@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.phasing.agreement import Candidate, agreement, consensus, match
+from analysis.phasing.agreement import Candidate, agreement, confirmations, consensus, match
 from analysis.phasing.ambiguities import overlap, shift, twin
 from analysis.phasing.coherence import COHERENT
 from analysis.phasing.engine import to_corner
@@ -58,3 +58,15 @@ def test_the_best_confirmed_object_leads(make_crystal):
     assert ranked[0].origin in {"random 1", "random 2"}
     assert agreed > 0.95
     assert any(c is lone for c in ranked)
+
+
+def test_starts_that_share_a_support_do_not_confirm_each_other(make_crystal):
+    obj = make_crystal((32, 32, 32))
+    parent, child = candidate(obj, 1.0, "random 1"), candidate(obj, 1.0, "random 1, again 7")
+    assert agreement(parent, [child]) == 0
+    assert agreement(candidate(obj, 1.0, "network 0"), [candidate(obj, 1.0, "network 2, again 5")]) == 0
+    assert agreement(candidate(obj, 1.0, "random 11"), [child]) == pytest.approx(1, abs=1e-4)
+    assert (
+        confirmations([parent, child, candidate(obj, 1.0, "random 11"), candidate(obj, 1.0, "network 0")])
+        == 2
+    )

@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.phasing.engine import Engine, expand, fixed_threads, power, to_centre, to_corner
+from analysis.phasing.engine import SPACE, Engine, expand, fixed_threads, power, to_centre, to_corner
 from analysis.phasing.levels import Level, coarsest, crop, finer, pad, resample
-from analysis.phasing.recipes import Recipe, iterate
-from analysis.phasing.support import Smoother, autocorrelation_extent, box, extent_of, shrink_wrap
+from analysis.phasing.recipes import Recipe, clipped, iterate
+from analysis.phasing.support import (
+    Smoother,
+    about_origin,
+    autocorrelation_extent,
+    box,
+    extent_of,
+    shrink_wrap,
+)
 
 SHAPE = (12, 15, 16)
 
@@ -149,3 +156,26 @@ def test_an_easy_crystal_is_solved_from_a_random_start():
             x = iterate(level, torch.view_as_complex(noise) * support, support, Recipe(iterations=400))[0]
             best = min(best, level.chi_squared(x))
     assert best < 1e-3
+
+
+def test_what_drifted_across_the_edge_comes_back_about_the_origin():
+    inside = box((32, 32, 40), (0.5, 0.3, 0.4))[None]
+    x = inside * torch.view_as_complex(torch.randn(1, 32, 32, 40, 2, generator=torch.manual_seed(1)))
+    moved = (3, 17, -9)
+    here, support = about_origin(x.roll(moved, SPACE), inside.roll(moved, SPACE))
+    assert torch.equal(support, inside)
+    assert torch.equal(here, x)
+    nothing = torch.zeros_like(inside)
+    assert torch.equal(about_origin(x, nothing)[0], x)
+
+
+def test_peaks_inside_the_support_are_cut_and_phases_kept():
+    x = torch.full((1, 4, 4, 4), 1 + 1j, dtype=torch.complex64)
+    x[0, 1, 1, 1], x[0, 0, 0, 0] = 20j, 30
+    support = torch.ones(x.shape, dtype=torch.bool)
+    support[0, 0, 0, 0] = False
+    rms = x[support].abs().square().mean().sqrt()
+    cut = clipped(x, support, 2.0)
+    assert complex(cut[0, 1, 1, 1]) == pytest.approx(2j * float(rms), rel=1e-4)
+    assert complex(cut[0, 0, 0, 0]) == 30
+    torch.testing.assert_close(cut[0, 2:], x[0, 2:])
