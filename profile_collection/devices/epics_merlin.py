@@ -109,7 +109,7 @@ class EpicsCounter:
         file, until = self._merlin.hdf5, time.monotonic() + PATIENCE
         while (count := int(file.num_captured.get())) <= before:
             if int(file.write_status.get(as_string=False)) != 0:
-                raise OSError(f"the file writer says {file.write_message.get()!r}")
+                raise OSError(f"the file writer says {file.write_message.get(use_monitor=False)!r}")
             if time.monotonic() > until:
                 raise TimeoutError(f"the file writer holds {count} frames and got none in {PATIENCE:g} s")
             time.sleep(_POLL)
@@ -150,7 +150,7 @@ class CapturedFile:
             put_and_wait(getattr(self._hdf5, name), value)
         put_and_wait(self._hdf5.capture, 1)
         if int(self._hdf5.capture.get(as_string=False)) != 1:
-            raise OSError(self._hdf5.write_message.get())
+            raise OSError(self._hdf5.write_message.get(use_monitor=False))
 
     def close(self) -> None:
         """End the capture; the IOC closes the file."""
