@@ -6,6 +6,7 @@ free: three transforms tell their overlap, where `ambiguities.align` needs dozen
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,8 @@ LIKELY = 0.9
 """Overlap from which they may be the same, and are worth polishing."""
 
 RIVAL, RIVALS = 2.0, 8
-"""A candidate within this factor of the lowest χ², and among so many best, has a say in the agreement."""
+"""A candidate within this factor of the lowest χ², and among the best so many of other families, has a say in
+the agreement."""
 
 NEAR = 1.3
 """Candidates within this factor of the lowest χ² are equally good explanations."""
@@ -102,8 +104,8 @@ def independent(a: Candidate, b: Candidate) -> bool:
 
 def agreement(best: Candidate, others: Sequence[Candidate]) -> float:
     """Return the highest overlap of ``best`` with an independent rival among ``others``, 0 without any."""
-    rivals = [c for c in others[:RIVALS] if c.score <= RIVAL * best.score and independent(best, c)]
-    return max((match(c.x[0], best.x[0]).overlap for c in rivals), default=0.0)
+    rivals = [c for c in others if c.score <= RIVAL * best.score and independent(best, c)]
+    return max((match(c.x[0], best.x[0]).overlap for c in rivals[:RIVALS]), default=0.0)
 
 
 def confirmations(candidates: Sequence[Candidate]) -> int:
@@ -111,6 +113,17 @@ def confirmations(candidates: Sequence[Candidate]) -> int:
     best, *others = candidates
     same = {family(c) for c in others if match(c.x[0], best.x[0]).overlap >= LIKELY}
     return len(same - {family(best)})
+
+
+def leaders(candidates: Sequence[Candidate], each: int) -> list[Candidate]:
+    """Return the first ``each`` of every family, in their order: no family crowds out its witnesses."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for candidate in candidates:
+        seen[family(candidate)] += 1
+        if seen[family(candidate)] <= each:
+            kept.append(candidate)
+    return kept
 
 
 def consensus(candidates: Sequence[Candidate]) -> tuple[list[Candidate], float]:

@@ -24,7 +24,6 @@ from analysis.phasing.network import load_pretrained
 from analysis.phasing.pattern import Pattern
 from analysis.phasing.refinement import (
     choose,
-    climb,
     final_support,
     finish,
     fit_blur,
@@ -49,8 +48,8 @@ THREADS = int(os.environ.get("VO2_PHASING_THREADS", "1"))
 STARTS = 64
 """Budget of the search: starts on the coarsest level."""
 
-EXPLAINED = 2.5
-"""Noise ratio at full resolution, before the finish, from which on an object is doubted."""
+EXPLAINED = 2.0
+"""Noise ratio above which an object on which starts agree is doubted, and the search goes on."""
 
 
 @dataclass(frozen=True)
@@ -182,12 +181,11 @@ def _search_until_right(
     while True:
         found = search.run(STARTS, least)
         leader = found.candidates[0]
-        climbed = climb(pattern, leader)
-        left = left_over(pattern, climbed)
+        best, history, alike = choose(pattern, found)
+        left = left_over(pattern, best)
         again = ahead is not None and match(leader.x[0], ahead.x[0]).overlap >= LIKELY
         known = again and left <= NOISE_LIMIT and confirmations(found.candidates) >= MANY
         if left <= EXPLAINED or known or found.starts >= STARTS:
-            best, history, alike = choose(pattern, found, climbed)
             return replace(found, agreement=alike), best, history
         ahead, least = leader, found.starts + ROUND
 

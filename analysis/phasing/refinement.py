@@ -42,19 +42,16 @@ FINISH_ITERATIONS = 15
 """Descents through the kernel in each of the two halves of the finish."""
 
 
-def choose(
-    pattern: Pattern, found: Found, first: Candidate | None = None
-) -> tuple[Candidate, list[float], float]:
+def choose(pattern: Pattern, found: Found) -> tuple[Candidate, list[float], float]:
     """Take the objects that agree to full resolution, average them, and finish through the kernel.
 
     What differs between starts is stagnation, and averages out (Chen et al. 2007,
     doi:10.1103/PhysRevB.76.064113).  Returned are the object, χ² before each iteration of the finish, and the
-    overlap of independent starts at full resolution. ``first`` is the best one of ``found`` if it has been
-    refined to full resolution before.
+    overlap of independent starts at full resolution.
     """
     best, *others = found.candidates
     same = [c for c in others if match(c.x[0], best.x[0]).overlap >= LIKELY]
-    climbed = [first or climb(pattern, best), *(climb(pattern, c) for c in same[:1])]
+    climbed = [climb(pattern, c) for c in (best, *same[:1])]
     x, alike = averaged(climbed)
     if alike < ALIKE:
         climbed = [*climbed, *(climb(pattern, c) for c in same[1 : AVERAGED - 1])]

@@ -27,6 +27,7 @@ from analysis.phasing.agreement import (
     agreement,
     confirmations,
     consensus,
+    leaders,
     match,
 )
 from analysis.phasing.coherence import COHERENT, Triple, fit_coherence
@@ -255,7 +256,9 @@ class Search:
             start, origin = guessed_start(self.guesses[number // 2]), f"{NETWORK} {number // 2}"
         else:
             start, origin = self._next(number)
-        self.try_start(start, self._coherence(number), origin, STRATEGIES[number // 2 % len(STRATEGIES)])
+        # So that starts of every kind, which take turns too, meet every strategy.
+        strategy = STRATEGIES[(number // 2 + number // 4) % len(STRATEGIES)]
+        self.try_start(start, self._coherence(number), origin, strategy)
 
     def _polished_consensus(self) -> Found:
         """Polish the best candidates that are not polished yet and measure the agreement of all that are."""
@@ -264,7 +267,8 @@ class Search:
             self.blurred = True
             self.candidates = sorted((self._rescored(c) for c in self.candidates), key=lambda c: c.score)
             best = self.candidates[0]
-        near = [c for c in self.candidates if c.score <= RIVAL * best.score][: 2 * POLISHED]
+        near = [c for c in self.candidates if c.score <= RIVAL * best.score]
+        near = leaders(near, POLISHED // 2)[: 2 * POLISHED]
         fresh = [c for c in near if id(c) not in self._polished][:POLISHED]
         self._polished |= {id(c): self.polish(c) for c in fresh}
         return self._found(*consensus(list(self._polished.values())))

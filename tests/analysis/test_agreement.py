@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.phasing.agreement import Candidate, agreement, confirmations, consensus, match
+from analysis.phasing.agreement import Candidate, agreement, confirmations, consensus, leaders, match
 from analysis.phasing.ambiguities import overlap, shift, twin
 from analysis.phasing.coherence import COHERENT
 from analysis.phasing.engine import to_corner
@@ -70,3 +70,11 @@ def test_starts_that_share_a_support_do_not_confirm_each_other(make_crystal):
         confirmations([parent, child, candidate(obj, 1.0, "random 11"), candidate(obj, 1.0, "network 0")])
         == 2
     )
+
+
+def test_a_family_does_not_crowd_out_its_witnesses(make_crystal):
+    obj = make_crystal((32, 32, 32))
+    crowd = [candidate(obj, 1.0 + 0.01 * n, f"network {n}") for n in range(12)]
+    witness = candidate(obj, 1.5, "random 1")
+    assert agreement(crowd[0], [*crowd[1:], witness]) == pytest.approx(1, abs=1e-4)
+    assert leaders([*crowd, witness], 2) == [*crowd[:2], witness]
