@@ -68,6 +68,14 @@ STRATEGIES = ((HUNT, SETTLE), (HUNT_FLAT, SETTLE))
 FILL = Recipe(iterations=150, hio_share=0.0, every=50, threshold=0.2, sigma=(0.7, 0.5), beta=0.9, floor=0.1)
 """For objects that agree: lets in the faint parts that a tight support keeps out."""
 
+SHAKE = (
+    Recipe(iterations=200, every=50, sigma=(1.0, 0.5), beta=0.9),
+    Recipe(iterations=200, every=50, sigma=(1.0, 0.5), beta=0.9),
+    Recipe(iterations=200, hio_share=0.0, every=50, threshold=0.3, sigma=(1.0, 0.5), beta=0.9),
+    FILL,
+)
+"""Out of the shallow minima that are nearly right; it may also leave a right one, so the lower χ² is kept."""
+
 REFINE = Recipe(
     iterations=120,
     hio_share=0.0,

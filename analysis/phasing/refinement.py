@@ -85,27 +85,18 @@ def final_support(pattern: Pattern, x: Tensor) -> Tensor:
 def climb(pattern: Pattern, candidate: Candidate) -> Candidate:
     """Refine ``candidate`` on every finer level, at least on the last.
 
-    The counts are freed of blur by what the object itself predicts, on the full grid.
+    The counts are freed of blur without regard to the object, whose mistakes would stay in what it predicts.
     """
+    amplitude = pattern.amplitude(candidate.coherence)
     x, support = candidate.x, candidate.support
     while True:
         shape = finer(x.shape[1:], pattern.shape)
-        level = Level(_freed(pattern, candidate, x, support), pattern.mask, shape)
+        level = Level(amplitude, pattern.mask, shape)
         x = resample(x, shape)
         support = support_of(level, x, threshold=REFINE.threshold, floor=REFINE.floor)
         x, support = iterate(level, x * support, support, REFINE)
         if shape == pattern.shape:
             return replace(candidate, x=x, support=support)
-
-
-def _freed(pattern: Pattern, candidate: Candidate, x: Tensor, support: Tensor) -> Tensor:
-    """Return the amplitude of point samples, (n0, n1, n2) float32, if ``x`` (1, m0, m1, m2) is right."""
-    if not pattern.blurred:
-        return pattern.amplitude(candidate.coherence)
-    kernel = PixelKernel(
-        pattern.shape, pattern.widths, candidate.coherence, extent=extent_of(support[0]), device=x.device
-    )
-    return kernel.freed_amplitude(resample(x[0], pattern.shape), pattern.counts, pattern.background)
 
 
 def fit_blur(pattern: Pattern, x: Tensor, support: Tensor, known: Triple = COHERENT) -> Triple:

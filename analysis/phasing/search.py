@@ -35,7 +35,7 @@ from analysis.phasing.guesses import Guesses
 from analysis.phasing.kernels import PixelKernel
 from analysis.phasing.levels import Level, crop, resample
 from analysis.phasing.pattern import Pattern
-from analysis.phasing.recipes import FILL, STRATEGIES, Recipe, iterate, support_of
+from analysis.phasing.recipes import FILL, SHAKE, STRATEGIES, Recipe, iterate, support_of
 from analysis.phasing.support import box, extent_of
 
 CONFIRMED = 4
@@ -206,11 +206,19 @@ class Search:
         return len(self.candidates) > 1 and self.candidates[0].score < LONELY * self.candidates[1].score
 
     def polish(self, candidate: Candidate) -> Candidate:
-        """Iterate a candidate on until it rests."""
+        """Iterate a candidate on until it rests, and shake it; keep what explains the counts better."""
+        return min(self._rested(candidate), self._shaken(candidate), key=lambda c: c.score)
+
+    def _rested(self, candidate: Candidate) -> Candidate:
         for _ in range(POLISHES):
             before, candidate = candidate, self._carried_on(candidate, FILL)
             if match(before.x[0], candidate.x[0]).overlap >= AT_REST:
                 break
+        return candidate
+
+    def _shaken(self, candidate: Candidate) -> Candidate:
+        for recipe in SHAKE:
+            candidate = self._carried_on(candidate, recipe)
         return candidate
 
     def _carried_on(self, candidate: Candidate, recipe: Recipe) -> Candidate:
