@@ -11,7 +11,7 @@ from analysis.phasing.kernels import free_of_blur
 
 COHERENCE_GUESSES = (0.1, 0.0)
 """Blur widths across the beam, voxels, that the starts of a detector frame try in turn: rather too narrow
-than too wide, for HIO leaves even the true object where 0.1 voxel too much was taken away."""
+than too wide, for HIO leaves even the true object where too much blur was taken away."""
 
 
 @dataclass(frozen=True)

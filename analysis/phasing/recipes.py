@@ -51,8 +51,7 @@ class Recipe:
 
 
 HUNT = Recipe(iterations=600, hio_share=1.0, every=5, threshold=0.2, sigma=(1.5, 0.6), settle=0, floor=0.15)
-"""Finds the basin of a start. A support that follows every few iterations finds it several times as often as
-one that is wrapped every 50; a high threshold lets it collapse."""
+"""Finds the basin of a start: the support follows every few iterations, its threshold too low to collapse."""
 
 HUNT_FLAT = replace(HUNT, clip=2.0)
 """`HUNT` for crystals in which peaks would form."""
@@ -92,7 +91,8 @@ REFINE = Recipe(
 def wrap(level: Level, x: Tensor, support: Tensor, sigma: float, threshold: float, floor: float) -> Tensor:
     """Return the voxels whose smoothed amplitude exceeds ``threshold`` × its rms inside ``support``; bool.
 
-    And ``floor`` × its maximum (see `Recipe`).
+    And ``floor`` × its maximum (see `Recipe`). Shrink wrap, after Marchesini et al. 2003,
+    doi:10.1103/PhysRevB.68.140101.
     """
     density = power(x)
     inside = density[support]

@@ -4,8 +4,8 @@ A low χ² is not a correct object, but wrong objects are wrong in their own way
 end at one object (overlap above `AGREEMENT`) while no other explains the pattern better are the stop rule.
 The budget is counted in starts, never in time, so that a seed always gives the same result.
 
-Starts that go wrong collapse: their support shrinks to a fraction of the crystal's and their χ² stays 5 to 30
-times that of the right object, so whoever asks for more than agreement can tell (`reconstruction`).
+Starts that go wrong mostly collapse: their support shrinks to a part of the crystal's and their χ² stays far
+above the right object's, so whoever asks for more than agreement can tell (`reconstruction`).
 """
 
 from __future__ import annotations
@@ -78,26 +78,13 @@ class Found:
     iterations: int
 
 
-def random_start(extent: tuple[float, ...]) -> Start:
-    """Return a start of random amplitude and phase in a box of ``extent`` (fractions of the axes)."""
+def random_start(support: Tensor) -> Start:
+    """Return a start of random amplitude and phase in ``support`` (1, n0, n1, n2) bool."""
 
     def make(level: Level, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        return _noise(level, rng, box(level.shape, extent)[None])
-
-    return make
-
-
-def _noise(level: Level, rng: np.random.Generator, support: Tensor) -> tuple[Tensor, Tensor]:
-    amplitude, phase = rng.random(level.shape), rng.random(level.shape)
-    noise = torch.from_numpy((amplitude * np.exp(2j * np.pi * phase)).astype(np.complex64))
-    return noise[None] * support, support
-
-
-def repeated_start(support: Tensor) -> Start:
-    """Return a start of random amplitude and phase in the ``support`` (1, n0, n1, n2) of another object."""
-
-    def make(level: Level, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        return _noise(level, rng, support)
+        amplitude, phase = rng.random(level.shape), rng.random(level.shape)
+        noise = torch.from_numpy((amplitude * np.exp(2j * np.pi * phase)).astype(np.complex64))
+        return noise[None] * support, support
 
     return make
 
@@ -199,8 +186,9 @@ class Search:
         elif number % 4 == 3 and len(self.candidates) > 3:
             parent = self.candidates[int(self.rng.integers(0, 3))]
         if parent is None:
-            return random_start(self.draw_extent()), f"random {number}"
-        return repeated_start(parent.support), f"{parent.origin}, {AGAIN} {number}"
+            inside = box(self.level.shape, self.draw_extent())[None]
+            return random_start(inside), f"random {number}"
+        return random_start(parent.support), f"{parent.origin}, {AGAIN} {number}"
 
     def _lonely(self) -> bool:
         return len(self.candidates) > 1 and self.candidates[0].score < LONELY * self.candidates[1].score

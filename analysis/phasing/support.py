@@ -1,7 +1,7 @@
 """Supports: where the crystal may be.
 
-Initial boxes from the autocorrelation or of given extents, and shrink wrap
-(Marchesini et al. 2003, doi:10.1103/PhysRevB.68.140101).  All arrays in corner order.
+Initial boxes from the autocorrelation or of given extents, and where a support lies on its periodic box.  All
+arrays in corner order.
 """
 
 from __future__ import annotations
@@ -38,19 +38,6 @@ class Smoother:
             return field
         transfer = torch.exp(-2 * (torch.pi * sigma) ** 2 * self._squared)
         return torch.fft.irfftn(torch.fft.rfftn(field, dim=SPACE) * transfer, s=self.shape, dim=SPACE)
-
-
-def shrink_wrap(x: Tensor, smoother: Smoother, sigma: float, threshold: float) -> Tensor:
-    """Return the support (batch, n0, n1, n2) bool: smoothed abs(x) above ``threshold`` × its maximum.
-
-    Parameters
-    ----------
-    x : Tensor, (batch, n0, n1, n2) complex64
-    sigma : float, voxels
-    threshold : float, fraction of the maximum
-    """
-    smooth = smoother(power(x).sqrt_(), sigma)
-    return smooth > threshold * smooth.amax(dim=SPACE, keepdim=True)
 
 
 def box(shape: Sequence[int], extent: Sequence[float], device: torch.device | None = None) -> Tensor:

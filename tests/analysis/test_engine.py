@@ -6,14 +6,12 @@ import torch
 
 from analysis.phasing.engine import SPACE, Engine, expand, fixed_threads, power, to_centre, to_corner
 from analysis.phasing.levels import Level, coarsest, crop, finer, pad, resample
-from analysis.phasing.recipes import Recipe, clipped, iterate
+from analysis.phasing.recipes import Recipe, clipped, iterate, wrap
 from analysis.phasing.support import (
-    Smoother,
     about_origin,
     autocorrelation_extent,
     box,
     extent_of,
-    shrink_wrap,
 )
 
 SHAPE = (12, 15, 16)
@@ -128,7 +126,8 @@ def test_levels_double_and_keep_thin_crystals_resolved():
 
 def test_support_of_a_smoothed_box_and_its_extent():
     inside = box((32, 32, 40), (0.5, 0.3, 0.4))[None]
-    found = shrink_wrap(inside.to(torch.complex64), Smoother((32, 32, 40)), 0.5, 0.5)
+    level = Level(torch.ones(32, 32, 40), torch.zeros(32, 32, 40, dtype=torch.bool), (32, 32, 40))
+    found = wrap(level, inside.to(torch.complex64), inside, 0.5, 0.5, 0.0)
     assert torch.equal(found, inside)
     assert extent_of(inside[0].roll(15, 0)) == pytest.approx((0.53, 0.28, 0.425), abs=0.03)
 
