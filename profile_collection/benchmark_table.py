@@ -9,7 +9,8 @@ from rich.table import Table
 
 from analysis.phasing.benchmark.cases import CLASSES, BenchmarkClass
 from analysis.phasing.benchmark.judging import Row
-from analysis.phasing.benchmark.statistics import Share, Summary, share, summarise
+from analysis.phasing.benchmark.starts import Outcome
+from analysis.phasing.benchmark.statistics import SUCCESS, Share, Summary, share, summarise
 
 OVERLAP_TARGET, SECONDS_TARGET = 0.99, 3.0
 """Least median overlap and most median CPU seconds that are wanted."""
@@ -123,3 +124,31 @@ def _number(value: float, digits: int) -> str:
 
 def _met(met: bool) -> str:
     return "[green]✓[/]" if met else "[red]✗[/]"
+
+
+def starts_table(outcomes: Sequence[Outcome]) -> Table:
+    """Return success, trust and cost of each policy of starts, on the same crystals."""
+    table = Table(title="Where starts come from; success is an overlap above 0.95, with 95 % intervals")
+    for name in (
+        "starts",
+        "success",
+        "trusted",
+        "median overlap",
+        "median iterations",
+        "CPU s: median",
+        "mean",
+    ):
+        table.add_column(name, justify="left" if name == "starts" else "right")
+    for policy in dict.fromkeys(outcome.policy for outcome in outcomes):
+        chosen = [outcome for outcome in outcomes if outcome.policy == policy]
+        seconds = [outcome.cpu_seconds for outcome in chosen]
+        table.add_row(
+            policy,
+            str(Share(sum(outcome.overlap > SUCCESS for outcome in chosen), len(chosen))),
+            str(Share(sum(outcome.trusted for outcome in chosen), len(chosen))),
+            f"{np.median([outcome.overlap for outcome in chosen]):.4f}",
+            f"{np.median([outcome.iterations for outcome in chosen]):.0f}",
+            f"{np.median(seconds):.1f}",
+            f"{np.mean(seconds):.1f}",
+        )
+    return table

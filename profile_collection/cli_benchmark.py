@@ -89,6 +89,31 @@ def _run(
     return [row for row in read_rows(output) if (row.seed, row.kind) in wanted]
 
 
+@benchmark_app.command()
+def starts(
+    crystals: CrystalsOption = 30,
+    classes: ClassesOption = None,
+    seed: Annotated[int, typer.Option(help="First of the calibration seeds.")] = 5000,
+) -> None:
+    """Phase crystals with random starts only, with the network's guesses, and with it fine-tuned as well."""
+    from analysis.phasing.benchmark import CALIBRATION_SEEDS
+    from analysis.phasing.benchmark.cases import chosen_classes, draw_cases
+    from analysis.phasing.benchmark.starts import compare
+    from profile_collection.benchmark_table import starts_table
+
+    with explained():
+        cases = draw_cases(range(seed, CALIBRATION_SEEDS.stop), crystals, chosen_classes(classes))
+        outcomes = []
+        for outcome in compare(cases):
+            outcomes.append(outcome)
+            console.print(
+                f"{outcome.seed} {outcome.kind}, {outcome.policy}: overlap {outcome.overlap:.3f}, "
+                f"{outcome.iterations} iterations, {outcome.cpu_seconds:.1f} CPU s",
+                highlight=False,
+            )
+    console.print(starts_table(outcomes))
+
+
 @benchmark_app.command(context_settings={"ignore_unknown_options": True})
 def ceiling(
     series: Annotated[str, typer.Argument(help="Uid or folder of a simulated series; -1 is the newest.")],

@@ -28,17 +28,19 @@ class Guesses:
     pattern : Pattern
     seed : int
         Chooses the orientation in which the network is fine-tuned.
+    transfer : bool
+        Whether it is, at last.
     """
 
-    def __init__(self, pretrained: Pretrained, pattern: Pattern, seed: int) -> None:
-        self.pretrained, self.seed = pretrained, seed
+    def __init__(self, pretrained: Pretrained, pattern: Pattern, seed: int, *, transfer: bool = True) -> None:
+        self.pretrained, self.seed, self.transfer = pretrained, seed, transfer
         self._counts = to_centre((pattern.counts - pattern.background).clamp_min(0)).cpu().numpy()
         self._mask = to_centre(pattern.mask).cpu().numpy()
         self.losses: NDArray[np.float64] = np.empty(0)
 
     def __len__(self) -> int:
         """Return how many there are: one per orientation, and the fine-tuned one."""
-        return len(ORIENTATIONS) + 1
+        return len(ORIENTATIONS) + self.transfer
 
     def __getitem__(self, number: int) -> Tensor:
         """Return guess ``number``, (32, 32, 32) complex64, corner order."""

@@ -34,9 +34,9 @@ class Recipe:
     floor : float
         No voxel below this share of the largest smoothed amplitude belongs to the support: haze that enters
         it lowers the rms, which would let in more.
-    clip : float
-        With each update amplitudes are cut to so many times their rms inside the support; 0 for never. One
-        crystal has no peaks, and starts that go wrong collapse into some.
+    exponent, faintest : float
+        After each update amplitudes inside the support that are above ``faintest`` × their rms are raised to
+        this power (`flattened`): one crystal has hardly any contrast, what stagnates has stripes and peaks.
     """
 
     iterations: int = 400
@@ -47,13 +47,14 @@ class Recipe:
     beta: float = 0.7
     settle: int = 40
     floor: float = 0.2
-    clip: float = 0.0
+    exponent: float = 1.0
+    faintest: float = 0.05
 
 
 HUNT = Recipe(iterations=600, hio_share=1.0, every=5, threshold=0.2, sigma=(1.5, 0.6), settle=0, floor=0.15)
 """Finds the basin of a start: the support follows every few iterations, its threshold too low to collapse."""
 
-HUNT_FLAT = replace(HUNT, clip=2.0)
+HUNT_FLAT = replace(HUNT, exponent=0.9)
 """`HUNT` for crystals in which peaks would form."""
 
 SETTLE = Recipe(
@@ -64,26 +65,27 @@ SETTLE = Recipe(
 STRATEGIES = ((HUNT, SETTLE), (HUNT_FLAT, SETTLE))
 """What starts go through in turn: each solves crystals that the other does not."""
 
-FILL = Recipe(iterations=150, hio_share=0.0, every=50, threshold=0.2, sigma=(0.7, 0.5), beta=0.9, floor=0.1)
+FILL = Recipe(iterations=150, hio_share=0.0, every=50, threshold=0.2, sigma=(1.0, 0.7), floor=0.15)
 """For objects that agree: lets in the faint parts that a tight support keeps out."""
 
-SHAKE = (
-    Recipe(iterations=200, every=50, sigma=(1.0, 0.5), beta=0.9),
-    Recipe(iterations=200, every=50, sigma=(1.0, 0.5), beta=0.9),
-    Recipe(iterations=200, hio_share=0.0, every=50, threshold=0.3, sigma=(1.0, 0.5), beta=0.9),
-    FILL,
+FLATTEN = (
+    replace(FILL, iterations=180, every=30, sigma=(0.8, 0.8), settle=0, exponent=0.0, faintest=0.3),
+    replace(FILL, iterations=60, every=20, settle=30),
 )
-"""Out of the shallow minima that are nearly right; it may also leave a right one, so the lower χ² is kept."""
+"""Takes the stripes out of which projections alone do not lead; then the counts have their say again."""
 
-REFINE = Recipe(
-    iterations=120,
-    hio_share=0.0,
-    every=40,
-    threshold=0.15,
-    sigma=(1.2, 0.8),
-    beta=0.8,
-    settle=30,
-    floor=0.05,
+REFINE = (
+    replace(FLATTEN[0], iterations=40, every=20, beta=0.8, floor=0.05, faintest=0.6),
+    Recipe(
+        iterations=80,
+        hio_share=0.0,
+        every=40,
+        threshold=0.15,
+        sigma=(1.2, 0.8),
+        beta=0.8,
+        settle=30,
+        floor=0.05,
+    ),
 )
 """For an object that is nearly right, after a change of level."""
 
@@ -103,11 +105,14 @@ def wrap(level: Level, x: Tensor, support: Tensor, sigma: float, threshold: floa
     return fresh if bool(fresh.any()) else support
 
 
-def clipped(x: Tensor, support: Tensor, limit: float) -> Tensor:
-    """Return ``x`` with amplitudes inside ``support`` cut to ``limit`` × their rms; (1, n0, n1, n2)."""
-    density = power(x)
-    highest = limit**2 * density[support].mean()
-    return torch.where(support, x * (highest / density.clamp_min(highest)).sqrt(), x)
+def flattened(x: Tensor, support: Tensor, exponent: float, faintest: float) -> Tensor:
+    """Return ``x`` with a part of its amplitudes a, in units of their rms inside ``support``, as a^exponent.
+
+    Those inside ``support`` (1, n0, n1, n2) bool and above ``faintest``, which is in the same units.
+    """
+    density = power(x) / power(x)[support].mean()
+    strong = support & (density > faintest**2)
+    return torch.where(strong, x * density.clamp_min(faintest**2) ** ((exponent - 1) / 2), x)
 
 
 def iterate(level: Level, x: Tensor, support: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
@@ -116,9 +121,9 @@ def iterate(level: Level, x: Tensor, support: Tensor, recipe: Recipe) -> tuple[T
     for done in range(0, recipe.iterations, recipe.every):
         share = done / recipe.iterations
         step = level.engine.hio if share < recipe.hio_share else level.engine.raar
+        if recipe.exponent < 1:
+            x = flattened(x, support, recipe.exponent, recipe.faintest)
         x = step(x, support, recipe.every, recipe.beta)
-        if recipe.clip:
-            x = clipped(x, support, recipe.clip)
         width = first * (last / first) ** share
         support = wrap(level, x, support, width, recipe.threshold, recipe.floor)
     x = level.engine.er(x, support, recipe.settle)

@@ -18,6 +18,7 @@ from analysis.phasing.agreement import LIKELY, Candidate, confirmations, match
 from analysis.phasing.ambiguities import centre
 from analysis.phasing.coherence import COHERENT, Triple
 from analysis.phasing.engine import fixed_threads, to_centre, to_corner
+from analysis.phasing.ensemble import shared
 from analysis.phasing.guesses import Guesses
 from analysis.phasing.levels import Level, coarsest
 from analysis.phasing.network import load_pretrained
@@ -33,6 +34,7 @@ from analysis.phasing.refinement import (
 from analysis.phasing.search import ROUND, Found, Search
 from analysis.phasing.support import autocorrelation_extent, extent_of
 from analysis.phasing.trust import (
+    LEAST_AGREEMENT,
     MANY,
     NOISE_LIMIT,
     Evidence,
@@ -48,7 +50,10 @@ THREADS = int(os.environ.get("VO2_PHASING_THREADS", "1"))
 STARTS = 64
 """Budget of the search: starts on the coarsest level."""
 
-EXPLAINED = 2.0
+AVERAGED_STARTS = 40
+"""So many are made where it is their mean that counts."""
+
+EXPLAINED = 1.7
 """Noise ratio above which an object on which starts agree is doubted, and the search goes on."""
 
 
@@ -133,11 +138,26 @@ def reconstruct(
     began = time.perf_counter()
     pattern = checked_pattern(intensity, mask, pixel_kernel, background)
     pretrained = load_pretrained()
+    return from_guesses(pattern, Guesses(pretrained, pattern, seed), seed, pretrained.hash, began)
+
+
+def from_guesses(
+    pattern: Pattern,
+    guesses: Guesses | Sequence[Tensor],
+    seed: int,
+    weights_hash: str = "",
+    began: float | None = None,
+) -> Reconstruction:
+    """Reconstruct with other ``guesses`` than the shipped network's; an empty sequence: random starts only.
+
+    ``began`` is the `time.perf_counter` from which the seconds count, now by default.
+    """
+    began = time.perf_counter() if began is None else began
     with fixed_threads(THREADS):
-        guesses = Guesses(pretrained, pattern, seed)
         found, best, history = _search_until_right(pattern, guesses, seed)
-        losses = guesses.losses if len(guesses.losses) else np.asarray(history)
-        return _assemble(pattern, found, best, history, losses, pretrained.hash, seed, began)
+        losses = guesses.losses if isinstance(guesses, Guesses) else np.empty(0)
+        losses = losses if len(losses) else np.asarray(history)
+        return _assemble(pattern, found, best, history, losses, weights_hash, seed, began)
 
 
 def from_truth(
@@ -180,14 +200,28 @@ def _search_until_right(
     least = 0
     while True:
         found = search.run(STARTS, least)
+        if search.strange(found) and (common := _averaged(pattern, search, seed)):
+            return common
         leader = found.candidates[0]
         best, history, alike = choose(pattern, found)
         left = left_over(pattern, best)
         again = ahead is not None and match(leader.x[0], ahead.x[0]).overlap >= LIKELY
         known = again and left <= NOISE_LIMIT and confirmations(found.candidates) >= MANY
-        if left <= EXPLAINED or known or found.starts >= STARTS:
+        settled = alike >= LEAST_AGREEMENT and (left <= EXPLAINED or known)
+        if settled or found.starts >= STARTS:
             return replace(found, agreement=alike), best, history
         ahead, least = leader, found.starts + ROUND
+
+
+def _averaged(pattern: Pattern, search: Search, seed: int) -> tuple[Found, Candidate, list[float]] | None:
+    """Return what many starts have in common, where the model of the measurement lacks a part."""
+    while search.tried < AVERAGED_STARTS:
+        search.try_next()
+    common = shared(pattern, search.candidates, seed)
+    if common is None:
+        return None
+    found = Found(common.members, common.agreement, search.tried, search.level.iterations)
+    return found, common.best, common.history
 
 
 def _assemble(

@@ -38,7 +38,7 @@ AVERAGED, ALIKE = 5, 0.98
 UNEXPLAINED = 1.6
 """Noise ratio from which a blur is looked for in patterns whose voxels are points."""
 
-FINISH_ITERATIONS = 15
+FINISH_ITERATIONS = 8
 """Descents through the kernel in each of the two halves of the finish."""
 
 
@@ -93,8 +93,10 @@ def climb(pattern: Pattern, candidate: Candidate) -> Candidate:
         shape = finer(x.shape[1:], pattern.shape)
         level = Level(amplitude, pattern.mask, shape)
         x = resample(x, shape)
-        support = support_of(level, x, threshold=REFINE.threshold, floor=REFINE.floor)
-        x, support = iterate(level, x * support, support, REFINE)
+        support = support_of(level, x, threshold=REFINE[-1].threshold, floor=REFINE[-1].floor)
+        x = x * support
+        for recipe in REFINE:
+            x, support = iterate(level, x, support, recipe)
         if shape == pattern.shape:
             return replace(candidate, x=x, support=support)
 
@@ -134,16 +136,23 @@ def left_over(pattern: Pattern, candidate: Candidate) -> float:
 
 def finish(pattern: Pattern, candidate: Candidate) -> tuple[Candidate, list[float]]:
     """Descend through the kernel, twice: the support and the blur are seen better after the first half."""
-    x, support, history = candidate.x[0], candidate.support[0], []
-    measured, root = (~pattern.mask).float(), pattern.counts.sqrt()
-    sigma = candidate.coherence
+    history: list[float] = []
     for half in range(2):
-        now = replace(candidate, x=x[None], support=support[None], coherence=sigma)
-        if pattern.blurred or (half and left_over(pattern, now) > UNEXPLAINED):
-            sigma = fit_blur(pattern, x, support, sigma)
-        kernel = PixelKernel(pattern.shape, pattern.widths, sigma, extent=extent_of(support), device=x.device)
-        x, chi = descend(x, support, kernel, root, measured, pattern.background, FINISH_ITERATIONS)
+        unknown = pattern.blurred or (half and left_over(pattern, candidate) > UNEXPLAINED)
+        candidate, chi = descended(pattern, candidate, FINISH_ITERATIONS, fitted=bool(unknown))
         history += chi
-        support = final_support(pattern, x[None])[0]
-    x = x * support
-    return replace(candidate, x=x[None], support=support[None], score=history[-1], coherence=sigma), history
+        candidate = replace(candidate, support=final_support(pattern, candidate.x))
+    return replace(candidate, x=candidate.x * candidate.support, score=history[-1]), history
+
+
+def descended(
+    pattern: Pattern, candidate: Candidate, iterations: int, *, fitted: bool = True
+) -> tuple[Candidate, list[float]]:
+    """Return ``candidate`` after descents in its support, the blur ``fitted`` before, and χ² before each."""
+    x, support, sigma = candidate.x[0], candidate.support[0], candidate.coherence
+    if fitted:
+        sigma = fit_blur(pattern, x, support, sigma)
+    kernel = PixelKernel(pattern.shape, pattern.widths, sigma, extent=extent_of(support), device=x.device)
+    measured, root = (~pattern.mask).float(), pattern.counts.sqrt()
+    x, chi = descend(x * support, support, kernel, root, measured, pattern.background, iterations)
+    return replace(candidate, x=x[None], score=chi[-1], coherence=sigma), chi

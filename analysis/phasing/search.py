@@ -10,6 +10,7 @@ above the right object's, so whoever asks for more than agreement can tell (`rec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,6 @@ from analysis.phasing.agreement import (
     RIVAL,
     Candidate,
     agreement,
-    confirmations,
     consensus,
     leaders,
     match,
@@ -34,18 +34,20 @@ from analysis.phasing.coherence import COHERENT, Triple, fit_coherence
 from analysis.phasing.guesses import Guesses
 from analysis.phasing.kernels import PixelKernel
 from analysis.phasing.levels import Level, crop, resample
+from analysis.phasing.metrics import root_variance
 from analysis.phasing.pattern import Pattern
-from analysis.phasing.recipes import FILL, SHAKE, STRATEGIES, Recipe, iterate, support_of
+from analysis.phasing.recipes import FILL, FLATTEN, STRATEGIES, Recipe, iterate, support_of
 from analysis.phasing.support import box, extent_of
-
-CONFIRMED = 4
-"""So many others must confirm an object whose blur had to be fitted: they differ more, and averages help."""
 
 POLISHES, AT_REST = 3, 0.995
 """A candidate is polished until a turn leaves it as it was, by this overlap; at most so often."""
 
-BLURRED = 0.85
-"""A fitted blur that lowers χ² to less than this share of it is believed."""
+NO_WORSE = 1.3
+"""A flattened candidate replaces what it came from up to this ratio of their χ²."""
+
+STRANGE, TIMES_NOISE = 0.004, 5.0
+"""χ² on the coarsest level, above that of noise alone and in units of it, from which the model of the
+measurement lacks something. Wrong objects leave as much, but few starts agree on one of them."""
 
 POLISHED = 4
 """How many candidates are polished at a time, and kept."""
@@ -59,6 +61,9 @@ LONELY = 0.5
 UNBLURRED, LEAST_SURE = 0.7, 0.2
 """A start takes so much of the blur that the best object was fitted with, and at most so many voxels: see
 `pattern.COHERENCE_GUESSES`; wrong objects are fitted with too much."""
+
+FILLED = 0.9
+"""A support that reaches over more than this share of an axis has let go of the object."""
 
 WRAPPED = 0.42
 """An autocorrelation that reaches further than this share of an axis may have wrapped: no size from it."""
@@ -125,7 +130,6 @@ class Search:
     ) -> None:
         self.pattern, self.level, self.rng = pattern, level, rng
         self.guesses, self.tried = guesses, 0
-        self.blurred = pattern.blurred
         coarse = Level(pattern.counts.sqrt(), pattern.mask, level.shape)
         self._raw, self._measured = coarse.engine.amplitude, (~coarse.mask).float()
         self._background = crop(pattern.background, level.shape)
@@ -136,9 +140,14 @@ class Search:
         self._polished: dict[int, Candidate] = {}
 
     def score(self, x: Tensor, support: Tensor) -> tuple[float, Triple]:
-        """Return (χ² against the counts themselves, blur widths) of ``x`` (1, n0, n1, n2)."""
+        """Return (χ² against the counts themselves, blur widths) of ``x`` (1, n0, n1, n2).
+
+        What fills the box explains any counts, so its χ² says nothing: ∞.
+        """
         extent = extent_of(support[0])
-        if not self.blurred:
+        if max(extent) > FILLED:
+            return math.inf, COHERENT
+        if not self.pattern.blurred:
             kernel = PixelKernel(self.level.shape, self.pattern.widths)
             return kernel.misfit(x[0], self._raw, self._measured, self._background), COHERENT
         sigma, chi = fit_coherence(
@@ -194,20 +203,16 @@ class Search:
         return len(self.candidates) > 1 and self.candidates[0].score < LONELY * self.candidates[1].score
 
     def polish(self, candidate: Candidate) -> Candidate:
-        """Iterate a candidate on until it rests, and shake it; keep what explains the counts better."""
-        return min(self._rested(candidate), self._shaken(candidate), key=lambda c: c.score)
-
-    def _rested(self, candidate: Candidate) -> Candidate:
+        """Iterate a candidate on until it rests, and flatten it; keep what that does not explain worse."""
+        rested = candidate
         for _ in range(POLISHES):
-            before, candidate = candidate, self._carried_on(candidate, FILL)
-            if match(before.x[0], candidate.x[0]).overlap >= AT_REST:
+            before, rested = rested, self._carried_on(rested, FILL)
+            if match(before.x[0], rested.x[0]).overlap >= AT_REST:
                 break
-        return candidate
-
-    def _shaken(self, candidate: Candidate) -> Candidate:
-        for recipe in SHAKE:
-            candidate = self._carried_on(candidate, recipe)
-        return candidate
+        flat = rested
+        for recipe in FLATTEN:
+            flat = self._carried_on(flat, recipe)
+        return flat if flat.score <= NO_WORSE * rested.score else rested
 
     def _carried_on(self, candidate: Candidate, recipe: Recipe) -> Candidate:
         """Go through a recipe, the blur now taken from the candidate's own prediction."""
@@ -227,25 +232,19 @@ class Search:
         """
         alike: int | None = None
         while self.tried < limit:
-            self._try_next()
+            self.try_next()
             likely = agreement(self.candidates[0], self.candidates[1:]) >= LIKELY
             if self.tried < least or not likely:
                 continue
             found = self._polished_consensus()
-            if found.agreement >= AGREEMENT and self._confirmed(found):
+            if found.agreement >= AGREEMENT:
                 return found
             alike = self.tried if alike is None else alike
             if self.tried >= alike + ROUND:
                 return found
         return self._polished_consensus()
 
-    def _confirmed(self, found: Found) -> bool:
-        """Return whether enough starts agree: two, or more where a blur that nobody knew had to be fitted."""
-        if self.blurred == self.pattern.blurred:
-            return True
-        return confirmations(found.candidates) >= CONFIRMED
-
-    def _try_next(self) -> None:
+    def try_next(self) -> None:
         """Make the next start: a guess of the network, while there are any, and a random one in turn."""
         number, self.tried = self.tried, self.tried + 1
         if number % 2 == 0 and number // 2 < len(self.guesses):
@@ -258,27 +257,18 @@ class Search:
 
     def _polished_consensus(self) -> Found:
         """Polish the best candidates that are not polished yet and measure the agreement of all that are."""
-        best = self.candidates[0]
-        if not self.blurred and self._looks_blurred(best):
-            self.blurred = True
-            self.candidates = sorted((self._rescored(c) for c in self.candidates), key=lambda c: c.score)
-            best = self.candidates[0]
-        near = [c for c in self.candidates if c.score <= RIVAL * best.score]
+        near = [c for c in self.candidates if c.score <= RIVAL * self.candidates[0].score]
         near = leaders(near, POLISHED // 2)[: 2 * POLISHED]
         fresh = [c for c in near if id(c) not in self._polished][:POLISHED]
         self._polished |= {id(c): self.polish(c) for c in fresh}
         return self._found(*consensus(list(self._polished.values())))
 
-    def _looks_blurred(self, candidate: Candidate) -> bool:
-        """Return whether partial coherence explains a good part of what ``candidate`` leaves."""
-        self.blurred = True
-        chi = self._rescored(candidate).score
-        self.blurred = False
-        return chi < BLURRED * candidate.score
-
-    def _rescored(self, candidate: Candidate) -> Candidate:
-        chi, sigma = self.score(candidate.x, candidate.support)
-        return replace(candidate, score=chi, coherence=sigma)
+    def strange(self, found: Found) -> bool:
+        """Return whether what was found leaves more than the model of the measurement can account for."""
+        counts, measured = self._raw.square(), self._measured
+        left = float((torch.from_numpy(root_variance(counts.numpy())) * measured).sum())
+        noise = left / float((counts * measured).sum().clamp_min(1e-12))
+        return found.candidates[0].score > max(noise + STRANGE, TIMES_NOISE * noise)
 
     def _found(self, ranked: list[Candidate], agreed: float) -> Found:
-        return Found(ranked[: POLISHED + 1], agreed, self.tried, self.level.iterations)
+        return Found(leaders(ranked, 1)[: POLISHED + 1], agreed, self.tried, self.level.iterations)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-LEAST_AGREEMENT = 0.97
+LEAST_AGREEMENT = 0.975
 """Overlap of two independent starts at full resolution."""
 
 CLOSE_AGREEMENT = 0.985

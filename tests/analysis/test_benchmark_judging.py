@@ -7,12 +7,18 @@ import pytest
 from scipy.stats import binom
 
 from analysis.phasing.ambiguities import overlap
-from analysis.phasing.benchmark import CLASSES, benchmark_pattern, draw_cases, judging
+from analysis.phasing.benchmark import CLASSES, benchmark_pattern, draw_cases, judging, starts
 from analysis.phasing.benchmark.baseline import plain_phasing
 from analysis.phasing.benchmark.cases import chosen_classes
 from analysis.phasing.benchmark.judging import Row, append_row, read_rows, run_cases
 from analysis.phasing.benchmark.statistics import Share, summarise
-from profile_collection.benchmark_table import evidence_table, photon_table, quality_table, trust_table
+from profile_collection.benchmark_table import (
+    evidence_table,
+    photon_table,
+    quality_table,
+    starts_table,
+    trust_table,
+)
 
 CASES = draw_cases(range(9000, 9006), 6)
 
@@ -184,3 +190,14 @@ def test_classes_are_chosen_by_words_in_their_names():
     assert {kind.turns for kind in chosen_classes("2π, 4π")} == {2, 4}
     with pytest.raises(ValueError, match="none holds"):
         chosen_classes("9π")
+
+
+@pytest.mark.slow
+def test_policies_of_starts_are_compared_on_the_same_crystal():
+    kind = replace(CLASSES[0], name="easy", turns=0.5)
+    outcomes = list(starts.compare([judging.Case(9003, kind, 1e5)]))
+    assert [outcome.policy for outcome in outcomes] == list(starts.POLICIES)
+    assert all(outcome.overlap > 0.95 and outcome.iterations > 0 for outcome in outcomes)
+    table = starts_table(outcomes)
+    assert table.row_count == 3
+    assert next(iter(table.columns[1].cells)).startswith("1/1")

@@ -6,7 +6,7 @@ import torch
 
 from analysis.phasing.engine import SPACE, Engine, expand, fixed_threads, power, to_centre, to_corner
 from analysis.phasing.levels import Level, coarsest, crop, finer, pad, resample
-from analysis.phasing.recipes import Recipe, clipped, iterate, wrap
+from analysis.phasing.recipes import Recipe, flattened, iterate, wrap
 from analysis.phasing.support import (
     about_origin,
     autocorrelation_extent,
@@ -168,13 +168,17 @@ def test_what_drifted_across_the_edge_comes_back_about_the_origin():
     assert torch.equal(about_origin(x, nothing)[0], x)
 
 
-def test_peaks_inside_the_support_are_cut_and_phases_kept():
+def test_amplitudes_are_flattened_inside_the_support_and_phases_kept():
     x = torch.full((1, 4, 4, 4), 1 + 1j, dtype=torch.complex64)
-    x[0, 1, 1, 1], x[0, 0, 0, 0] = 20j, 30
+    x[0, 1, 1, 1], x[0, 0, 0, 0], x[0, 3, 3, 3] = 20j, 30, 1e-3j
     support = torch.ones(x.shape, dtype=torch.bool)
     support[0, 0, 0, 0] = False
-    rms = x[support].abs().square().mean().sqrt()
-    cut = clipped(x, support, 2.0)
-    assert complex(cut[0, 1, 1, 1]) == pytest.approx(2j * float(rms), rel=1e-4)
-    assert complex(cut[0, 0, 0, 0]) == 30
-    torch.testing.assert_close(cut[0, 2:], x[0, 2:])
+    rms = float(x[support].abs().square().mean().sqrt())
+    flat = flattened(x, support, 0.0, 0.05)
+    assert complex(flat[0, 1, 1, 1]) == pytest.approx(1j * rms, rel=1e-4)
+    assert complex(flat[0, 2, 2, 2]) == pytest.approx((1 + 1j) / 2**0.5 * rms, rel=1e-4)
+    assert complex(flat[0, 0, 0, 0]) == 30  # outside
+    assert complex(flat[0, 3, 3, 3]) == pytest.approx(1e-3j)  # too faint
+    half = flattened(x, support, 0.5, 0.05)
+    assert complex(half[0, 1, 1, 1]) == pytest.approx(1j * (20 * rms) ** 0.5, rel=1e-4)
+    torch.testing.assert_close(flattened(x, support, 1.0, 0.05), x)

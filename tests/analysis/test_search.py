@@ -1,5 +1,7 @@
 """The search's own rules: what a start assumes, how long it goes on, and what the network is asked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from analysis.phasing.agreement import AGAIN, Candidate
 from analysis.phasing.engine import to_corner
 from analysis.phasing.levels import Level
 from analysis.phasing.network import load_pretrained
-from analysis.phasing.search import LEAST_SURE, ROUND, Search
+from analysis.phasing.search import LEAST_SURE, ROUND, STRANGE, TIMES_NOISE, Found, Search
 from analysis.phasing.validation import checked_pattern
 
 SHAPE = (32, 32, 32)
@@ -101,3 +103,26 @@ def test_a_pattern_knows_its_blur_and_subtracts_its_background():
     wide = checked_pattern(counts, None, (0.0, 1.0, 1.0), 3.0)
     assert wide.blurred
     assert {g[0] for g in wide.coherence_guesses()} == {0.0}
+
+
+def in_counts(search, truth):
+    """Return the truth as a candidate whose intensity is the search's counts, as far as noise goes."""
+    right = made_up(truth, 1.0)
+    power = torch.fft.fftn(right.x, dim=(1, 2, 3)).abs().square().sum()
+    return replace(right, x=right.x * (search.pattern.counts.sum() / power).sqrt())
+
+
+def test_an_object_that_fills_the_box_is_no_explanation(truth):
+    search = make_search(truth)
+    right = in_counts(search, truth)
+    assert search.score(right.x, right.support)[0] < 0.05
+    assert search.score(right.x, torch.ones_like(right.support))[0] == np.inf
+
+
+def test_what_noise_cannot_account_for_is_strange(truth):
+    search = make_search(truth)
+    right = in_counts(search, truth)
+    right = replace(right, score=search.score(right.x, right.support)[0])
+    assert not search.strange(Found([right], 1.0, 2, 100))
+    worse = replace(right, score=TIMES_NOISE * right.score + STRANGE)
+    assert search.strange(Found([worse], 1.0, 2, 100))

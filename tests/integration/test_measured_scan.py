@@ -40,11 +40,6 @@ def ingested(tmp_path_factory):
     stop_server(settings.data)
 
 
-NOT_YET = pytest.mark.xfail(
-    strict=True, reason="not yet: on this scan starts do not agree; the result is marked as not trusted"
-)
-
-
 def test_it_becomes_a_stored_run_with_a_result(ingested):
     catalogue, settings, found = ingested
     run = catalogue.raw.v3[found.run_uid]
@@ -58,20 +53,17 @@ def test_it_becomes_a_stored_run_with_a_result(ingested):
     assert list((settings.results / found.series_uid / "figures").glob("*.png"))
 
 
-@NOT_YET
 def test_the_reconstruction_is_right(ingested):
     result = read_scan(ingested[2].summary.result_file)
     assert result.trusted
-    assert result.chi_squared <= 0.02
+    assert result.chi_squared <= 0.015
     assert compactness(np.abs(result.object) ** 2, result.support) >= 0.9  # one body …
-    edges = np.array([np.ptp(axis) + 1 for axis in np.nonzero(result.support)])
-    sizes = edges * np.linalg.norm(result.voxel_basis, axis=0)
-    assert (
-        (sizes > 150) & (sizes < 700)
-    ).all()  # … of some hundred nm, in a field of view of 2.9 × 1.25 × 1.25 µm
+    body = np.nonzero(np.abs(result.object) > 0.3 * np.abs(result.object).max())
+    sizes = np.array([np.ptp(axis) + 1 for axis in body]) * np.linalg.norm(result.voxel_basis, axis=0)
+    # … of some hundred nm, in a field of view of 2.9 × 1.25 × 1.25 µm
+    assert ((sizes > 150) & (sizes < 700)).all()
 
 
-@NOT_YET
 def test_three_seeds_agree(ingested):
     catalogue, settings, found = ingested
     first = read_scan(found.summary.result_file).object
@@ -79,4 +71,4 @@ def test_three_seeds_agree(ingested):
         changed = Settings(data=settings.data, results=settings.results, seed=seed)
         job = offline.stored_job(catalogue, changed, found.run_uid, settings.results)
         other = offline.reconstruct_job(job, settings.results / f"seed{seed}.h5").object
-        assert align(other, first).overlap >= 0.95
+        assert align(other, first).overlap >= 0.98

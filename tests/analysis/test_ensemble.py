@@ -1,0 +1,72 @@
+"""What many starts have in common: who belongs to the crowd, its halves, and the mean of them."""
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.phasing.agreement import Candidate, match
+from analysis.phasing.coherence import COHERENT
+from analysis.phasing.engine import fixed_threads, to_corner
+from analysis.phasing.ensemble import LEAST, crowd, mean, shared, split
+from analysis.phasing.kernels import PixelKernel
+from analysis.phasing.validation import checked_pattern
+
+SHAPE = (32, 32, 32)
+
+
+@pytest.fixture(scope="module")
+def truth(make_crystal):
+    return to_corner(torch.from_numpy(make_crystal(SHAPE, seed=6)))
+
+
+def spoiled(truth, number, score=1.0, origin=None, by=0.15):
+    """Return what a start might end at: the truth with noise of its own, shifted and turned in phase."""
+    rng = np.random.default_rng(number)
+    noise = torch.view_as_complex(torch.from_numpy(rng.normal(size=(*SHAPE, 2)).astype(np.float32)))
+    x = torch.roll((truth + by * truth.abs() * noise) * np.exp(1j * number), (number % 3, 0, 1), (0, 1, 2))
+    support = truth.abs() > 0.3 * truth.abs().max()
+    return Candidate(
+        x[None].to(torch.complex64), support[None], score, COHERENT, origin or f"random {number}"
+    )
+
+
+def test_the_crowd_is_those_who_end_alike_whatever_the_lowest_residual_says(truth):
+    alike = [spoiled(truth, number, score=1 + 0.1 * number) for number in range(6)]
+    odd = spoiled(truth, 9, score=0.1, by=9.0)
+    members = crowd([odd, *alike])
+    assert len(members) == len(alike)
+    assert all(member is not odd for member in members)
+
+
+def test_starts_that_know_of_each_other_stay_in_one_half(truth):
+    members = [spoiled(truth, k, origin=f"network {k}") for k in range(4)]
+    members += [spoiled(truth, 4, origin="random 7"), spoiled(truth, 5, origin="random 7, again 9")]
+    members += [spoiled(truth, k) for k in (10, 11)]
+    one, two = split(members)
+    assert len(one) == len(two) == 4
+    assert all(any(x is m.x for x in one) for m in members[:4])
+    assert all(any(x is m.x for x in two) for m in members[4:])
+
+
+def test_what_starts_do_not_share_averages_out(truth):
+    members = [spoiled(truth, number) for number in range(8)]
+    each = max(match(m.x[0], truth).overlap for m in members)
+    together = match(mean([m.x for m in members])[0], truth).overlap
+    assert 1 - together < 0.5 * (1 - each)
+
+
+def test_a_pattern_whose_blur_nobody_knew_gives_one_object(truth):
+    counts = PixelKernel(SHAPE, (0, 0, 0), (0.0, 0.3, 0.3)).predict(truth)[1].clamp_min(0)
+    scale = 1e5 / counts.max()
+    truth, counts = truth * scale.sqrt(), np.fft.fftshift((counts * scale).numpy())
+    pattern = checked_pattern(np.random.default_rng(1).poisson(counts), None, None, None)
+    members = [spoiled(truth, number, by=0.2) for number in range(LEAST)]
+    with fixed_threads(1):
+        assert shared(pattern, members[: LEAST - 1], 0) is None
+        found, again = (shared(pattern, members, 0) for _ in range(2))
+    assert len(found.members) == len(members)
+    assert found.agreement >= 0.97
+    assert match(found.best.x[0], truth).overlap >= 0.97
+    assert found.best.coherence[1:] == pytest.approx((0.3, 0.3), abs=0.1)
+    assert found.history[-1] < found.history[0]
+    assert torch.equal(again.best.x, found.best.x)
