@@ -35,7 +35,6 @@ from analysis.phasing.search import ROUND, Found, Search
 from analysis.phasing.support import autocorrelation_extent, extent_of
 from analysis.phasing.trust import (
     LEAST_AGREEMENT,
-    MANY,
     NOISE_LIMIT,
     Evidence,
     compactness,
@@ -53,8 +52,11 @@ STARTS = 64
 AVERAGED_STARTS = 40
 """So many are made where it is their mean that counts."""
 
-EXPLAINED = 1.7
-"""Noise ratio above which an object on which starts agree is doubted, and the search goes on."""
+EXPLAINED = 1.3
+"""Noise ratio above which an object on which starts agree is doubted, and the search goes on …"""
+
+FAMILIAR = 3
+"""… until so many have ended there after another round."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def _search_until_right(
         best, history, alike = choose(pattern, found)
         left = left_over(pattern, best)
         again = ahead is not None and match(leader.x[0], ahead.x[0]).overlap >= LIKELY
-        known = again and left <= NOISE_LIMIT and confirmations(found.candidates) >= MANY
+        known = again and left <= NOISE_LIMIT and confirmations(found.candidates) >= FAMILIAR
         settled = alike >= LEAST_AGREEMENT and (left <= EXPLAINED or known)
         if settled or found.starts >= STARTS:
             return replace(found, agreement=alike), best, history

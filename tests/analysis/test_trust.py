@@ -38,7 +38,9 @@ def test_each_doubt_has_its_reason(change, words):
         (0.975, 1, 1.2, True),
         (0.96, 4, 1.2, False),
         (0.975, 1, 3.0, False),
-        (0.96, 3, 3.0, True),
+        (0.96, 3, 3.0, False),
+        (0.96, 8, 3.0, True),
+        (0.985, 1, 1.4, False),
         (0.99, 1, 3.0, True),
     ],
 )
