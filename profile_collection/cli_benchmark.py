@@ -12,6 +12,7 @@ from profile_collection.cli_common import DataOption, ResultsOption, configured,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from analysis.phasing.benchmark.cases import Case
     from analysis.phasing.benchmark.judging import Row
 
 benchmark_app = typer.Typer(
@@ -68,16 +69,22 @@ def trust(
         console.print(table)
 
 
+def _cases(seeds: range, crystals: int, classes: str | None, first: int) -> list[Case]:
+    """Draw the cases of ``seeds`` from ``first`` on, or raise a ValueError."""
+    from analysis.phasing.benchmark.cases import chosen_classes, draw_cases
+
+    if first not in seeds:
+        raise ValueError(f"the first seed must lie between {seeds[0]} and {seeds[-1]}; got {first!r}")
+    return draw_cases(range(first, seeds.stop), crystals, chosen_classes(classes))
+
+
 def _run(
     seeds: range, crystals: int, classes: str | None, first: int, workers: int, output: Path, baseline: bool
 ) -> Sequence[Row]:
     """Run what ``output`` does not hold yet and return its rows of the chosen cases."""
-    from analysis.phasing.benchmark.cases import chosen_classes, draw_cases
     from analysis.phasing.benchmark.judging import read_rows, run_cases
 
-    if first not in seeds:
-        raise ValueError(f"the first seed must lie between {seeds[0]} and {seeds[-1]}; got {first!r}")
-    cases = draw_cases(range(first, seeds.stop), crystals, chosen_classes(classes))
+    cases = _cases(seeds, crystals, classes, first)
     for row, waiting in run_cases(cases, output, baseline=baseline, workers=workers):
         beside = f", baseline {row.baseline_overlap:.3f}" if row.baseline_starts else ""
         verdict = f"{'trusted' if row.trusted else 'not trusted'}, {row.cpu_seconds:.1f} CPU s"
@@ -97,14 +104,12 @@ def starts(
 ) -> None:
     """Phase crystals with random starts only, with the network's guesses, and with it fine-tuned as well."""
     from analysis.phasing.benchmark import CALIBRATION_SEEDS
-    from analysis.phasing.benchmark.cases import chosen_classes, draw_cases
     from analysis.phasing.benchmark.starts import compare
     from profile_collection.benchmark_table import starts_table
 
     with explained():
-        cases = draw_cases(range(seed, CALIBRATION_SEEDS.stop), crystals, chosen_classes(classes))
         outcomes = []
-        for outcome in compare(cases):
+        for outcome in compare(_cases(CALIBRATION_SEEDS, crystals, classes, seed)):
             outcomes.append(outcome)
             console.print(
                 f"{outcome.seed} {outcome.kind}, {outcome.policy}: overlap {outcome.overlap:.3f}, "

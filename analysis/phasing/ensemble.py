@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from analysis.phasing.agreement import LIKELY, Candidate, family, match
-from analysis.phasing.coherence import COHERENT, Triple
+from analysis.phasing.coherence import Triple
 from analysis.phasing.levels import Level, finer, resample
 from analysis.phasing.pattern import Pattern
 from analysis.phasing.recipes import support_of
@@ -139,7 +139,7 @@ def _member(level: Level, x: Tensor, middle: Tensor, threshold: float) -> Tensor
 def _blur(pattern: Pattern, x: Tensor) -> Triple:
     """Return the blur that the mean ``x`` speaks for, at most `LEAST_SURE`."""
     level = Level(pattern.amplitude(), pattern.mask, x.shape[1:])
-    a, b, c = fit_blur(pattern, x[0], support_of(level, x)[0], COHERENT)
+    a, b, c = fit_blur(pattern, x[0], support_of(level, x)[0])
     return min(a, LEAST_SURE), min(b, LEAST_SURE), min(c, LEAST_SURE)
 
 

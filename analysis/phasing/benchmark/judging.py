@@ -95,7 +95,7 @@ def judge(case: Case) -> Row:
         extent_0=round(pattern.extent[0], 4),
         extent_1=round(pattern.extent[1], 4),
         extent_2=round(pattern.extent[2], 4),
-        overlap=round(_overlap(found, pattern), 6),
+        overlap=round(overlap_with_truth(found, pattern), 6),
         trusted=found.trusted,
         reasons="; ".join(found.reasons),
         agreement=round(found.agreement, 6),
@@ -131,7 +131,8 @@ def with_baseline(case: Case, row: Row) -> Row:
     )
 
 
-def _overlap(found: Reconstruction, pattern: BenchmarkPattern) -> float:
+def overlap_with_truth(found: Reconstruction, pattern: BenchmarkPattern) -> float:
+    """Return the overlap of what was found with the truth, 0 where nothing was."""
     return overlap(found.object, pattern.truth) if found.object.any() else 0.0
 
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis.phasing.ambiguities import overlap
 from analysis.phasing.benchmark.cases import Case
+from analysis.phasing.benchmark.judging import overlap_with_truth
 from analysis.phasing.guesses import Guesses
 from analysis.phasing.network import load_pretrained
 from analysis.phasing.pattern import Pattern
@@ -48,14 +48,13 @@ def compare(cases: Sequence[Case]) -> Iterator[Outcome]:
     """Phase each of ``cases`` under each of the `POLICIES`, same seed, one after the other."""
     for case in cases:
         made = case.pattern()
-        asked = made.arguments()
-        pattern = checked_pattern(made.counts, asked["mask"], asked["pixel_kernel"], asked["background"])
+        pattern = checked_pattern(made.counts, **made.arguments())
         for policy in POLICIES:
             began = time.process_time()
             found = _phased(pattern, policy, case.seed)
             used = time.process_time() - began
-            right = overlap(found.object, made.truth) if found.object.any() else 0.0
-            yield Outcome(policy, case.seed, case.kind.name, right, found.trusted, found.iterations, used)
+            reached = overlap_with_truth(found, made)
+            yield Outcome(policy, case.seed, case.kind.name, reached, found.trusted, found.iterations, used)
 
 
 def _phased(pattern: Pattern, policy: str, seed: int) -> Reconstruction:
