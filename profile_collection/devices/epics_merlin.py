@@ -18,7 +18,7 @@ from ophyd.areadetector.plugins import HDF5Plugin_V34, ImagePlugin_V34
 
 from profile_collection.devices.beam import FastShutter
 from profile_collection.devices.detector_geometry import DetectorGeometry
-from profile_collection.devices.epics_signals import PATIENCE, EpicsNumber, put_and_wait
+from profile_collection.devices.epics_signals import PATIENCE, EpicsNumber, fresh_text, put_and_wait
 from profile_collection.devices.merlin import Merlin
 from profile_collection.process_variables import DetectorNames
 
@@ -85,7 +85,7 @@ class EpicsCounter:
         if int(cam.array_counter.get()) == counted:
             raise TimeoutError(
                 f"no frame came: the camera says {cam.detector_state.get(as_string=True)!r}, "
-                f"{cam.status_message.get()!r}"
+                f"{fresh_text(cam.status_message)!r}"
             )
         index = self._wait_until_written(written)
         fresh = int(self._merlin.arr.unique_id.get()) == int(file.unique_id.get())
@@ -109,7 +109,7 @@ class EpicsCounter:
         file, until = self._merlin.hdf5, time.monotonic() + PATIENCE
         while (count := int(file.num_captured.get())) <= before:
             if int(file.write_status.get(as_string=False)) != 0:
-                raise OSError(f"the file writer says {file.write_message.get(use_monitor=False)!r}")
+                raise OSError(f"the file writer says {fresh_text(file.write_message)!r}")
             if time.monotonic() > until:
                 raise TimeoutError(f"the file writer holds {count} frames and got none in {PATIENCE:g} s")
             time.sleep(_POLL)
@@ -150,7 +150,7 @@ class CapturedFile:
             put_and_wait(getattr(self._hdf5, name), value)
         put_and_wait(self._hdf5.capture, 1)
         if int(self._hdf5.capture.get(as_string=False)) != 1:
-            raise OSError(self._hdf5.write_message.get(use_monitor=False))
+            raise OSError(fresh_text(self._hdf5.write_message))
 
     def close(self) -> None:
         """End the capture; the IOC closes the file."""

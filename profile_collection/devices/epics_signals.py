@@ -13,6 +13,9 @@ from profile_collection.devices.signals import check_number
 PATIENCE = 15.0
 """Seconds within which an IOC must answer."""
 
+LONGEST_TEXT = 4096
+"""Characters that are asked for where a text is read; an IOC gives what it has."""
+
 
 def wait_patiently() -> None:
     """Give IOCs on a busy machine time to answer; takes effect for signals made later."""
@@ -103,6 +106,14 @@ def put_and_wait(
     signal.put(value, use_complete=True, callback=lambda **_: done.set())
     if not done.wait(timeout):
         raise TimeoutError(f"{signal.setpoint_pvname} did not confirm {value!r} within {timeout:g} s")
+
+
+def fresh_text(signal: EpicsSignalBase) -> str:
+    """Return the whole text that the IOC has now.
+
+    Unless told otherwise pyepics asks for as many characters as the last value had, one where it was empty.
+    """
+    return str(signal.get(use_monitor=False, as_string=True, count=LONGEST_TEXT))
 
 
 def wait_for_value(signal: EpicsSignalBase, value: Any, *, timeout: float = PATIENCE) -> bool:

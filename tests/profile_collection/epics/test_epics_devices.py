@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from ophyd.utils import LimitError
 
+from profile_collection.devices.epics_signals import fresh_text, put_and_wait
+
 START = {"uid": "0123456789", "series_uid": "epics", "purpose": "align", "plan_name": "test"}
 
 
@@ -151,6 +153,14 @@ def test_a_file_that_exists_is_not_overwritten(beamline):
     merlin.note_start(start)
     with pytest.raises(OSError, match="merlin cannot write its frames to .*exists"):
         merlin.stage()
+
+
+def test_a_text_is_read_whole_after_an_empty_one(beamline, monkeypatch):
+    text = beamline.merlin.hdf5.file_name
+    put_and_wait(text, "a name of some length")
+    # What pyepics remembers of an empty text, whose monitor may come in between a new text and its reading.
+    monkeypatch.setitem(text._read_pv._args, "count", 1)
+    assert fresh_text(text) == "a name of some length"
 
 
 def test_a_new_session_finds_the_shutter_open_and_closes_it(beamline, pv, data_folder):
