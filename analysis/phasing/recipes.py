@@ -65,6 +65,9 @@ SETTLE = Recipe(
 STRATEGIES = ((HUNT, SETTLE), (HUNT_FLAT, SETTLE))
 """What starts go through in turn: each solves crystals that the other does not."""
 
+NEAR_STRATEGIES = tuple((replace(hunt, iterations=300), settle) for hunt, settle in STRATEGIES)
+"""The same for starts that begin near an object."""
+
 FILL = Recipe(iterations=150, hio_share=0.0, every=50, threshold=0.2, sigma=(1.0, 0.7), floor=0.15)
 """For objects that agree: lets in the faint parts that a tight support keeps out."""
 

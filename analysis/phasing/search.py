@@ -11,7 +11,7 @@ above the right object's, so whoever asks for more than agreement can tell (`rec
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,10 +33,11 @@ from analysis.phasing.agreement import (
 from analysis.phasing.coherence import COHERENT, Triple, fit_coherence
 from analysis.phasing.guesses import Guesses
 from analysis.phasing.kernels import PixelKernel
-from analysis.phasing.levels import Level, crop, resample
+from analysis.phasing.levels import Level, crop
 from analysis.phasing.metrics import root_variance
 from analysis.phasing.pattern import Pattern
-from analysis.phasing.recipes import FILL, FLATTEN, STRATEGIES, Recipe, iterate, support_of
+from analysis.phasing.recipes import FILL, FLATTEN, NEAR_STRATEGIES, STRATEGIES, Recipe, iterate
+from analysis.phasing.starts import SIGNS, Start, guessed_start, quadratic_start, random_start
 from analysis.phasing.support import box, extent_of
 
 POLISHES, AT_REST = 3, 0.995
@@ -69,10 +70,6 @@ WRAPPED = 0.42
 """An autocorrelation that reaches further than this share of an axis may have wrapped: no size from it."""
 
 
-Start = Callable[[Level, np.random.Generator], tuple[Tensor, Tensor]]
-"""Makes an object and a support on a level."""
-
-
 @dataclass(frozen=True)
 class Found:
     """What a search stands at: candidates, the best confirmed in front, and its agreement with another."""
@@ -81,28 +78,6 @@ class Found:
     agreement: float
     starts: int
     iterations: int
-
-
-def random_start(support: Tensor) -> Start:
-    """Return a start of random amplitude and phase in ``support`` (1, n0, n1, n2) bool."""
-
-    def make(level: Level, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        amplitude, phase = rng.random(level.shape), rng.random(level.shape)
-        noise = torch.from_numpy((amplitude * np.exp(2j * np.pi * phase)).astype(np.complex64))
-        return noise[None] * support, support
-
-    return make
-
-
-def guessed_start(guess: Tensor) -> Start:
-    """Return a start from a network's ``guess`` (32, 32, 32) complex64, corner order."""
-
-    def make(level: Level, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        x = resample(guess[None].to(torch.complex64), level.shape)
-        support = support_of(level, x)
-        return x * support, support
-
-    return make
 
 
 class Search:
@@ -170,11 +145,14 @@ class Search:
         return candidate
 
     def _coherence(self, number: int) -> Triple:
-        """Return the blur that start ``number`` assumes: a guess, every second time near the best fit."""
-        if self.candidates and number % 2:
+        """Return the blur that start ``number`` assumes: a guess, every third time near the best fit.
+
+        In other turns than the kinds of starts take, so that each meets all.
+        """
+        if self.candidates and number % 3 == 2:
             a, b, c = (min(UNBLURRED * s, LEAST_SURE) for s in self.candidates[0].coherence)
             return a, b, c
-        return self._guesses[number // 2 % len(self._guesses)]
+        return self._guesses[(number // 2 + number // 8) % len(self._guesses)]
 
     def draw_extent(self) -> tuple[float, ...]:
         """Draw the edges of an initial box: the autocorrelation's where it did not wrap."""
@@ -184,20 +162,26 @@ class Search:
         ]
         return tuple(float(max(e, 3 / n)) for e, n in zip(likely, self.level.shape, strict=True))
 
-    def _next(self, number: int) -> tuple[Start, str]:
-        """Return a random start and its origin; every fourth in the support of one of the best candidates.
+    def _next(self, number: int) -> tuple[Start, str, Sequence[Recipe]]:
+        """Return start ``number``, its origin, and what it goes through.
 
-        Another that ends there may be better, though it is no witness.
+        Every second one is quadratic; a guess of the network and a random one take turns between. Every
+        other random one is made in the support of one of the best candidates: another that ends there may be
+        better, though it is no witness.
         """
-        parent: Candidate | None = None
-        if self._lonely():
-            parent = self.candidates[0] if number % 4 == 1 else None
-        elif number % 4 == 3 and len(self.candidates) > 3:
-            parent = self.candidates[int(self.rng.integers(0, 3))]
-        if parent is None:
-            inside = box(self.level.shape, self.draw_extent())[None]
-            return random_start(inside), f"random {number}"
-        return random_start(parent.support), f"{parent.origin}, {AGAIN} {number}"
+        turn = number // 2
+        if number % 2 == 0:
+            start = quadratic_start(self.draw_extent(), SIGNS[turn % len(SIGNS)])
+            return start, f"quadratic {number}", NEAR_STRATEGIES[turn // len(SIGNS) % len(NEAR_STRATEGIES)]
+        recipes = STRATEGIES[turn // 2 % len(STRATEGIES)]
+        if turn % 2 == 0 and turn // 2 < len(self.guesses):
+            return guessed_start(self.guesses[turn // 2]), f"{NETWORK} {turn // 2}", recipes
+        if turn % 4 == 3:
+            best = 0 if self._lonely() else int(self.rng.integers(0, min(3, len(self.candidates))))
+            parent = self.candidates[best]
+            return random_start(parent.support), f"{parent.origin}, {AGAIN} {number}", recipes
+        inside = box(self.level.shape, self.draw_extent())[None]
+        return random_start(inside), f"random {number}", recipes
 
     def _lonely(self) -> bool:
         return len(self.candidates) > 1 and self.candidates[0].score < LONELY * self.candidates[1].score
@@ -245,15 +229,10 @@ class Search:
         return self._polished_consensus()
 
     def try_next(self) -> None:
-        """Make the next start: a guess of the network, while there are any, and a random one in turn."""
+        """Make the next start."""
         number, self.tried = self.tried, self.tried + 1
-        if number % 2 == 0 and number // 2 < len(self.guesses):
-            start, origin = guessed_start(self.guesses[number // 2]), f"{NETWORK} {number // 2}"
-        else:
-            start, origin = self._next(number)
-        # So that starts of every kind, which take turns too, meet every strategy.
-        strategy = STRATEGIES[(number // 2 + number // 4) % len(STRATEGIES)]
-        self.try_start(start, self._coherence(number), origin, strategy)
+        start, origin, recipes = self._next(number)
+        self.try_start(start, self._coherence(number), origin, recipes)
 
     def _polished_consensus(self) -> Found:
         """Polish the best candidates that are not polished yet and measure the agreement of all that are."""

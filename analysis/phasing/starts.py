@@ -1,0 +1,112 @@
+"""What a search starts from: noise in a box, a network's guess, or the quadratic phase that fits the pattern.
+
+A strong smooth phase sends each part of the crystal to the q of its local slope (stationary phase), so the
+pattern is a distorted picture of the crystal itself. The plainest such map is linear, its phase quadratic:
+the second moments of pattern and body fix it but for a sign along each of three axes. White noise hardly ever
+leads to such a crystal; it leads to its focus, a small bright object of nearly the same moduli.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from analysis.phasing.levels import Level, resample
+from analysis.phasing.recipes import support_of
+from analysis.phasing.support import box, frequencies
+
+Start = Callable[[Level, np.random.Generator], tuple[Tensor, Tensor]]
+"""Makes an object and a support on a level, both (1, n0, n1, n2), corner order."""
+
+SIGNS = ((1, 1, 1), (-1, 1, 1), (1, -1, 1), (1, 1, -1))
+"""Of the three curvatures; turning all of them around gives the twin."""
+
+SPREAD = 1 / 16
+"""Mean square distance of a body from its middle along an axis, in units of its extent squared: between a
+box's 1/12 and an ellipsoid's 1/20."""
+
+ROUGHNESS, SMOOTHNESS = 0.3, 3.0
+"""Standard deviation, rad, of the smooth noise that is added to the phase, and its width in voxels."""
+
+LEAST_SHARE = 0.05
+"""Intensity below this share of the brightest is fringes and noise, and says nothing about the phase."""
+
+
+def random_start(support: Tensor) -> Start:
+    """Return a start of random amplitude and phase in ``support`` (1, n0, n1, n2) bool."""
+
+    def make(level: Level, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        amplitude, phase = rng.random(level.shape), rng.random(level.shape)
+        noise = torch.from_numpy((amplitude * np.exp(2j * np.pi * phase)).astype(np.complex64))
+        return noise.to(support.device)[None] * support, support
+
+    return make
+
+
+def guessed_start(guess: Tensor) -> Start:
+    """Return a start from a network's ``guess`` (32, 32, 32) complex64, corner order."""
+
+    def make(level: Level, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        x = resample(guess[None].to(torch.complex64), level.shape)
+        support = support_of(level, x)
+        return x * support, support
+
+    return make
+
+
+def quadratic_start(extent: Sequence[float], signs: Sequence[int]) -> Start:
+    """Return a start of even amplitude in a box, its phase quadratic with the pattern's second moments.
+
+    Parameters
+    ----------
+    extent : three float
+        Edges of the box as fractions of the axes.
+    signs : three int
+        Of the curvatures, 1 or -1.
+    """
+
+    def make(level: Level, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        support = box(level.shape, extent, level.engine.device)[None]
+        curvature = matched_curvature(second_moments(level), [SPREAD * e**2 for e in extent], signs)
+        x = frequencies(level.shape, level.engine.device)
+        phase = torch.zeros(level.shape, device=level.engine.device)
+        for i in range(3):
+            for j in range(3):
+                phase = phase + 0.5 * float(curvature[i, j]) * x[i] * x[j]
+        noise = torch.from_numpy(rng.standard_normal(level.shape).astype(np.float32)).to(phase.device)
+        rough = level.smoother(noise, SMOOTHNESS)
+        phase = phase + rough * (ROUGHNESS / float(rough.std()))
+        return torch.polar(support.to(torch.float32), phase[None]), support
+
+    return make
+
+
+def second_moments(level: Level) -> NDArray[np.float64]:
+    """Return the covariance (3, 3) of q in a level's intensity, (rad per field of view)²."""
+    intensity = level.engine.amplitude.square() * (~level.mask)
+    weight = (intensity - LEAST_SHARE * intensity.max()).clamp_min_(0).double()
+    total = float(weight.sum().clamp_min(1e-30))
+    q = [f.double() * n for f, n in zip(frequencies(level.shape, weight.device), level.shape, strict=True)]
+    mean = [float((weight * a).sum()) / total for a in q]
+    moments = [
+        [float((weight * q[i] * q[j]).sum()) / total - mean[i] * mean[j] for j in range(3)] for i in range(3)
+    ]
+    return (2 * np.pi) ** 2 * np.array(moments)
+
+
+def matched_curvature(
+    moments: NDArray[np.float64], spread: Sequence[float], signs: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return the symmetric A (3, 3) with A S A = ``moments`` (3, 3), where S = diag(``spread``).
+
+    The phase ½ xᵀ A x has the slope A x, whose covariance over a body of covariance S is A S A. In the
+    coordinates S^−½ x that is a square, whose roots differ in the ``signs`` of their eigenvalues.
+    """
+    root = np.sqrt(np.asarray(spread, float))
+    values, vectors = np.linalg.eigh(root[:, None] * moments * root)
+    square_root = (vectors * np.sqrt(np.maximum(values, 0)) * np.asarray(signs)) @ vectors.T
+    return square_root / root[:, None] / root
