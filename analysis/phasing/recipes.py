@@ -77,20 +77,8 @@ FLATTEN = (
 )
 """Takes the stripes out of which projections alone do not lead; then the counts have their say again."""
 
-REFINE = (
-    replace(FLATTEN[0], iterations=40, every=20, beta=0.8, floor=0.05, faintest=0.6),
-    Recipe(
-        iterations=80,
-        hio_share=0.0,
-        every=40,
-        threshold=0.15,
-        sigma=(1.2, 0.8),
-        beta=0.8,
-        settle=30,
-        floor=0.05,
-    ),
-)
-"""For an object that is nearly right, after a change of level."""
+REFINE = replace(FLATTEN[0], iterations=40, every=20, threshold=0.15, beta=0.8, floor=0.05, faintest=0.6)
+"""For an object that is nearly right, after a change of level; descent then gives the counts their say."""
 
 
 def wrap(level: Level, x: Tensor, support: Tensor, sigma: float, threshold: float, floor: float) -> Tensor:

@@ -85,18 +85,21 @@ def final_support(pattern: Pattern, x: Tensor) -> Tensor:
 def climb(pattern: Pattern, candidate: Candidate) -> Candidate:
     """Refine ``candidate`` on every finer level, at least on the last.
 
-    The counts are freed of blur without regard to the object, whose mistakes would stay in what it predicts.
+    The counts are freed of blur as the object predicts it: without regard to it the noise of faint voxels
+    would be raised with them, and explained by haze.
     """
-    amplitude = pattern.amplitude(candidate.coherence)
     x, support = candidate.x, candidate.support
     while True:
         shape = finer(x.shape[1:], pattern.shape)
-        level = Level(amplitude, pattern.mask, shape)
+        level = Level(pattern.counts.sqrt(), pattern.mask, shape)
         x = resample(x, shape)
-        support = support_of(level, x, threshold=REFINE[-1].threshold, floor=REFINE[-1].floor)
+        support = support_of(level, x, threshold=REFINE.threshold, floor=REFINE.floor)
         x = x * support
-        for recipe in REFINE:
-            x, support = iterate(level, x, support, recipe)
+        extent = extent_of(support[0])
+        kernel = PixelKernel(shape, pattern.widths, candidate.coherence, extent=extent, device=x.device)
+        counts, background = crop(pattern.counts, shape), crop(pattern.background, shape)
+        level.engine.set_amplitude(kernel.freed_amplitude(x[0], counts, background))
+        x, support = iterate(level, x, support, REFINE)
         if shape == pattern.shape:
             return replace(candidate, x=x, support=support)
 
