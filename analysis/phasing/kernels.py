@@ -31,8 +31,11 @@ def lag_transfer(
     widths: Sequence[float],
     sigma: Sequence[float],
     device: torch.device,
+    dims: Sequence[int] = SPACE,
 ) -> Tensor:
     """Return what the kernel multiplies the autocorrelation with, on the half-space of `rfftn`, float32.
+
+    One number along the axes that are not transformed.
 
     Parameters
     ----------
@@ -42,13 +45,18 @@ def lag_transfer(
         Full width of the measured voxel in units of its pitch, per axis; sinc(width·lag/n), lag in voxels.
     sigma : three float, voxels
         Standard deviation of a Gaussian blur in q; exp(−2π²σ²(lag/n)²).
+    dims : sequence of int
+        The axes that are transformed, from −3 to −1; those left out must be neither wide nor blurred.
     """
-    transfer = torch.ones(1, device=device)
+    transfer = torch.ones(1, 1, 1, device=device)
     axes = frequencies(grown, device)
-    for f, n, m, width, s in zip(axes, shape, grown, widths, sigma, strict=True):
-        lag = f * (m / n)
-        transfer = transfer * torch.sinc(width * lag) * torch.exp(-2 * (torch.pi * s * lag) ** 2)
-    return transfer.expand(*grown)[..., : grown[2] // 2 + 1].contiguous()
+    for axis in dims:
+        lag = axes[axis] * (grown[axis] / shape[axis])
+        factor = torch.sinc(widths[axis] * lag) * torch.exp(-2 * (torch.pi * sigma[axis] * lag) ** 2)
+        if axis == dims[-1]:
+            factor = factor.narrow(axis, 0, grown[axis] // 2 + 1)
+        transfer = transfer * factor
+    return transfer
 
 
 class PixelKernel:
@@ -82,7 +90,10 @@ class PixelKernel:
         self.trivial = not any(blurred)
         self._factor = tuple(2 if b and e > UNWRAPPED else 1 for b, e in zip(blurred, extent, strict=True))
         self.grown = tuple(n * f for n, f in zip(shape, self._factor, strict=True))
-        self._transfer = lag_transfer(self.shape, self.grown, widths, sigma, device)
+        # Where nothing is blurred nothing need be transformed.
+        self._dims = tuple(axis for axis, b in zip(SPACE, blurred, strict=True) if b)
+        self._sizes = tuple(n for n, b in zip(self.grown, blurred, strict=True) if b)
+        self._transfer = lag_transfer(self.shape, self.grown, widths, sigma, device, self._dims)
         self._every = tuple(slice(None, None, f) for f in self._factor)
         self._padded = torch.zeros(self.grown, dtype=torch.complex64, device=device)
 
@@ -106,7 +117,8 @@ class PixelKernel:
     def _blur(self, fine: Tensor) -> Tensor:
         if self.trivial:
             return fine
-        return torch.fft.irfftn(torch.fft.rfftn(fine, dim=SPACE) * self._transfer, s=self.grown, dim=SPACE)
+        spectrum = torch.fft.rfftn(fine, dim=self._dims).mul_(self._transfer)
+        return torch.fft.irfftn(spectrum, s=self._sizes, dim=self._dims)
 
     def measured(self, fine: Tensor) -> Tensor:
         """Pick the measured grid out of the finer one, (…, n0, n1, n2)."""

@@ -77,7 +77,12 @@ FLATTEN = (
 )
 """Takes the stripes out of which projections alone do not lead; then the counts have their say again."""
 
-REFINE = replace(FLATTEN[0], iterations=40, every=20, threshold=0.15, beta=0.8, floor=0.05, faintest=0.6)
+REFINE = (
+    replace(FLATTEN[0], iterations=40, every=20, threshold=0.15, beta=0.8, floor=0.05, faintest=0.6),
+    replace(
+        FLATTEN[1], iterations=40, every=20, threshold=0.15, sigma=(0.8, 0.8), beta=0.8, settle=10, floor=0.05
+    ),
+)
 """For an object that is nearly right, after a change of level; descent then gives the counts their say."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -35,11 +36,14 @@ FIT_SIZE = 64
 AVERAGED, ALIKE = 5, 0.98
 """Two objects are averaged; where their overlap at full resolution is less, up to so many."""
 
+AS_GOOD = 1.03
+"""Largest ratio to the lowest χ² of an object that is averaged with it."""
+
 UNEXPLAINED = 1.6
 """Noise ratio from which a blur is looked for in patterns whose voxels are points."""
 
-FINISH_ITERATIONS = 8
-"""Descents through the kernel in each of the two halves of the finish."""
+FINISH_ITERATIONS, POINT_ITERATIONS = 8, 24
+"""Descents through the kernel in each of the two halves of the finish; of point samples, which cost less."""
 
 
 def choose(pattern: Pattern, found: Found) -> tuple[Candidate, list[float], float]:
@@ -52,22 +56,27 @@ def choose(pattern: Pattern, found: Found) -> tuple[Candidate, list[float], floa
     best, *others = found.candidates
     same = [c for c in others if match(c.x[0], best.x[0]).overlap >= LIKELY]
     climbed = [climb(pattern, c) for c in (best, *same[:1])]
-    x, alike = averaged(climbed)
+    mean, alike = averaged(climbed)
     if alike < ALIKE:
         climbed = [*climbed, *(climb(pattern, c) for c in same[1 : AVERAGED - 1])]
         if len(climbed) < AVERAGED:
             climbed = [climb(pattern, c) for c in climbed]
-        x, alike = averaged(climbed)
-    best, history = finish(pattern, replace(climbed[0], x=x, support=final_support(pattern, x)))
+        mean, alike = averaged(climbed)
+    best, history = finish(pattern, replace(mean, support=final_support(pattern, mean.x)))
     return best, history, alike if same else found.agreement
 
 
-def averaged(candidates: list[Candidate]) -> tuple[Tensor, float]:
-    """Return the mean of what agrees with the first, (1, n0, n1, n2) complex64, and the best such overlap."""
-    best, *others = (c.x[0] for c in candidates)
-    matches = [m for m in (match(x, best) for x in others) if m.overlap >= LIKELY]
-    mean = torch.stack([best, *(m.moved for m in matches)]).mean(dim=0, keepdim=True)
-    return mean, max((match(x, best).overlap for x in others), default=0.0)
+def averaged(candidates: list[Candidate]) -> tuple[Candidate, float]:
+    """Return the mean of those that explain the pattern best, and the overlap of the best with another.
+
+    The mean is over what agrees with the candidate of the lowest χ² and has a χ² of at most `AS_GOOD` times its:
+    a worse one would spoil it.
+    """
+    best, *others = sorted(candidates, key=lambda c: c.score)
+    matches = [(m, c) for c in others if (m := match(c.x[0], best.x[0])).overlap >= LIKELY]
+    equal = [m.moved for m, c in matches if c.score <= AS_GOOD * best.score]
+    mean = torch.stack([best.x[0], *equal]).mean(dim=0, keepdim=True)
+    return replace(best, x=mean), max((m.overlap for m, _ in matches), default=0.0)
 
 
 def final_support(pattern: Pattern, x: Tensor) -> Tensor:
@@ -88,20 +97,28 @@ def climb(pattern: Pattern, candidate: Candidate) -> Candidate:
     The counts are freed of blur as the object predicts it: without regard to it the noise of faint voxels
     would be raised with them, and explained by haze.
     """
-    x, support = candidate.x, candidate.support
+    x, root = candidate.x, pattern.counts.sqrt()
     while True:
         shape = finer(x.shape[1:], pattern.shape)
-        level = Level(pattern.counts.sqrt(), pattern.mask, shape)
-        x = resample(x, shape)
-        support = support_of(level, x, threshold=REFINE.threshold, floor=REFINE.floor)
-        x = x * support
-        extent = extent_of(support[0])
-        kernel = PixelKernel(shape, pattern.widths, candidate.coherence, extent=extent, device=x.device)
+        level = Level(root, pattern.mask, shape)
         counts, background = crop(pattern.counts, shape), crop(pattern.background, shape)
-        level.engine.set_amplitude(kernel.freed_amplitude(x[0], counts, background))
-        x, support = iterate(level, x, support, REFINE)
+        x = resample(x, shape)
+        support = support_of(level, x, threshold=REFINE[-1].threshold, floor=REFINE[-1].floor)
+        x = x * support
+        for recipe in REFINE:
+            kernel = _kernel(pattern, shape, support, candidate.coherence)
+            level.engine.set_amplitude(kernel.freed_amplitude(x[0], counts, background))
+            x, support = iterate(level, x, support, recipe)
         if shape == pattern.shape:
-            return replace(candidate, x=x, support=support)
+            kernel = _kernel(pattern, shape, support, candidate.coherence)
+            chi = kernel.misfit(x[0], root, (~pattern.mask).float(), pattern.background)
+            return replace(candidate, x=x, support=support, score=chi)
+
+
+def _kernel(pattern: Pattern, shape: Sequence[int], support: Tensor, sigma: Triple) -> PixelKernel:
+    """Return the kernel of a level of ``shape`` for objects in ``support`` (1, n0, n1, n2) bool."""
+    extent = extent_of(support[0])
+    return PixelKernel(shape, pattern.widths, sigma, extent=extent, device=support.device)
 
 
 def fit_blur(pattern: Pattern, x: Tensor, support: Tensor, known: Triple = COHERENT) -> Triple:
@@ -120,15 +137,14 @@ def fit_blur(pattern: Pattern, x: Tensor, support: Tensor, known: Triple = COHER
         crop(pattern.background, shape),
         extent=extent_of(support),
         start=known,
-        sweeps=2,
+        sweeps=1 if any(known) else 2,
     )[0]
 
 
 def predicted_counts(pattern: Pattern, candidate: Candidate) -> Tensor:
     """Return the counts that ``candidate`` explains, background included, (n0, n1, n2), corner order."""
-    x, edges = candidate.x[0], extent_of(candidate.support[0])
-    kernel = PixelKernel(pattern.shape, pattern.widths, candidate.coherence, extent=edges, device=x.device)
-    return kernel.predict(x)[1] + pattern.background
+    kernel = _kernel(pattern, pattern.shape, candidate.support, candidate.coherence)
+    return kernel.predict(candidate.x[0])[1] + pattern.background
 
 
 def left_over(pattern: Pattern, candidate: Candidate) -> float:
@@ -142,7 +158,8 @@ def finish(pattern: Pattern, candidate: Candidate) -> tuple[Candidate, list[floa
     history: list[float] = []
     for half in range(2):
         unknown = pattern.blurred or (half and left_over(pattern, candidate) > UNEXPLAINED)
-        candidate, chi = descended(pattern, candidate, FINISH_ITERATIONS, fitted=bool(unknown))
+        iterations = FINISH_ITERATIONS if pattern.blurred else POINT_ITERATIONS
+        candidate, chi = descended(pattern, candidate, iterations, fitted=bool(unknown))
         history += chi
         candidate = replace(candidate, support=final_support(pattern, candidate.x))
     return replace(candidate, x=candidate.x * candidate.support, score=history[-1]), history
@@ -155,7 +172,7 @@ def descended(
     x, support, sigma = candidate.x[0], candidate.support[0], candidate.coherence
     if fitted:
         sigma = fit_blur(pattern, x, support, sigma)
-    kernel = PixelKernel(pattern.shape, pattern.widths, sigma, extent=extent_of(support), device=x.device)
+    kernel = _kernel(pattern, pattern.shape, candidate.support, sigma)
     measured, root = (~pattern.mask).float(), pattern.counts.sqrt()
     x, chi = descend(x * support, support, kernel, root, measured, pattern.background, iterations)
     return replace(candidate, x=x[None], score=chi[-1], coherence=sigma), chi
