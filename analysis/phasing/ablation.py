@@ -25,7 +25,7 @@ from analysis.phasing.levels import Level
 from analysis.phasing.losses import fourier_loss, overlap, register
 from analysis.phasing.network import mixed_precision
 from analysis.phasing.patterns import DetectorConfig
-from analysis.phasing.recipes import HUNT, SETTLE, iterate, support_of
+from analysis.phasing.recipes import STRATEGIES, iterate, support_of
 from analysis.phasing.training import Trainer, TrainingConfig, batches
 from analysis.phasing.training_set import (
     TRAINING_SEED,
@@ -191,7 +191,7 @@ def random_guesses(batch: Batch) -> list[torch.Tensor]:
     return [torch.from_numpy((n * box).astype(np.complex64)) for n in noise]
 
 
-_ITERATIONS = sum(recipe.iterations + recipe.settle for recipe in (HUNT, SETTLE))
+_ITERATIONS = sum(recipe.iterations + recipe.settle for recipe in STRATEGIES[0])
 """Of one pass of the engine."""
 
 
@@ -202,8 +202,9 @@ def engine_overlaps(guesses: Iterable[torch.Tensor], batch: Batch) -> list[float
         level = Level(to_corner(counts).sqrt(), to_corner(mask), counts.shape)
         x = to_corner(guess)[None]
         support = support_of(level, x)
-        x, support = iterate(level, x * support, support, HUNT)
-        x, _ = iterate(level, x, support, SETTLE)
+        x = x * support
+        for recipe in STRATEGIES[0]:
+            x, support = iterate(level, x, support, recipe)
         reached.append(aligned_overlap(to_centre(x)[0].numpy(), truth.numpy()))
     return reached
 

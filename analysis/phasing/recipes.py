@@ -57,33 +57,44 @@ HUNT = Recipe(iterations=600, hio_share=1.0, every=5, threshold=0.2, sigma=(1.5,
 HUNT_FLAT = replace(HUNT, exponent=0.9)
 """`HUNT` for crystals in which peaks would form."""
 
-SETTLE = Recipe(
-    iterations=200, hio_share=0.0, every=50, threshold=0.25, sigma=(1.0, 0.5), beta=0.9, settle=30
-)
-"""Goes to the bottom, which more HIO would leave again."""
-
-STRATEGIES = ((HUNT, SETTLE), (HUNT_FLAT, SETTLE))
-"""What starts go through in turn: each solves crystals that the other does not."""
-
-NEAR_STRATEGIES = tuple((replace(hunt, iterations=300), settle) for hunt, settle in STRATEGIES)
-"""The same for starts that begin near an object."""
-
-FILL = Recipe(iterations=150, hio_share=0.0, every=50, threshold=0.2, sigma=(1.0, 0.7), floor=0.15)
+FILL = Recipe(iterations=100, hio_share=0.0, every=50, threshold=0.2, sigma=(1.0, 0.7), floor=0.15)
 """For objects that agree: lets in the faint parts that a tight support keeps out."""
 
 FLATTEN = (
-    replace(FILL, iterations=180, every=30, sigma=(0.8, 0.8), settle=0, exponent=0.0, faintest=0.3),
-    replace(FILL, iterations=60, every=20, settle=30),
+    replace(FILL, iterations=90, every=30, sigma=(0.8, 0.8), settle=0, exponent=0.0, faintest=0.3),
+    replace(FILL, iterations=40, every=20, settle=20),
 )
 """Takes the stripes out of which projections alone do not lead; then the counts have their say again."""
 
-REFINE = (
-    replace(FLATTEN[0], iterations=40, every=20, threshold=0.15, beta=0.8, floor=0.05, faintest=0.6),
-    replace(
-        FLATTEN[1], iterations=40, every=20, threshold=0.15, sigma=(0.8, 0.8), beta=0.8, settle=10, floor=0.05
-    ),
-)
+TIGHTEN = replace(FILL, iterations=60, every=20, threshold=0.3, sigma=(1.0, 0.5), floor=0.2)
+"""Takes out of the support the haze that noise has put there, which would stay."""
+
+OPEN = replace(FLATTEN[0], iterations=24, every=8, threshold=0.15, beta=0.8, floor=0.05, faintest=0.6)
+"""Lets in what a hunt's support is too tight for: parts that are faint only because they are still wrong."""
+
+OPENED = replace(OPEN, iterations=96, settle=8)
+"""The same for an object that has come to rest while it leaves too much."""
+
+REFINE = replace(OPEN, threshold=0.25, floor=0.15, settle=8)
 """For an object that is nearly right, after a change of level; descent then gives the counts their say."""
+
+SETTLE = (
+    OPEN,
+    replace(FILL, iterations=50, threshold=0.25, sigma=(1.0, 0.5), beta=0.9, settle=20, floor=0.2),
+)
+"""Goes from a hunt to the bottom, which more HIO would leave again."""
+
+REST = Recipe(iterations=200, hio_share=0.0, every=50, threshold=0.25, sigma=(1.0, 0.5), beta=0.9, settle=30)
+"""Goes on to where an object does not change any more, for means over many."""
+
+STRATEGIES = ((HUNT, *SETTLE), (HUNT_FLAT, *SETTLE))
+"""What starts go through in turn: each solves crystals that the other does not."""
+
+QUICK_STRATEGIES, NEAR_STRATEGIES = (
+    tuple((replace(hunt, iterations=iterations), *settle) for hunt, *settle in STRATEGIES)
+    for iterations in (150, 400)
+)
+"""The same for starts that begin near an object: enough for most crystals, and what the others need."""
 
 
 def wrap(level: Level, x: Tensor, support: Tensor, sigma: float, threshold: float, floor: float) -> Tensor:

@@ -209,7 +209,8 @@ def _search_until_right(
         left = left_over(pattern, best)
         again = ahead is not None and match(leader.x[0], ahead.x[0]).overlap >= LIKELY
         known = again and left <= NOISE_LIMIT and confirmations(found.candidates) >= FAMILIAR
-        settled = alike >= LEAST_AGREEMENT and (left <= EXPLAINED or known)
+        explained = left <= EXPLAINED and not search.doubtful(found)
+        settled = alike >= LEAST_AGREEMENT and (explained or known)
         if settled or found.starts >= STARTS:
             return replace(found, agreement=alike), best, history
         ahead, least = leader, found.starts + ROUND
@@ -219,7 +220,7 @@ def _averaged(pattern: Pattern, search: Search, seed: int) -> tuple[Found, Candi
     """Return what many starts have in common, where the model of the measurement lacks a part."""
     while search.tried < AVERAGED_STARTS:
         search.try_next()
-    common = shared(pattern, search.candidates, seed)
+    common = shared(pattern, search.rested(), seed)
     if common is None:
         return None
     found = Found(common.members, common.agreement, search.tried, search.level.iterations)

@@ -42,7 +42,7 @@ AS_GOOD = 1.03
 UNEXPLAINED = 1.6
 """Noise ratio from which a blur is looked for in patterns whose voxels are points."""
 
-FINISH_ITERATIONS, POINT_ITERATIONS = 8, 24
+FINISH_ITERATIONS, POINT_ITERATIONS = 4, 12
 """Descents through the kernel in each of the two halves of the finish; of point samples, which cost less."""
 
 
@@ -69,8 +69,8 @@ def choose(pattern: Pattern, found: Found) -> tuple[Candidate, list[float], floa
 def averaged(candidates: list[Candidate]) -> tuple[Candidate, float]:
     """Return the mean of those that explain the pattern best, and the overlap of the best with another.
 
-    The mean is over what agrees with the candidate of the lowest χ² and has a χ² of at most `AS_GOOD` times its:
-    a worse one would spoil it.
+    The mean is over what agrees with the candidate of the lowest χ² and has a χ² of at most `AS_GOOD` times
+    its: a worse one would spoil it.
     """
     best, *others = sorted(candidates, key=lambda c: c.score)
     matches = [(m, c) for c in others if (m := match(c.x[0], best.x[0])).overlap >= LIKELY]
@@ -103,12 +103,11 @@ def climb(pattern: Pattern, candidate: Candidate) -> Candidate:
         level = Level(root, pattern.mask, shape)
         counts, background = crop(pattern.counts, shape), crop(pattern.background, shape)
         x = resample(x, shape)
-        support = support_of(level, x, threshold=REFINE[-1].threshold, floor=REFINE[-1].floor)
+        support = support_of(level, x, threshold=REFINE.threshold, floor=REFINE.floor)
         x = x * support
-        for recipe in REFINE:
-            kernel = _kernel(pattern, shape, support, candidate.coherence)
-            level.engine.set_amplitude(kernel.freed_amplitude(x[0], counts, background))
-            x, support = iterate(level, x, support, recipe)
+        kernel = _kernel(pattern, shape, support, candidate.coherence)
+        level.engine.set_amplitude(kernel.freed_amplitude(x[0], counts, background))
+        x, support = iterate(level, x, support, REFINE)
         if shape == pattern.shape:
             kernel = _kernel(pattern, shape, support, candidate.coherence)
             chi = kernel.misfit(x[0], root, (~pattern.mask).float(), pattern.background)

@@ -36,7 +36,18 @@ from analysis.phasing.kernels import PixelKernel
 from analysis.phasing.levels import Level, crop
 from analysis.phasing.metrics import root_variance
 from analysis.phasing.pattern import Pattern
-from analysis.phasing.recipes import FILL, FLATTEN, NEAR_STRATEGIES, STRATEGIES, Recipe, iterate
+from analysis.phasing.recipes import (
+    FILL,
+    FLATTEN,
+    NEAR_STRATEGIES,
+    OPENED,
+    QUICK_STRATEGIES,
+    REST,
+    STRATEGIES,
+    TIGHTEN,
+    Recipe,
+    iterate,
+)
 from analysis.phasing.starts import SIGNS, Start, guessed_start, quadratic_start, random_start
 from analysis.phasing.support import box, extent_of
 
@@ -44,11 +55,15 @@ POLISHES, AT_REST = 3, 0.995
 """A candidate is polished until a turn leaves it as it was, by this overlap; at most so often."""
 
 NO_WORSE = 1.3
-"""A flattened candidate replaces what it came from up to this ratio of their χ²."""
+"""A candidate that was flattened or tightened replaces what it came from up to this ratio of their χ²."""
 
 STRANGE, TIMES_NOISE = 0.004, 5.0
 """χ² on the coarsest level, above that of noise alone and in units of it, from which the model of the
 measurement lacks something. Wrong objects leave as much, but few starts agree on one of them."""
+
+LEFT_BY_CUTTING, LEFT_BY_NOISE = 0.001, 1.5
+"""χ² on the coarsest level that right objects leave at most: what rings outside the support since q was cut
+there, and a multiple of what noise alone leaves. Of wrong ones on which starts agree most leave more."""
 
 POLISHED = 4
 """How many candidates are polished at a time, and kept."""
@@ -108,6 +123,7 @@ class Search:
         coarse = Level(pattern.counts.sqrt(), pattern.mask, level.shape)
         self._raw, self._measured = coarse.engine.amplitude, (~coarse.mask).float()
         self._background = crop(pattern.background, level.shape)
+        self._noise = _noise_of(self._raw.square(), self._measured)
         self._guesses = pattern.coherence_guesses()
         self._amplitudes: dict[Triple, Tensor] = {}
         self._reach = reach
@@ -172,10 +188,13 @@ class Search:
         turn = number // 2
         if number % 2 == 0:
             start = quadratic_start(self.draw_extent(), SIGNS[turn % len(SIGNS)])
-            return start, f"quadratic {number}", NEAR_STRATEGIES[turn // len(SIGNS) % len(NEAR_STRATEGIES)]
-        recipes = STRATEGIES[turn // 2 % len(STRATEGIES)]
-        if turn % 2 == 0 and turn // 2 < len(self.guesses):
-            return guessed_start(self.guesses[turn // 2]), f"{NETWORK} {turn // 2}", recipes
+            choice = QUICK_STRATEGIES if turn < len(SIGNS) else NEAR_STRATEGIES
+            return start, f"quadratic {number}", choice[turn // len(SIGNS) % len(choice)]
+        kind = turn // 2
+        if turn % 2 == 0 and kind < len(self.guesses):
+            recipes = QUICK_STRATEGIES[kind % len(QUICK_STRATEGIES)]
+            return guessed_start(self.guesses[kind]), f"{NETWORK} {kind}", recipes
+        recipes = STRATEGIES[kind % len(STRATEGIES)]
         if turn % 4 == 3:
             best = 0 if self._lonely() else int(self.rng.integers(0, min(3, len(self.candidates))))
             parent = self.candidates[best]
@@ -187,27 +206,37 @@ class Search:
         return len(self.candidates) > 1 and self.candidates[0].score < LONELY * self.candidates[1].score
 
     def polish(self, candidate: Candidate) -> Candidate:
-        """Iterate a candidate on until it rests, and flatten it; keep what that does not explain worse."""
+        """Iterate a candidate on until it rests, flatten and tighten it; keep what explains no worse.
+
+        One that leaves too much has parts outside a support that is too tight: it is opened once more.
+        """
         rested = candidate
         for _ in range(POLISHES):
             before, rested = rested, self._carried_on(rested, FILL)
             if match(before.x[0], rested.x[0]).overlap >= AT_REST:
                 break
-        flat = rested
-        for recipe in FLATTEN:
-            flat = self._carried_on(flat, recipe)
-        return flat if flat.score <= NO_WORSE * rested.score else rested
+        best = self._unless_worse(rested, FLATTEN)
+        if self._leaves_too_much(best):
+            opened = self._carried_on(best, OPENED, *FLATTEN)
+            best = opened if opened.score < best.score else best
+        return self._unless_worse(best, [TIGHTEN])
 
-    def _carried_on(self, candidate: Candidate, recipe: Recipe) -> Candidate:
-        """Go through a recipe, the blur now taken from the candidate's own prediction."""
-        x, support = candidate.x, candidate.support
-        extent, sigma = extent_of(support[0]), candidate.coherence
-        kernel = PixelKernel(self.level.shape, self.pattern.widths, sigma, extent=extent)
-        freed = kernel.freed_amplitude(x[0], self._raw.square(), self._background)
-        self.level.engine.set_amplitude(freed)
-        x, support = iterate(self.level, x, support, recipe)
-        chi, sigma = self.score(x, support)
-        return replace(candidate, x=x, support=support, score=chi, coherence=sigma)
+    def _unless_worse(self, candidate: Candidate, recipes: Sequence[Recipe]) -> Candidate:
+        after = self._carried_on(candidate, *recipes)
+        return after if after.score <= NO_WORSE * candidate.score else candidate
+
+    def _carried_on(self, candidate: Candidate, *recipes: Recipe) -> Candidate:
+        """Go through recipes, the blur now taken from the candidate's own prediction."""
+        for recipe in recipes:
+            x, support = candidate.x, candidate.support
+            extent, sigma = extent_of(support[0]), candidate.coherence
+            kernel = PixelKernel(self.level.shape, self.pattern.widths, sigma, extent=extent)
+            freed = kernel.freed_amplitude(x[0], self._raw.square(), self._background)
+            self.level.engine.set_amplitude(freed)
+            x, support = iterate(self.level, x, support, recipe)
+            chi, sigma = self.score(x, support)
+            candidate = replace(candidate, x=x, support=support, score=chi, coherence=sigma)
+        return candidate
 
     def run(self, limit: int, least: int = 0) -> Found:
         """Go on until two starts agree and ``least`` have been made in all, or ``limit`` of them.
@@ -234,6 +263,10 @@ class Search:
         start, origin, recipes = self._next(number)
         self.try_start(start, self._coherence(number), origin, recipes)
 
+    def rested(self) -> list[Candidate]:
+        """Return all candidates, each iterated on to its rest."""
+        return sorted((self._carried_on(c, REST) for c in self.candidates), key=lambda c: c.score)
+
     def _polished_consensus(self) -> Found:
         """Polish the best candidates that are not polished yet and measure the agreement of all that are."""
         near = [c for c in self.candidates if c.score <= RIVAL * self.candidates[0].score]
@@ -244,10 +277,20 @@ class Search:
 
     def strange(self, found: Found) -> bool:
         """Return whether what was found leaves more than the model of the measurement can account for."""
-        counts, measured = self._raw.square(), self._measured
-        left = float((torch.from_numpy(root_variance(counts.numpy())) * measured).sum())
-        noise = left / float((counts * measured).sum().clamp_min(1e-12))
-        return found.candidates[0].score > max(noise + STRANGE, TIMES_NOISE * noise)
+        return found.candidates[0].score > max(self._noise + STRANGE, TIMES_NOISE * self._noise)
+
+    def doubtful(self, found: Found) -> bool:
+        """Return whether what was found leaves more than a right object does on the coarsest level."""
+        return self._leaves_too_much(found.candidates[0])
+
+    def _leaves_too_much(self, candidate: Candidate) -> bool:
+        return candidate.score > LEFT_BY_CUTTING + LEFT_BY_NOISE * self._noise
 
     def _found(self, ranked: list[Candidate], agreed: float) -> Found:
         return Found(leaders(ranked, 1)[: POLISHED + 1], agreed, self.tried, self.level.iterations)
+
+
+def _noise_of(counts: Tensor, measured: Tensor) -> float:
+    """Return the χ² that noise alone leaves in ``counts``, where ``measured`` is 1."""
+    left = float((torch.from_numpy(root_variance(counts.numpy())) * measured).sum())
+    return left / float((counts * measured).sum().clamp_min(1e-12))

@@ -88,7 +88,7 @@ def quadratic_start(extent: Sequence[float], signs: Sequence[int]) -> Start:
 def second_moments(level: Level) -> NDArray[np.float64]:
     """Return the covariance (3, 3) of q in a level's intensity, (rad per field of view)²."""
     intensity = level.engine.amplitude.square() * (~level.mask)
-    weight = (intensity - LEAST_SHARE * intensity.max()).clamp_min_(0).double()
+    weight = (intensity * (intensity > LEAST_SHARE * intensity.max())).double()
     total = float(weight.sum().clamp_min(1e-30))
     q = [f.double() * n for f, n in zip(frequencies(level.shape, weight.device), level.shape, strict=True)]
     mean = [float((weight * a).sum()) / total for a in q]

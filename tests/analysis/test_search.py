@@ -7,11 +7,21 @@ import pytest
 import torch
 
 from analysis.phasing import guesses
-from analysis.phasing.agreement import AGAIN, Candidate
+from analysis.phasing.agreement import AGAIN, NETWORK, Candidate, match
 from analysis.phasing.engine import to_corner
 from analysis.phasing.levels import Level
 from analysis.phasing.network import load_pretrained
-from analysis.phasing.search import LEAST_SURE, ROUND, STRANGE, TIMES_NOISE, Found, Search
+from analysis.phasing.recipes import OPENED, TIGHTEN, Recipe
+from analysis.phasing.search import (
+    LEAST_SURE,
+    LEFT_BY_CUTTING,
+    LEFT_BY_NOISE,
+    ROUND,
+    STRANGE,
+    TIMES_NOISE,
+    Found,
+    Search,
+)
 from analysis.phasing.validation import checked_pattern
 
 SHAPE = (32, 32, 32)
@@ -54,20 +64,28 @@ def test_starts_assume_too_little_blur_rather_than_too_much(truth):
     search = make_search(truth, kernel=(0.0, 1.0, 1.0))
     assert max(search._coherence(0)) <= 0.1
     search.candidates = [made_up(truth, 1.0, (0.0, 0.6, 0.1))]
-    assert search._coherence(1) == pytest.approx((0.0, LEAST_SURE, 0.07))
+    assert search._coherence(2) == pytest.approx((0.0, LEAST_SURE, 0.07))
     assert max(make_search(truth)._coherence(0)) == 0
+
+
+def test_starts_of_every_kind_take_turns(truth):
+    search = make_search(truth, guesses=[torch.ones(SHAPE, dtype=torch.complex64)])
+    search.candidates = [made_up(truth, 1.0, origin="random 2"), made_up(truth, 1.5, origin="random 3")]
+    origins = [search._next(number)[1] for number in range(8)]
+    assert origins[::2] == [f"quadratic {number}" for number in (0, 2, 4, 6)]
+    assert origins[1::2][:3] == [f"{NETWORK} 0", "random 3", "random 5"]
+    assert origins[7].endswith(f", {AGAIN} 7")
 
 
 def test_an_object_that_stands_out_is_tried_again_in_its_own_support(truth):
     search = make_search(truth)
     search.candidates = [made_up(truth, 1.0, origin="random 2"), made_up(truth, 9.0, origin="random 3")]
-    start, origin = search._next(5)
-    assert origin == f"random 2, {AGAIN} 5"
+    for number in (7, 15, 23):
+        start, origin, _ = search._next(number)
+        assert origin == f"random 2, {AGAIN} {number}"
     x, support = start(search.level, search.rng)
     assert torch.equal(support, search.candidates[0].support)
     assert not x[~support].any()
-    search.candidates[1] = made_up(truth, 1.5, origin="random 3")
-    assert search._next(5)[1] == "random 5"
 
 
 def test_the_network_is_asked_when_its_turn_comes_and_fine_tuned_last(truth, monkeypatch):
@@ -126,3 +144,50 @@ def test_what_noise_cannot_account_for_is_strange(truth):
     assert not search.strange(Found([right], 1.0, 2, 100))
     worse = replace(right, score=TIMES_NOISE * right.score + STRANGE)
     assert search.strange(Found([worse], 1.0, 2, 100))
+
+
+def test_what_leaves_more_than_right_objects_do_is_doubted(truth):
+    search = make_search(truth)
+    right = made_up(truth, LEFT_BY_NOISE * search._noise + 0.5 * LEFT_BY_CUTTING)
+    assert not search.doubtful(Found([right], 1.0, 2, 100))
+    assert search.doubtful(Found([replace(right, score=right.score + LEFT_BY_CUTTING)], 1.0, 2, 100))
+
+
+def test_a_support_that_cuts_the_crystal_is_filled(truth):
+    search = make_search(truth)
+    whole = in_counts(search, truth)
+    cut = whole.support.clone()
+    cut[..., 3:16] = False
+    score = search.score(whole.x * cut, cut)[0]
+    found = search.polish(replace(whole, x=whole.x * cut, support=cut, score=score))
+    assert match(whole.x[0] * cut[0], whole.x[0]).overlap < 0.9
+    assert match(found.x[0], whole.x[0]).overlap > 0.97
+    assert not search.doubtful(Found([found], 1.0, 2, 100))
+
+
+def test_haze_in_the_support_is_taken_out(truth):
+    search = make_search(truth)
+    whole = in_counts(search, truth)
+    everywhere = torch.ones_like(whole.support)
+    everywhere[:, 16] = False
+    hazy = replace(whole, x=whole.x + 0.02 * whole.x.abs().max(), support=everywhere)
+    found = search.polish(hazy)
+    assert found.support.sum() < 1.6 * whole.support.sum()
+    assert match(found.x[0], whole.x[0]).overlap > 0.97
+
+
+def test_only_what_leaves_too_much_is_opened_and_kept_if_it_then_leaves_less(truth, monkeypatch):
+    search = make_search(truth)
+    limit = LEFT_BY_NOISE * search._noise + LEFT_BY_CUTTING
+    for score, factor, opened in ((0.9 * limit, 0.5, False), (2 * limit, 0.5, True), (2 * limit, 1.1, True)):
+        seen: list[Recipe] = []
+
+        def carried_on(candidate, *recipes, seen=seen, factor=factor):
+            seen.extend(recipes)
+            return replace(candidate, score=candidate.score * (factor if OPENED in recipes else 1.0))
+
+        monkeypatch.setattr(search, "_carried_on", carried_on)
+        found = search.polish(made_up(truth, score))
+        assert (OPENED in seen) == opened
+        assert seen[-1] == TIGHTEN
+        assert found.score == (score * factor if opened and factor < 1 else score)
