@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 SPACE = (-3, -2, -1)
@@ -25,11 +26,12 @@ _TINY = 1e-20
 
 @contextmanager
 def fixed_threads(count: int) -> Iterator[None]:
-    """Give torch ``count`` threads inside a with block: sums in another order are other sums."""
+    """Give torch and BLAS ``count`` threads inside a with block: sums in another order are other sums."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        yield
+        with threadpool_limits(count, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(before)
 

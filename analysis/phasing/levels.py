@@ -17,6 +17,9 @@ COARSEST = 32
 THINNEST = 10
 """Voxels across the crystal on the coarsest level."""
 
+CUT = 0.01
+"""Share of the counts that the coarsest level may cut off along an axis."""
+
 STEP = 8
 """The coarsest level has a multiple of so many voxels: sizes that transform fast."""
 
@@ -49,7 +52,9 @@ def resample(x: Tensor, shape: Sequence[int]) -> Tensor:
     return torch.fft.ifftn(pad(crop(field, smaller), shape), dim=SPACE)
 
 
-def coarsest(full: Sequence[int], reach: Sequence[float] = (0.5, 0.5, 0.5)) -> tuple[int, int, int]:
+def coarsest(
+    full: Sequence[int], reach: Sequence[float] = (0.5, 0.5, 0.5), signal: Tensor | None = None
+) -> tuple[int, int, int]:
     """Return the shape of the coarsest level.
 
     Parameters
@@ -59,14 +64,29 @@ def coarsest(full: Sequence[int], reach: Sequence[float] = (0.5, 0.5, 0.5)) -> t
     reach : three float
         Extent of the crystal as a fraction of each axis, 0.5 where unknown: an axis on which it is thin
         starts with more voxels, so that the crystal is never thinner than `THINNEST` of them.
+    signal : Tensor, (n0, n1, n2), counts less background, corner order, optional
+        An axis also gets voxels until no more than `CUT` of it lies further out: of a steep phase a crop
+        that is narrower shows a part that no compact object explains.
     """
     a, b, c = (_coarsest(n, r) for n, r in zip(full, reach, strict=True))
+    if signal is not None:
+        a, b, c = (
+            _holding(signal.sum(dim=d), m) for d, m in zip(((1, 2), (0, 2), (0, 1)), (a, b, c), strict=True)
+        )
     return a, b, c
 
 
 def _coarsest(n: int, reach: float) -> int:
     needed = STEP * math.ceil(THINNEST / (STEP * max(reach, 1e-3)))
     return min(n, max(COARSEST, needed))
+
+
+def _holding(profile: Tensor, least: int) -> int:
+    """Return how many voxels, ``least`` or more, hold the ``profile`` (n,), corner order, but for `CUT`."""
+    line, n = to_centre(profile[None, None])[0, 0], len(profile)
+    while least < n and line[_window(n, least)].sum() < (1 - CUT) * line.sum():
+        least = min(n, least + STEP)
+    return least
 
 
 def finer(shape: Sequence[int], full: Sequence[int]) -> tuple[int, int, int]:

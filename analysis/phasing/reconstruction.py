@@ -196,7 +196,8 @@ def _search_until_right(
     taken.
     """
     reach = autocorrelation_extent(pattern.amplitude())
-    level = Level(pattern.amplitude(), pattern.mask, coarsest(pattern.shape, reach))
+    shape = coarsest(pattern.shape, reach, pattern.counts - pattern.background)
+    level = Level(pattern.amplitude(), pattern.mask, shape)
     search = Search(pattern, level, reach, np.random.default_rng(seed), guesses)
     ahead: Candidate | None = None
     least = 0

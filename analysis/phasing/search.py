@@ -28,7 +28,6 @@ from analysis.phasing.agreement import (
     agreement,
     consensus,
     leaders,
-    match,
 )
 from analysis.phasing.coherence import COHERENT, Triple, fit_coherence
 from analysis.phasing.guesses import Guesses
@@ -48,11 +47,8 @@ from analysis.phasing.recipes import (
     Recipe,
     iterate,
 )
-from analysis.phasing.starts import SIGNS, Start, guessed_start, quadratic_start, random_start
+from analysis.phasing.starts import SIGNS, Start, curved_start, guessed_start, random_start
 from analysis.phasing.support import box, extent_of
-
-POLISHES, AT_REST = 3, 0.995
-"""A candidate is polished until a turn leaves it as it was, by this overlap; at most so often."""
 
 NO_WORSE = 1.3
 """A candidate that was flattened or tightened replaces what it came from up to this ratio of their χ²."""
@@ -77,6 +73,9 @@ LONELY = 0.5
 UNBLURRED, LEAST_SURE = 0.7, 0.2
 """A start takes so much of the blur that the best object was fitted with, and at most so many voxels: see
 `pattern.COHERENCE_GUESSES`; wrong objects are fitted with too much."""
+
+EXPONENTS, STRENGTHS = (2.0, 4.0), (1.0, 1.4)
+"""From what the curved starts are drawn (`curved_start`): no one of them hits all kinds of phase."""
 
 FILLED = 0.9
 """A support that reaches over more than this share of an axis has let go of the object."""
@@ -181,15 +180,16 @@ class Search:
     def _next(self, number: int) -> tuple[Start, str, Sequence[Recipe]]:
         """Return start ``number``, its origin, and what it goes through.
 
-        Every second one is quadratic; a guess of the network and a random one take turns between. Every
+        Every second one is curved; a guess of the network and a random one take turns between. Every
         other random one is made in the support of one of the best candidates: another that ends there may be
         better, though it is no witness.
         """
         turn = number // 2
         if number % 2 == 0:
-            start = quadratic_start(self.draw_extent(), SIGNS[turn % len(SIGNS)])
+            exponent, strength = self.rng.uniform(*EXPONENTS), self.rng.uniform(*STRENGTHS)
+            start = curved_start(self.draw_extent(), SIGNS[turn % len(SIGNS)], exponent, strength)
             choice = QUICK_STRATEGIES if turn < len(SIGNS) else NEAR_STRATEGIES
-            return start, f"quadratic {number}", choice[turn // len(SIGNS) % len(choice)]
+            return start, f"curved {number}", choice[turn // len(SIGNS) % len(choice)]
         kind = turn // 2
         if turn % 2 == 0 and kind < len(self.guesses):
             recipes = QUICK_STRATEGIES[kind % len(QUICK_STRATEGIES)]
@@ -206,15 +206,13 @@ class Search:
         return len(self.candidates) > 1 and self.candidates[0].score < LONELY * self.candidates[1].score
 
     def polish(self, candidate: Candidate) -> Candidate:
-        """Iterate a candidate on until it rests, flatten and tighten it; keep what explains no worse.
+        """Fill a candidate, hunt on from it, flatten and tighten it; keep what explains no worse.
 
         One that leaves too much has parts outside a support that is too tight: it is opened once more.
         """
-        rested = candidate
-        for _ in range(POLISHES):
-            before, rested = rested, self._carried_on(rested, FILL)
-            if match(before.x[0], rested.x[0]).overlap >= AT_REST:
-                break
+        rested = self._carried_on(candidate, FILL)
+        hunted = self._carried_on(rested, *QUICK_STRATEGIES[0])
+        rested = hunted if hunted.score < rested.score else rested
         best = self._unless_worse(rested, FLATTEN)
         if self._leaves_too_much(best):
             opened = self._carried_on(best, OPENED, *FLATTEN)

@@ -1,4 +1,4 @@
-"""What a search starts from: noise in a box, a network's guess, or the quadratic phase that fits the pattern.
+"""What a search starts from: noise in a box, a network's guess, or a curved phase that fits the pattern.
 
 A strong smooth phase sends each part of the crystal to the q of its local slope (stationary phase), so the
 pattern is a distorted picture of the crystal itself. The plainest such map is linear, its phase quadratic:
@@ -58,8 +58,10 @@ def guessed_start(guess: Tensor) -> Start:
     return make
 
 
-def quadratic_start(extent: Sequence[float], signs: Sequence[int]) -> Start:
-    """Return a start of even amplitude in a box, its phase quadratic with the pattern's second moments.
+def curved_start(
+    extent: Sequence[float], signs: Sequence[int], exponent: float = 2.0, strength: float = 1.0
+) -> Start:
+    """Return a start of even amplitude in a box, its phase curved so that the pattern has its second moments.
 
     Parameters
     ----------
@@ -67,6 +69,11 @@ def quadratic_start(extent: Sequence[float], signs: Sequence[int]) -> Start:
         Edges of the box as fractions of the axes.
     signs : three int
         Of the curvatures, 1 or -1.
+    exponent : float
+        2 is a quadratic phase Q; of another, abs(Q)^(exponent/2) with the sign of Q, the slopes lie further
+        out (more than 2) or further in, as spread as before.
+    strength : float
+        What the phase is multiplied with: the moments leave out what is faint.
     """
 
     def make(level: Level, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -77,12 +84,23 @@ def quadratic_start(extent: Sequence[float], signs: Sequence[int]) -> Start:
         for i in range(3):
             for j in range(3):
                 phase = phase + 0.5 * float(curvature[i, j]) * x[i] * x[j]
+        phase = _bent(phase, support[0], exponent) * strength
         noise = torch.from_numpy(rng.standard_normal(level.shape).astype(np.float32)).to(phase.device)
         rough = level.smoother(noise, SMOOTHNESS)
         phase = phase + rough * (ROUGHNESS / float(rough.std()))
         return torch.polar(support.to(torch.float32), phase[None]), support
 
     return make
+
+
+def _bent(phase: Tensor, support: Tensor, exponent: float) -> Tensor:
+    """Return the quadratic ``phase`` (n0, n1, n2) with another ``exponent``, its slopes as spread as before.
+
+    In a ball of radius 1 the mean square slope of c·r^p is 3c²p²/(2p + 1), and the mean of r² is 3/5.
+    """
+    surface = phase[support].abs().mean().clamp_min(1e-12) * 5 / 3
+    scale = (2 / exponent) * ((2 * exponent + 1) / 5) ** 0.5
+    return surface * scale * phase.sign() * (phase.abs() / surface) ** (exponent / 2)
 
 
 def second_moments(level: Level) -> NDArray[np.float64]:

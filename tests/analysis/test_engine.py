@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from analysis.phasing.engine import SPACE, Engine, expand, fixed_threads, power, to_centre, to_corner
 from analysis.phasing.levels import Level, coarsest, crop, finer, pad, resample
@@ -182,3 +183,14 @@ def test_amplitudes_are_flattened_inside_the_support_and_phases_kept():
     half = flattened(x, support, 0.5, 0.05)
     assert complex(half[0, 1, 1, 1]) == pytest.approx(1j * (20 * rms) ** 0.5, rel=1e-4)
     torch.testing.assert_close(flattened(x, support, 1.0, 0.05), x)
+
+
+def test_threads_are_fixed_of_torch_and_of_blas_and_given_back():
+    def counts():
+        return {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+
+    before, torch_before = counts(), torch.get_num_threads()
+    with fixed_threads(1):
+        assert torch.get_num_threads() == 1
+        assert {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"} == {1}
+    assert (counts(), torch.get_num_threads()) == (before, torch_before)

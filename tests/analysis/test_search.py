@@ -72,7 +72,7 @@ def test_starts_of_every_kind_take_turns(truth):
     search = make_search(truth, guesses=[torch.ones(SHAPE, dtype=torch.complex64)])
     search.candidates = [made_up(truth, 1.0, origin="random 2"), made_up(truth, 1.5, origin="random 3")]
     origins = [search._next(number)[1] for number in range(8)]
-    assert origins[::2] == [f"quadratic {number}" for number in (0, 2, 4, 6)]
+    assert origins[::2] == [f"curved {number}" for number in (0, 2, 4, 6)]
     assert origins[1::2][:3] == [f"{NETWORK} 0", "random 3", "random 5"]
     assert origins[7].endswith(f", {AGAIN} 7")
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.phasing.engine import SPACE, power
+from analysis.phasing.engine import SPACE, power, to_centre
 from analysis.phasing.levels import Level
-from analysis.phasing.starts import SIGNS, matched_curvature, quadratic_start, second_moments
+from analysis.phasing.starts import SIGNS, _bent, curved_start, matched_curvature, second_moments
 from analysis.phasing.support import box, frequencies
 
 SHAPE = (48, 48, 48)
@@ -52,7 +52,7 @@ def test_a_quadratic_crystal_is_hit_by_one_of_the_starts():
     level = level_of(crystal)
     overlaps = []
     for signs in SIGNS:
-        x, support = quadratic_start(EXTENT, signs)(level, np.random.default_rng(3))
+        x, support = curved_start(EXTENT, signs)(level, np.random.default_rng(3))
         assert torch.equal(x != 0, support)
         twin = torch.fft.ifftn(torch.fft.fftn(x, dim=SPACE).conj(), dim=SPACE)
         inner = max(abs(complex(torch.vdot(crystal.flatten(), y.flatten()))) for y in (x, twin))
@@ -63,11 +63,26 @@ def test_a_quadratic_crystal_is_hit_by_one_of_the_starts():
 
 def test_the_same_generator_gives_the_same_start():
     level = level_of(quadratic_crystal())
-    one, two = (quadratic_start(EXTENT, SIGNS[1])(level, np.random.default_rng(5))[0] for _ in range(2))
+    one, two = (curved_start(EXTENT, SIGNS[1])(level, np.random.default_rng(5))[0] for _ in range(2))
     assert torch.equal(one, two)
-    assert not torch.equal(one, quadratic_start(EXTENT, SIGNS[1])(level, np.random.default_rng(6))[0])
+    assert not torch.equal(one, curved_start(EXTENT, SIGNS[1])(level, np.random.default_rng(6))[0])
 
 
 def test_an_empty_pattern_has_no_curvature():
     level = Level(torch.zeros(SHAPE), torch.zeros(SHAPE, dtype=torch.bool), SHAPE)
     assert second_moments(level) == pytest.approx(np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize("exponent", [1.5, 3.0, 4.0])
+def test_slopes_further_out_or_in_are_as_spread_as_those_of_a_quadratic_phase(exponent):
+    ball = sum(x**2 for x in frequencies(SHAPE)) < 0.25**2
+    plain = 400 * sum(x**2 for x in frequencies(SHAPE)).float()
+    bent = _bent(plain, ball, exponent)
+    # In the central eighth the finite differences of a low power are inexact, and across the wrap-around all.
+    inside = to_centre(ball).numpy()
+    spread = [
+        sum((np.gradient(to_centre(p).numpy(), axis=axis)[inside] ** 2).mean() for axis in range(3))
+        for p in (plain, bent)
+    ]
+    assert spread[1] == pytest.approx(spread[0], rel=0.05)
+    assert torch.allclose(_bent(plain, ball, 2.0), plain, rtol=1e-4)
