@@ -34,6 +34,7 @@ from analysis.phasing.refinement import (
 from analysis.phasing.search import ROUND, Found, Search
 from analysis.phasing.support import autocorrelation_extent, extent_of
 from analysis.phasing.trust import (
+    CLOSE_AGREEMENT,
     LEAST_AGREEMENT,
     NOISE_LIMIT,
     Evidence,
@@ -210,8 +211,8 @@ def _search_until_right(
         left = left_over(pattern, best)
         again = ahead is not None and match(leader.x[0], ahead.x[0]).overlap >= LIKELY
         known = again and left <= NOISE_LIMIT and confirmations(found.candidates) >= FAMILIAR
-        explained = left <= EXPLAINED and not search.doubtful(found)
-        settled = alike >= LEAST_AGREEMENT and (explained or known)
+        clear = alike >= CLOSE_AGREEMENT and left <= EXPLAINED and not search.doubtful(found)
+        settled = alike >= LEAST_AGREEMENT and (clear or known)
         if settled or found.starts >= STARTS:
             return replace(found, agreement=alike), best, history
         ahead, least = leader, found.starts + ROUND
