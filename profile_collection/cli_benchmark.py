@@ -102,7 +102,7 @@ def starts(
     classes: ClassesOption = None,
     seed: Annotated[int, typer.Option(help="First of the calibration seeds.")] = 5000,
 ) -> None:
-    """Phase crystals with random starts only, with the network's guesses, and with it fine-tuned as well."""
+    """Phase crystals without the network, with its guesses, and with it fine-tuned as well."""
     from analysis.phasing.benchmark import CALIBRATION_SEEDS
     from analysis.phasing.benchmark.starts import compare
     from profile_collection.benchmark_table import starts_table

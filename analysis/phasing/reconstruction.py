@@ -151,7 +151,7 @@ def from_guesses(
     weights_hash: str = "",
     began: float | None = None,
 ) -> Reconstruction:
-    """Reconstruct with other ``guesses`` than the shipped network's; an empty sequence: random starts only.
+    """Reconstruct with other ``guesses`` than the shipped network's; an empty sequence: no network.
 
     ``began`` is the `time.perf_counter` from which the seconds count, now by default.
     """
@@ -190,7 +190,7 @@ def from_truth(
 def _search_until_right(
     pattern: Pattern, guesses: Guesses | Sequence[Tensor], seed: int
 ) -> tuple[Found, Candidate, list[float]]:
-    """Search, and go on where independent starts agree on an object that leaves more than noise.
+    """Search, and go on where independent starts agree on an object that leaves more than noise, or loosely.
 
     That is a wrong object on which starts agree, as long as the model of the measurement is exact; where it
     is not (measured data), an object that stays ahead for another round, and is found again and again, is

@@ -1,13 +1,18 @@
 """The public call: right on crystals of this test's own, reproducible, and plain about bad input."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from analysis import reconstruct
 from analysis.phasing import from_truth, network, reconstruction
+from analysis.phasing.agreement import Candidate
 from analysis.phasing.ambiguities import centre_of_mass, overlap
+from analysis.phasing.coherence import COHERENT
+from analysis.phasing.search import Found
 
 APS = Path(__file__).parents[3] / "shared" / "data" / "aps34idc_scan54.npz"
 
@@ -159,6 +164,47 @@ def test_missing_weights_are_said(monkeypatch, tmp_path):
     monkeypatch.setattr(network, "DEFAULT_WEIGHTS", tmp_path / "nothing.safetensors")
     with pytest.raises(ValueError, match="weights file"):
         reconstruct(np.ones((32, 32, 32)))
+
+
+@pytest.mark.parametrize(
+    ("agreements", "left", "doubted", "rounds"),
+    [
+        ([0.995], 1.0, False, 1),
+        ([0.98, 0.995], 1.0, False, 2),  # loose at first
+        ([0.995, 0.995], 2.0, False, 2),  # more than noise, but still ahead, and familiar
+        ([0.995, 0.995], 1.0, True, 2),
+        ([0.96, 0.96, 0.96], 1.0, False, 3),  # never settled: until the budget is spent
+    ],
+)
+def test_another_round_follows_a_loose_agreement_or_a_doubt(monkeypatch, agreements, left, doubted, rounds):
+    leader = Candidate(
+        torch.ones(1, 32, 32, 32, dtype=torch.complex64), torch.ones(1), 1.0, COHERENT, "random 0"
+    )
+    others = [replace(leader, origin=f"random {n}") for n in range(1, 5)]
+    made = []
+
+    class MadeUp:
+        def __init__(self, *_):
+            pass
+
+        def run(self, limit, least):
+            made.append(least)
+            starts = limit if len(made) == 3 else max(least, 2)
+            return Found([leader, *others], 1.0, starts, 100)
+
+        def strange(self, _):
+            return False
+
+        def doubtful(self, _):
+            return doubted
+
+    monkeypatch.setattr(reconstruction, "Search", MadeUp)
+    monkeypatch.setattr(reconstruction, "choose", lambda *_: (leader, [], agreements[len(made) - 1]))
+    monkeypatch.setattr(reconstruction, "left_over", lambda *_: left)
+    pattern = reconstruction.checked_pattern(np.ones((32, 32, 32)), None, None, None)
+    found, _, _ = reconstruction._search_until_right(pattern, (), 0)
+    assert made == [0, 2 + reconstruction.ROUND, 2 + 2 * reconstruction.ROUND][:rounds]
+    assert found.agreement == agreements[-1]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from analysis.phasing.pattern import Pattern
 from analysis.phasing.reconstruction import Reconstruction, from_guesses
 from analysis.phasing.validation import checked_pattern
 
-POLICIES = ("random starts only", "network, not fine-tuned", "network, fine-tuned at last")
+POLICIES = ("no network", "network, not fine-tuned", "network, fine-tuned at last")
 """Where the starts of a search come from; the last is what `reconstruct` does."""
 
 
