@@ -197,14 +197,22 @@ def _search_until_right(
     taken.
     """
     reach = autocorrelation_extent(pattern.amplitude())
-    shape = coarsest(pattern.shape, reach, pattern.counts - pattern.background)
-    level = Level(pattern.amplitude(), pattern.mask, shape)
-    search = Search(pattern, level, reach, np.random.default_rng(seed), guesses)
+
+    def started(shape: tuple[int, int, int]) -> Search:
+        level = Level(pattern.amplitude(), pattern.mask, shape)
+        return Search(pattern, level, reach, np.random.default_rng(seed), guesses)
+
+    usual, holding = (
+        coarsest(pattern.shape, reach, signal) for signal in (None, pattern.counts - pattern.background)
+    )
+    search = started(holding)
+    # What no object explains reaches far out, too: it asks for no finer level.
+    many = search if holding == usual else started(usual)
     ahead: Candidate | None = None
     least = 0
     while True:
         found = search.run(STARTS, least)
-        if search.strange(found) and (common := _averaged(pattern, search, seed)):
+        if search.strange(found) and (common := _averaged(pattern, many, seed)):
             return common
         leader = found.candidates[0]
         best, history, alike = choose(pattern, found)
