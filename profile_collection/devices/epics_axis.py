@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ from ophyd import Component as Cpt
 from ophyd import EpicsMotor, EpicsSignal
 from ophyd.device import required_for_connection
 from ophyd.status import MoveStatus
+from ophyd.utils.errors import InvalidState
 
 from profile_collection.devices.epics_signals import PATIENCE, EpicsReading
 from profile_collection.devices.signals import check_number
@@ -103,10 +105,13 @@ class EpicsAxis(EpicsMotor):
         self._end(motion, "" if success else "it was stopped")
 
     def _end(self, status: MoveStatus | None, problem: str) -> None:
-        """End a motion's status once, whoever comes first."""
-        with self._claim_lock:
-            if status is None or status.done:
-                return
+        """End a motion's status once, whoever comes first.
+
+        A status that was told of its end is not `done` before its own thread has heard of it.
+        """
+        if status is None:
+            return
+        with self._claim_lock, suppress(InvalidState):
             if problem:
                 status.set_exception(
                     RuntimeError(

@@ -1,13 +1,17 @@
 """The EPICS devices against a real soft IOC: what plans rely on."""
 
+import threading
 import time
+from types import SimpleNamespace
 
 import h5py
 import hdf5plugin  # noqa: F401  registers the decompression filters
 import numpy as np
 import pytest
+from ophyd.status import MoveStatus
 from ophyd.utils import LimitError
 
+from profile_collection.devices.epics_axis import EpicsAxis
 from profile_collection.devices.epics_signals import fresh_text, put_and_wait
 
 START = {"uid": "0123456789", "series_uid": "epics", "purpose": "align", "plan_name": "test"}
@@ -40,6 +44,18 @@ def test_a_stopped_axis_fails_in_words_and_moves_again(beamline):
         status.wait(timeout=30)
     eta.set(18.0).wait(timeout=60)
     assert eta.position == 18.0
+
+
+def test_a_motion_ends_once_whoever_comes_first(beamline):
+    class Late(MoveStatus):
+        done = False  # as on a busy machine: the status's own thread has not heard of its end yet
+
+    axis = SimpleNamespace(name="eta", _claim_lock=threading.Lock())
+    status = Late(beamline.diffractometer.eta, 60.0)
+    EpicsAxis._end(axis, status, "it was stopped")
+    EpicsAxis._end(axis, status, "its record does not answer")
+    with pytest.raises(RuntimeError, match="it was stopped"):
+        status.wait(timeout=5)
 
 
 def test_the_diffractometer_has_the_ub_of_the_mount(beamline):
