@@ -48,12 +48,19 @@ class ServerStatus:
 
 def status(data: Path) -> ServerStatus | None:
     """Return the live server of `data`, or None where none answers to the stored key."""
+    found = _stored(data)
+    # A killed server's successor listens where it did and may have answered to the dead one's record, which
+    # it removes before it listens.
+    return found if found and _answers(found) and _stored(data) == found else None
+
+
+def _stored(data: Path) -> ServerStatus | None:
+    """Return what the address file says."""
     try:
         stored = json.loads((data / ".vo2" / ADDRESS_FILE).read_text())
-        found = ServerStatus(**{name: stored[name] for name in ("uri", "pid", "host", "since", "api_key")})
+        return ServerStatus(**{name: stored[name] for name in ("uri", "pid", "host", "since", "api_key")})
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if _answers(found) else None
 
 
 def _answers(server: ServerStatus) -> bool:

@@ -81,6 +81,22 @@ def test_a_killed_server_is_replaced_and_its_runs_are_still_there(own_settings, 
         assert uid in catalogue.raw.v3
 
 
+def test_who_answers_to_a_dead_servers_record_is_not_taken_for_it(served, own_settings, monkeypatch):
+    """A successor removes the record and listens where the killed one did, between our reading and asking."""
+    folder = own_settings.data / ".vo2"
+    folder.mkdir(parents=True)
+    record = folder / "server.json"
+    shutil.copy(served.data / ".vo2" / "server.json", record)
+    assert status(own_settings.data) == status(served.data)
+
+    def answers_and_is_another(_):
+        record.unlink()
+        return True
+
+    monkeypatch.setattr("profile_collection.server._answers", answers_and_is_another)
+    assert status(own_settings.data) is None
+
+
 @pytest.mark.slow
 def test_a_server_whose_folder_was_removed_ends(own_settings):
     server = psutil.Process(ensure_server(own_settings.data).pid)
