@@ -22,6 +22,9 @@ COHERENT: Triple = (0.0, 0.0, 0.0)
 GRID = (0.0, 0.2, 0.4, 0.6)
 """Standard deviations that are tried along each axis, in voxels of q, before a parabola refines them."""
 
+FINE_GRID = tuple(0.1 * n for n in range(8))
+"""The same where the parabola's own error, some 0.05 voxels on `GRID`, counts."""
+
 TIED = ((1, 2), (0,))
 """Axes that share a width: the beam's transverse coherence blurs rows and columns of the detector alike."""
 
@@ -39,6 +42,7 @@ def fit_coherence(
     extent: Sequence[float] = (1.0, 1.0, 1.0),
     start: Triple = COHERENT,
     sweeps: int = 1,
+    grid: Sequence[float] = GRID,
 ) -> tuple[Triple, float]:
     """Return (σ per axis in voxels, χ² there) of the Gaussian blur that explains the pattern best.
 
@@ -56,13 +60,15 @@ def fit_coherence(
         Where the other axes stand while the first is fitted.
     sweeps : int
         How often all axes are fitted in turn.
+    grid : sequence of float, voxels
+        The standard deviations to try.
     """
     misfit = _Misfit(x, amplitude, measured, widths, background, extent)
     sigma = list(start)
     for _ in range(sweeps):
         for axes in TIED:
-            trial = [tuple(s if a in axes else sigma[a] for a in range(3)) for s in GRID]
-            best = _vertex(GRID, [misfit(t) for t in trial])
+            trial = [tuple(s if a in axes else sigma[a] for a in range(3)) for s in grid]
+            best = _vertex(grid, [misfit(t) for t in trial])
             sigma = [best if a in axes else sigma[a] for a in range(3)]
     final = (sigma[0], sigma[1], sigma[2])
     return final, misfit(final)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from analysis.phasing.coherence import COHERENT, Triple
 from analysis.phasing.kernels import free_of_blur
+from analysis.phasing.levels import crop
 
 COHERENCE_GUESSES = (0.1, 0.0)
 """Blur widths across the beam, voxels, that the starts of a detector frame try in turn: rather too narrow
@@ -51,6 +53,15 @@ class Pattern:
             return [COHERENT]
         a, b, c = (float(w > 0) for w in self.widths)
         return [(a * s, b * s, c * s) for s in COHERENCE_GUESSES]
+
+    def cropped(self, shape: Sequence[int]) -> Pattern:
+        """Return the centre of q, ``shape`` voxels of it."""
+        counts, mask, background = (crop(a, shape) for a in (self.counts, self.mask, self.background))
+        return Pattern(counts, mask, background, self.widths)
+
+    def flattened(self, flat_field: Tensor) -> Pattern:
+        """Return what a flat detector would have counted; ``flat_field`` (n1, n2) float32 in corner order."""
+        return replace(self, counts=self.counts / flat_field, background=self.background / flat_field)
 
     def amplitude(self, sigma: Triple = COHERENT) -> Tensor:
         """Return the point-sample amplitude, √counts, less background and freed of voxel width and blur."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from analysis.phasing import metrics
 from analysis.phasing.agreement import LIKELY, Candidate, confirmations, match
 from analysis.phasing.ambiguities import centre
+from analysis.phasing.calibration import Calibrated, calibrated
 from analysis.phasing.coherence import COHERENT, Triple
 from analysis.phasing.engine import fixed_threads, to_centre, to_corner
 from analysis.phasing.ensemble import shared
@@ -95,6 +96,9 @@ class Reconstruction:
         Spent on the coarsest level.
     threads : int
         Of torch.
+    flat_field : ndarray, (n1, n2) float32
+        What each pixel of the detector counts of what it should, where the pattern could not be explained
+        without (`calibration`); else ones.
     """
 
     object: NDArray[np.complex64]
@@ -113,6 +117,7 @@ class Reconstruction:
     origin: str
     iterations: int
     threads: int
+    flat_field: NDArray[np.float32]
 
 
 def reconstruct(
@@ -157,10 +162,10 @@ def from_guesses(
     """
     began = time.perf_counter() if began is None else began
     with fixed_threads(THREADS):
-        found, best, history = _search_until_right(pattern, guesses, seed)
+        found, best = _search_until_right(pattern, guesses, seed)
         losses = guesses.losses if isinstance(guesses, Guesses) else np.empty(0)
-        losses = losses if len(losses) else np.asarray(history)
-        return _assemble(pattern, found, best, history, losses, weights_hash, seed, began)
+        losses = losses if len(losses) else np.asarray(best.history)
+        return _assemble(pattern, found, best, losses, weights_hash, seed, began)
 
 
 def from_truth(
@@ -184,12 +189,12 @@ def from_truth(
         start = Candidate(x, support, 0.0, sigma, "truth")
         best, history = finish(pattern, start)
         found = Found([best], 1.0, 0, 0)
-        return _assemble(pattern, found, best, history, np.empty(0), "", 0, began)
+        return _assemble(pattern, found, _flat(pattern, best, history), np.empty(0), "", 0, began)
 
 
 def _search_until_right(
     pattern: Pattern, guesses: Guesses | Sequence[Tensor], seed: int
-) -> tuple[Found, Candidate, list[float]]:
+) -> tuple[Found, Calibrated]:
     """Search, and go on where independent starts agree on an object that leaves more than noise, or loosely.
 
     That is a wrong object on which starts agree, as long as the model of the measurement is exact; where it
@@ -209,11 +214,13 @@ def _search_until_right(
     # What no object explains reaches far out, too: it asks for no finer level.
     many = search if holding == usual else started(usual)
     ahead: Candidate | None = None
-    least = 0
+    least, averaged = 0, -1
     while True:
         found = search.run(STARTS, least)
-        if search.strange(found) and (common := _averaged(pattern, many, seed)):
-            return common
+        if search.strange(found) and many.tried != averaged:
+            if common := _averaged(pattern, many):
+                return common
+            averaged = many.tried
         leader = found.candidates[0]
         best, history, alike = choose(pattern, found)
         left = left_over(pattern, best)
@@ -222,33 +229,40 @@ def _search_until_right(
         clear = alike >= CLOSE_AGREEMENT and left <= EXPLAINED and not search.doubtful(found)
         settled = alike >= LEAST_AGREEMENT and (clear or known)
         if settled or found.starts >= STARTS:
-            return replace(found, agreement=alike), best, history
+            found = replace(found, agreement=alike)
+            if pattern.blurred or left <= EXPLAINED or not search.doubtful(found):
+                return found, _flat(pattern, best, history)
+            return found, calibrated(pattern, best)
         ahead, least = leader, found.starts + ROUND
 
 
-def _averaged(pattern: Pattern, search: Search, seed: int) -> tuple[Found, Candidate, list[float]] | None:
+def _averaged(pattern: Pattern, search: Search) -> tuple[Found, Calibrated] | None:
     """Return what many starts have in common, where the model of the measurement lacks a part."""
     while search.tried < AVERAGED_STARTS:
         search.try_next()
-    common = shared(pattern, search.rested(), seed)
+    common = shared(pattern, search.rested())
     if common is None:
         return None
-    found = Found(common.members, common.agreement, search.tried, search.level.iterations)
-    return found, common.best, common.history
+    return Found(common.members, common.agreement, search.tried, search.level.iterations), common.best
+
+
+def _flat(pattern: Pattern, best: Candidate, history: list[float]) -> Calibrated:
+    """Return an object that needs no flat field."""
+    return Calibrated(best, torch.ones(pattern.shape[1:]), history)
 
 
 def _assemble(
     pattern: Pattern,
     found: Found,
-    best: Candidate,
-    history: list[float],
+    outcome: Calibrated,
     losses: NDArray[np.float64],
     weights_hash: str,
     seed: int,
     began: float,
 ) -> Reconstruction:
+    best, flat = outcome.candidate, outcome.flat_field
     edges = extent_of(best.support[0])
-    predicted = to_centre(predicted_counts(pattern, best)).numpy()
+    predicted = to_centre(flat * predicted_counts(pattern.flattened(flat), best)).numpy()
     counts, mask = to_centre(pattern.counts).numpy(), to_centre(pattern.mask).numpy()
     obj, support = centre(to_centre(best.x[0]).numpy(), to_centre(best.support[0]).numpy())
     ratio = metrics.noise_ratio(predicted, counts, mask)
@@ -259,6 +273,7 @@ def _assemble(
         compactness=compactness(np.abs(obj) ** 2, support),
         oversampling=(1 / max(edges[0], 1e-3), 1 / max(edges[1], 1e-3), 1 / max(edges[2], 1e-3)),
         pixel_kernel=pattern.blurred,
+        calibrated=bool((flat != 1).any()),
         saturated=looks_saturated(counts, mask),
     )
     trusted, reasons = verdict(evidence)
@@ -270,7 +285,7 @@ def _assemble(
         trusted=trusted,
         reasons=reasons,
         loss_history=losses,
-        chi_squared_history=np.asarray(history),
+        chi_squared_history=np.asarray(outcome.history),
         seconds=time.perf_counter() - began,
         seed=seed,
         weights_hash=weights_hash,
@@ -279,4 +294,5 @@ def _assemble(
         origin=best.origin,
         iterations=found.iterations,
         threads=THREADS,
+        flat_field=to_centre(flat[None])[0].numpy(),
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from analysis.phasing.agreement import LIKELY, Candidate, match
-from analysis.phasing.coherence import COHERENT, Triple, fit_coherence
+from analysis.phasing.coherence import COHERENT, GRID, Triple, fit_coherence
 from analysis.phasing.engine import power
 from analysis.phasing.finish import descend
 from analysis.phasing.kernels import PixelKernel
@@ -105,22 +105,28 @@ def climb(pattern: Pattern, candidate: Candidate) -> Candidate:
         x = resample(x, shape)
         support = support_of(level, x, threshold=REFINE.threshold, floor=REFINE.floor)
         x = x * support
-        kernel = _kernel(pattern, shape, support, candidate.coherence)
+        kernel = kernel_of(pattern, shape, support, candidate.coherence)
         level.engine.set_amplitude(kernel.freed_amplitude(x[0], counts, background))
         x, support = iterate(level, x, support, REFINE)
         if shape == pattern.shape:
-            kernel = _kernel(pattern, shape, support, candidate.coherence)
+            kernel = kernel_of(pattern, shape, support, candidate.coherence)
             chi = kernel.misfit(x[0], root, (~pattern.mask).float(), pattern.background)
             return replace(candidate, x=x, support=support, score=chi)
 
 
-def _kernel(pattern: Pattern, shape: Sequence[int], support: Tensor, sigma: Triple) -> PixelKernel:
+def kernel_of(pattern: Pattern, shape: Sequence[int], support: Tensor, sigma: Triple) -> PixelKernel:
     """Return the kernel of a level of ``shape`` for objects in ``support`` (1, n0, n1, n2) bool."""
     extent = extent_of(support[0])
     return PixelKernel(shape, pattern.widths, sigma, extent=extent, device=support.device)
 
 
-def fit_blur(pattern: Pattern, x: Tensor, support: Tensor, known: Triple = COHERENT) -> Triple:
+def fit_blur(
+    pattern: Pattern,
+    x: Tensor,
+    support: Tensor,
+    known: Triple = COHERENT,
+    grid: Sequence[float] = GRID,
+) -> Triple:
     """Fit the blur on the centre of q, where the counts are: it is the same everywhere.
 
     ``x`` complex64 and ``support`` bool are (n0, n1, n2), corner order.
@@ -137,12 +143,13 @@ def fit_blur(pattern: Pattern, x: Tensor, support: Tensor, known: Triple = COHER
         extent=extent_of(support),
         start=known,
         sweeps=1 if any(known) else 2,
+        grid=grid,
     )[0]
 
 
 def predicted_counts(pattern: Pattern, candidate: Candidate) -> Tensor:
     """Return the counts that ``candidate`` explains, background included, (n0, n1, n2), corner order."""
-    kernel = _kernel(pattern, pattern.shape, candidate.support, candidate.coherence)
+    kernel = kernel_of(pattern, pattern.shape, candidate.support, candidate.coherence)
     return kernel.predict(candidate.x[0])[1] + pattern.background
 
 
@@ -165,13 +172,18 @@ def finish(pattern: Pattern, candidate: Candidate) -> tuple[Candidate, list[floa
 
 
 def descended(
-    pattern: Pattern, candidate: Candidate, iterations: int, *, fitted: bool = True
+    pattern: Pattern,
+    candidate: Candidate,
+    iterations: int,
+    *,
+    fitted: bool = True,
+    grid: Sequence[float] = GRID,
 ) -> tuple[Candidate, list[float]]:
     """Return ``candidate`` after descents in its support, the blur ``fitted`` before, and χ² before each."""
     x, support, sigma = candidate.x[0], candidate.support[0], candidate.coherence
     if fitted:
-        sigma = fit_blur(pattern, x, support, sigma)
-    kernel = _kernel(pattern, pattern.shape, candidate.support, sigma)
+        sigma = fit_blur(pattern, x, support, sigma, grid)
+    kernel = kernel_of(pattern, pattern.shape, candidate.support, sigma)
     measured, root = (~pattern.mask).float(), pattern.counts.sqrt()
     x, chi = descend(x * support, support, kernel, root, measured, pattern.background, iterations)
     return replace(candidate, x=x[None], score=chi[-1], coherence=sigma), chi

@@ -128,6 +128,7 @@ class Search:
         self._reach = reach
         self.candidates: list[Candidate] = []
         self._polished: dict[int, Candidate] = {}
+        self._rested: dict[int, Candidate] = {}
 
     def score(self, x: Tensor, support: Tensor) -> tuple[float, Triple]:
         """Return (χ² against the counts themselves, blur widths) of ``x`` (1, n0, n1, n2).
@@ -263,7 +264,9 @@ class Search:
 
     def rested(self) -> list[Candidate]:
         """Return all candidates, each iterated on to its rest."""
-        return sorted((self._carried_on(c, REST) for c in self.candidates), key=lambda c: c.score)
+        fresh = [c for c in self.candidates if id(c) not in self._rested]
+        self._rested |= {id(c): self._carried_on(c, REST) for c in fresh}
+        return sorted((self._rested[id(c)] for c in self.candidates), key=lambda c: c.score)
 
     def _polished_consensus(self) -> Found:
         """Polish the best candidates that are not polished yet and measure the agreement of all that are."""

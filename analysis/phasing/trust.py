@@ -59,6 +59,8 @@ class Evidence:
         Edge of the box over edge of the support, per axis.
     pixel_kernel : bool
         Whether the voxel widths are part of the model.
+    calibrated : bool
+        Whether a flat field was found with the object: it explains what is left of a wrong one, too.
     saturated : bool
         Whether the brightest voxels look cut off.
     """
@@ -69,6 +71,7 @@ class Evidence:
     compactness: float
     oversampling: tuple[float, float, float]
     pixel_kernel: bool
+    calibrated: bool
     saturated: bool
 
 
@@ -103,7 +106,8 @@ def verdict(evidence: Evidence) -> tuple[bool, tuple[str, ...]]:
 
 def _least_agreement(evidence: Evidence) -> float:
     """Return the agreement that this class of data needs."""
-    if evidence.pixel_kernel or evidence.noise_ratio <= NOISE_EXPLAINS:
+    explained = evidence.pixel_kernel or evidence.noise_ratio <= NOISE_EXPLAINS
+    if explained and not evidence.calibrated:
         return LEAST_AGREEMENT
     return MANY_AGREEMENT if evidence.confirmations >= MANY else CLOSE_AGREEMENT
 

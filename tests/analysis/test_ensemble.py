@@ -6,7 +6,7 @@ import torch
 
 from analysis.phasing.agreement import Candidate, match
 from analysis.phasing.coherence import COHERENT
-from analysis.phasing.engine import fixed_threads, to_corner
+from analysis.phasing.engine import fixed_threads, to_centre, to_corner
 from analysis.phasing.ensemble import LEAST, crowd, mean, shared, split
 from analysis.phasing.kernels import PixelKernel
 from analysis.phasing.validation import checked_pattern
@@ -55,18 +55,23 @@ def test_what_starts_do_not_share_averages_out(truth):
     assert 1 - together < 0.5 * (1 - each)
 
 
-def test_a_pattern_whose_blur_nobody_knew_gives_one_object(truth):
+def test_a_pattern_whose_blur_and_flat_field_nobody_knew_gives_one_object(truth):
+    rng = np.random.default_rng(1)
     counts = PixelKernel(SHAPE, (0, 0, 0), (0.0, 0.3, 0.3)).predict(truth)[1].clamp_min(0)
     scale = 1e5 / counts.max()
-    truth, counts = truth * scale.sqrt(), np.fft.fftshift((counts * scale).numpy())
-    pattern = checked_pattern(np.random.default_rng(1).poisson(counts), None, None, None)
+    truth, response = truth * scale.sqrt(), np.exp(rng.normal(0, 0.15, SHAPE[1:]))
+    counts = rng.poisson(np.fft.fftshift((counts * scale).numpy()) * response)
+    pattern = checked_pattern(counts, None, None, None)
     members = [spoiled(truth, number, by=0.2) for number in range(LEAST)]
     with fixed_threads(1):
-        assert shared(pattern, members[: LEAST - 1], 0) is None
-        found, again = (shared(pattern, members, 0) for _ in range(2))
+        assert shared(pattern, members[: LEAST - 1]) is None
+        found, again = (shared(pattern, members) for _ in range(2))
+    best = found.best.candidate
     assert len(found.members) == len(members)
     assert found.agreement >= 0.97
-    assert match(found.best.x[0], truth).overlap >= 0.97
-    assert found.best.coherence[1:] == pytest.approx((0.3, 0.3), abs=0.1)
-    assert found.history[-1] < found.history[0]
-    assert torch.equal(again.best.x, found.best.x)
+    assert match(best.x[0], truth).overlap >= 0.98
+    assert best.coherence[1:] == pytest.approx((0.3, 0.3), abs=0.1)
+    flat, bright = to_centre(found.best.flat_field[None])[0].numpy(), counts.sum(axis=0) > 1e4
+    assert np.corrcoef(flat[bright], response[bright])[0, 1] > 0.7
+    assert found.best.history[-1] < found.best.history[0]
+    assert torch.equal(again.best.candidate.x, best.x)

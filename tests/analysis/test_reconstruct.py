@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -202,9 +203,34 @@ def test_another_round_follows_a_loose_agreement_or_a_doubt(monkeypatch, agreeme
     monkeypatch.setattr(reconstruction, "choose", lambda *_: (leader, [], agreements[len(made) - 1]))
     monkeypatch.setattr(reconstruction, "left_over", lambda *_: left)
     pattern = reconstruction.checked_pattern(np.ones((32, 32, 32)), None, None, None)
-    found, _, _ = reconstruction._search_until_right(pattern, (), 0)
+    found, _ = reconstruction._search_until_right(pattern, (), 0)
     assert made == [0, 2 + reconstruction.ROUND, 2 + 2 * reconstruction.ROUND][:rounds]
     assert found.agreement == agreements[-1]
+
+
+@pytest.mark.parametrize(
+    ("left", "doubted", "kernel", "expected"),
+    [
+        (2.0, True, None, True),
+        (1.2, True, None, False),  # noise explains it
+        (2.0, False, None, False),  # too little to be a detector's or a beam's fault
+        (2.0, True, (0, 1, 1), False),  # the measurement's model was given
+    ],
+)
+def test_what_explains_too_little_is_calibrated(monkeypatch, left, doubted, kernel, expected):
+    leader = Candidate(torch.ones(1, 32, 32, 32, dtype=torch.complex64), torch.ones(1), 1.0, COHERENT, "a")
+    search = SimpleNamespace(
+        run=lambda limit, _: Found([leader], 1.0, limit, 100),
+        strange=lambda _: False,
+        doubtful=lambda _: doubted,
+    )
+    monkeypatch.setattr(reconstruction, "Search", lambda *_: search)
+    monkeypatch.setattr(reconstruction, "choose", lambda *_: (leader, [], 0.99))
+    monkeypatch.setattr(reconstruction, "left_over", lambda *_: left)
+    monkeypatch.setattr(reconstruction, "calibrated", lambda *_: "calibrated")
+    pattern = reconstruction.checked_pattern(np.ones((32, 32, 32)), None, kernel, None)
+    _, best = reconstruction._search_until_right(pattern, (), 0)
+    assert (best == "calibrated") is expected
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 
 from analysis.phasing.trust import Evidence, compactness, looks_saturated, verdict
 
-GOOD = Evidence(0.99, 1, 1.0, 1.0, (1.8, 1.7, 2.0), True, False)
+GOOD = Evidence(0.99, 1, 1.0, 1.0, (1.8, 1.7, 2.0), True, False, False)
 
 
 def test_good_evidence_is_trusted():
@@ -49,6 +49,13 @@ def test_point_samples_that_noise_does_not_explain_need_more(agreement, confirma
         GOOD, agreement=agreement, confirmations=confirmations, noise_ratio=noise_ratio, pixel_kernel=False
     )
     assert verdict(evidence)[0] is expected
+
+
+def test_an_object_that_brought_a_flat_field_needs_more_though_nothing_is_left():
+    found = replace(GOOD, calibrated=True, agreement=0.985)
+    assert not verdict(found)[0]
+    assert verdict(replace(found, agreement=0.99))[0]
+    assert verdict(replace(found, confirmations=8))[0]
 
 
 def test_compactness_is_the_share_of_the_largest_part():
