@@ -140,6 +140,28 @@ def ceiling(
 
 
 @benchmark_app.command()
+def measured(
+    scan: Annotated[Path, typer.Argument(help="npz file with 'counts', (rocking, row, column).")],
+    crop: Annotated[str, typer.Option(help="Voxels about the peak.")] = "64,128,128",
+    seeds: Annotated[int, typer.Option(help="Number of seeds, from 0.", min=1)] = 5,
+) -> None:
+    """Phase a measured scan from several seeds: its χ², and whether the seeds find one crystal."""
+    from callbacks.crops import parse_crop
+    from callbacks.ingest import read_counts
+    from profile_collection.benchmark_measured import measured_rows, measured_table
+
+    rows = []
+    with explained():
+        shape = parse_crop(crop)
+        for row in measured_rows(read_counts(scan), shape, range(seeds)):
+            rows.append(row)
+            console.print(f"seed {row.seed}: χ² {row.chi_squared:.4f}, {row.cpu_seconds:.0f} CPU s")
+    console.print(measured_table(rows, shape))
+    if not all(row.passed for row in rows):
+        raise typer.Exit(1)
+
+
+@benchmark_app.command()
 def network(
     seconds: Annotated[float, typer.Option(help="CPU seconds of training for each network.")] = 900.0,
     output: Annotated[Path | None, typer.Option(help="Markdown file that receives the table.")] = None,

@@ -1,0 +1,90 @@
+"""A measured rocking scan phased from several seeds: χ², trust, and whether the seeds agree."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from analysis.phasing import reconstruct
+from analysis.phasing.ambiguities import align
+from callbacks.crops import Crop
+
+CHI_SQUARED, AGREEING = 0.015, 0.98
+"""Largest χ² and least overlap between any two seeds that are wanted."""
+
+
+@dataclass(frozen=True)
+class MeasuredRow:
+    """What one seed came to; ``overlap`` is the least with a seed before it, NaN for the first."""
+
+    seed: int
+    chi_squared: float
+    noise_ratio: float
+    agreement: float
+    trusted: bool
+    overlap: float
+    cpu_seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is trusted, explains the counts and agrees with the seeds before it."""
+        return self.trusted and self.chi_squared <= CHI_SQUARED and not self.overlap < AGREEING
+
+
+def around_peak(counts: NDArray[Any], shape: Crop) -> NDArray[Any]:
+    """Cut ``shape`` voxels out of (points, rows, cols) counts, the brightest at index n // 2.
+
+    Raises
+    ------
+    ValueError
+        So much was not measured about the peak.
+    """
+    peak = np.unravel_index(int(np.argmax(counts)), counts.shape)
+    first = [int(p) - n // 2 for p, n in zip(peak, shape, strict=True)]
+    if min(first) < 0 or any(a + n > m for a, n, m in zip(first, shape, counts.shape, strict=True)):
+        raise ValueError(
+            f"a crop of {shape} about the peak at {tuple(map(int, peak))} must lie in the {counts.shape} "
+            "voxels measured; choose a smaller one with --crop"
+        )
+    return counts[tuple(slice(a, a + n) for a, n in zip(first, shape, strict=True))]
+
+
+def measured_rows(counts: NDArray[Any], shape: Crop, seeds: Sequence[int]) -> Iterator[MeasuredRow]:
+    """Phase the crop of ``shape`` about the peak from each seed, and compare it with those before."""
+    crop = around_peak(counts, shape)
+    objects: list[NDArray[np.complex64]] = []
+    for seed in seeds:
+        began = time.process_time()
+        found = reconstruct(crop, seed=seed)
+        used = time.process_time() - began
+        least = min((align(found.object, other).overlap for other in objects), default=float("nan"))
+        objects.append(found.object)
+        yield MeasuredRow(
+            seed, found.chi_squared, found.noise_ratio, found.agreement, found.trusted, least, used
+        )
+
+
+def measured_table(rows: Sequence[MeasuredRow], shape: Crop) -> Table:
+    """Return the rows as a table."""
+    table = Table(title=f"{shape}: trusted, χ² at most {CHI_SQUARED}, seeds alike to {AGREEING}")
+    names = ("seed", "χ²", "noise ratio", "halves alike", "least overlap", "trusted", "CPU s", "")
+    for name in names:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            str(row.seed),
+            f"{row.chi_squared:.4f}",
+            f"{row.noise_ratio:.2f}",
+            f"{row.agreement:.4f}",
+            "" if np.isnan(row.overlap) else f"{row.overlap:.4f}",
+            "yes" if row.trusted else "NO",
+            f"{row.cpu_seconds:.0f}",
+            "[green]✓[/]" if row.passed else "[red]✗[/]",
+        )
+    return table
