@@ -108,9 +108,9 @@ def _bad_pixels(job: ScanJob, geometry: ScanGeometry) -> NDArray[np.bool_] | Non
 def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> ScanResult:
     """Put a reconstruction and its provenance together."""
     start = job.start
+    phased = phasing_values(found, prepared.voxel_basis, prepared.q_vector)
     return ScanResult(
-        object=found.object,
-        support=found.support,
+        **phased | {"reasons": (*found.reasons, *prepared.notes)},
         intensity=prepared.intensity,
         mask=prepared.mask,
         background=prepared.background,
@@ -119,11 +119,6 @@ def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> Scan
         q_vector=prepared.q_vector,
         d_spacing=prepared.d_spacing,
         d_spacing_error=prepared.d_spacing_error,
-        chi_squared=float(found.chi_squared),
-        noise_ratio=float(found.noise_ratio),
-        trusted=bool(found.trusted),
-        reasons=(*found.reasons, *prepared.notes),
-        loss_history=np.asarray(found.loss_history, dtype=np.float64),
         temperature=float(job.temperature.mean()),
         temperature_sigma=float(job.temperature.std()),
         temperature_setpoint=float(start["temperature_setpoint"]),
@@ -132,16 +127,33 @@ def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> Scan
         series_uid=job.series_uid,
         series_index=int(start.get("series_index", 0)),
         run_uid=job.run_uid,
-        seed=job.seed,
-        seconds=float(found.seconds),
-        weights_hash=str(found.weights_hash),
         versions=versions(),
         parameters={**prepared.parameters, "threads": torch_threads(), "extra_frames": job.extra_frames},
-        strain=strain_table(found.object, prepared.voxel_basis, prepared.q_vector),
-        structure=structure_summary(found.object, prepared.voxel_basis, prepared.q_vector),
         sample=_sample(job),
         instrument=_instrument(job),
     )
+
+
+def phasing_values(
+    found: Reconstruction, voxel_basis: NDArray[np.float64], q_vector: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Return the fields of a `ScanResult` that its phasing gives, by name."""
+    return {
+        "object": found.object,
+        "support": found.support,
+        "chi_squared": float(found.chi_squared),
+        "noise_ratio": float(found.noise_ratio),
+        "trusted": bool(found.trusted),
+        "reasons": tuple(found.reasons),
+        "loss_history": np.asarray(found.loss_history, dtype=np.float64),
+        "seed": int(found.seed),
+        "seconds": float(found.seconds),
+        "weights_hash": str(found.weights_hash),
+        "coherence": found.coherence,
+        "flat_field": found.flat_field if np.any(found.flat_field != 1) else None,
+        "strain": strain_table(found.object, voxel_basis, q_vector),
+        "structure": structure_summary(found.object, voxel_basis, q_vector),
+    }
 
 
 def torch_threads() -> int:

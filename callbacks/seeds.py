@@ -9,7 +9,7 @@ from pathlib import Path
 from analysis import reconstruct
 from analysis.order_parameter import SeriesResult, analyse_series
 from analysis.results import ScanResult, read_series, write_scan, write_series
-from analysis.structure import strain_table
+from callbacks.scan_analysis import phasing_values
 from callbacks.series import SEEDS, read_repeats, read_results, series_lock
 
 
@@ -54,20 +54,7 @@ def phased_again(scan: ScanResult, seed: int) -> ScanResult:
     found = reconstruct(
         scan.intensity, scan.mask, seed=seed, pixel_kernel=scan.pixel_kernel, background=scan.background
     )
-    return replace(
-        scan,
-        object=found.object,
-        support=found.support,
-        chi_squared=float(found.chi_squared),
-        noise_ratio=float(found.noise_ratio),
-        trusted=bool(found.trusted),
-        reasons=found.reasons,
-        loss_history=found.loss_history,
-        strain=strain_table(found.object, scan.voxel_basis, scan.q_vector),
-        seed=seed,
-        seconds=float(found.seconds),
-        weights_hash=found.weights_hash,
-    )
+    return replace(scan, **phasing_values(found, scan.voxel_basis, scan.q_vector))
 
 
 def _expected(folder: Path) -> int | None:

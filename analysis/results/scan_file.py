@@ -22,6 +22,9 @@ FORMAT = "vo2-bcdi scan 1"
 
 _IMAGE = {"object": "data", "support": "support", "voxel_basis": "voxel_basis", "q_vector": "q_vector"}
 _DETECTOR = {"intensity": "data", "mask": "mask", "background": "background", "pixel_kernel": "pixel_kernel"}
+_FLAT_FIELD = "flatfield"
+"""NeXus' name in NXdetector; written where there is one."""
+
 _SAMPLE = (
     "temperature",
     "temperature_sigma",
@@ -165,6 +168,8 @@ def _write_instrument(entry: h5py.Group, result: ScanResult) -> None:
             _put(detector, place, float(known[name]) * 1e-3, "m")
     for name, place in _DETECTOR.items():
         _put(detector, place, getattr(result, name), _UNITS.get(name))
+    if result.flat_field is not None:
+        _put(detector, _FLAT_FIELD, result.flat_field)
 
 
 def _write_process(entry: h5py.Group, result: ScanResult) -> None:
@@ -178,24 +183,28 @@ def _write_process(entry: h5py.Group, result: ScanResult) -> None:
 
 
 def _process_fields() -> list[str]:
-    elsewhere = {*_IMAGE, *_DETECTOR, *_SAMPLE, *_JSON}
+    elsewhere = {*_IMAGE, *_DETECTOR, *_SAMPLE, *_JSON, "flat_field"}
     return [field.name for field in fields(ScanResult) if field.name not in elsewhere]
 
 
 def _read_values(entry: h5py.Group) -> dict[str, Any]:
-    process = entry["image_1/process_1"]
+    process, detector = entry["image_1/process_1"], entry["instrument_1/detector_1"]
     places = {name: entry["image_1"][place] for name, place in _IMAGE.items()}
-    places |= {name: entry["instrument_1/detector_1"][place] for name, place in _DETECTOR.items()}
+    places |= {name: detector[place] for name, place in _DETECTOR.items()}
     # Older files lack the fields that came later: those have defaults.
     places |= {name: entry["sample_1"][name] for name in _SAMPLE if name in entry["sample_1"]}
-    places |= {name: process[name] for name in _process_fields()}
+    places |= {name: process[name] for name in _process_fields() if name in process}
+    if _FLAT_FIELD in detector:
+        places["flat_field"] = detector[_FLAT_FIELD]
     values: dict[str, Any] = {name: _python(node[()]) for name, node in places.items()}
     values |= {name: json.loads(process[name].asstr()[()]) for name in _JSON if name in process}
     values["support"] = values["support"].astype(bool)
     values["mask"] = values["mask"].astype(bool)
     values["trusted"] = bool(values["trusted"])
     values["reasons"] = tuple(values["reasons"])
-    values["pixel_kernel"] = tuple(float(width) for width in values["pixel_kernel"])
+    for name in ("pixel_kernel", "coherence"):
+        if name in values:
+            values[name] = tuple(float(width) for width in values[name])
     return values
 
 

@@ -158,8 +158,13 @@ def test_scales_are_shared(ten):
 def test_calculated_counts_are_those_of_the_object(crystal, make_scan):
     result = make_scan(crystal, pixel_kernel=(0.0, 0.0, 0.0), background=0.5)
     np.testing.assert_allclose(calculated_intensity(result), result.intensity + 0.5, rtol=1e-3, atol=1e-2)
-    blurred = calculated_intensity(make_scan(crystal, parameters={"coherence": 0.4}))
+    blurred = calculated_intensity(make_scan(crystal, coherence=(0.4, 0.4, 0.4)))
     assert blurred.max() < calculated_intensity(result).max()
+    uneven = np.linspace(0.8, 1.2, crystal[0].size, dtype=np.float32).reshape(crystal.shape[1:])
+    seen = calculated_intensity(make_scan(crystal, pixel_kernel=(0.0, 0.0, 0.0), flat_field=uneven))
+    np.testing.assert_allclose(
+        seen - 0.02, uneven * (calculated_intensity(result) - 0.5), rtol=1e-3, atol=0.02
+    )
 
 
 @pytest.mark.parametrize("name", DRAWN)

@@ -50,8 +50,11 @@ def asked(monkeypatch, scans):
             trusted=True,
             reasons=(),
             loss_history=np.zeros(3),
+            seed=seed,
             seconds=0.1,
             weights_hash="abc",
+            coherence=(0.0, 0.0, 0.0),
+            flat_field=np.ones(intensity.shape[1:], np.float32),
         )
 
     monkeypatch.setattr(seeds_module, "reconstruct", phasing)
