@@ -150,7 +150,8 @@ def phasing_values(
         "seconds": float(found.seconds),
         "weights_hash": str(found.weights_hash),
         "coherence": found.coherence,
-        "flat_field": found.flat_field if np.any(found.flat_field != 1) else None,
+        "flat_field": found.flat_field if found.calibrated else None,
+        "exposure": found.exposure if found.calibrated else None,
         "strain": strain_table(found.object, voxel_basis, q_vector),
         "structure": structure_summary(found.object, voxel_basis, q_vector),
     }

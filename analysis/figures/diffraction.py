@@ -25,14 +25,16 @@ FAINTEST = 0.5
 def calculated_intensity(result: ScanResult) -> NDArray[np.float32]:
     """Return the counts that the reconstructed object predicts, (n0, n1, n2) float32.
 
-    Integrated over each voxel, blurred by the coherence that was fitted, background added; by each pixel as
-    it was found to respond.
+    Integrated over each voxel, blurred by the coherence that was fitted, background added; as each
+    pixel and each frame was found to respond.
     """
     kernel = PixelKernel(result.object.shape, result.pixel_kernel, result.coherence)
     corner = torch.from_numpy(np.fft.ifftshift(result.object).astype(np.complex64))
     _, integrated = kernel.predict(corner)
-    flat_field = np.float32(1) if result.flat_field is None else result.flat_field
-    return np.fft.fftshift(integrated.numpy()) * flat_field + np.float32(result.background)
+    counts = np.fft.fftshift(integrated.numpy())
+    if result.flat_field is not None and result.exposure is not None:
+        counts *= result.exposure[:, None, None] * result.flat_field
+    return np.asarray(counts + np.float32(result.background))
 
 
 def diffraction_comparison(results: Sequence[ScanResult], ax: Axes | None = None) -> Figure:

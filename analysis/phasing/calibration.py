@@ -1,16 +1,18 @@
-"""What nobody measured of a measurement, blur and flat field, found together with the object.
+"""What nobody measured of a measurement, blur and response, found together with the object.
 
-Pixels of a counting detector differ by 5 to 20 % where nobody has flattened them, and a beam is never fully
-coherent. Phased without regard to either, an object takes the blame: it gets narrower than the crystal,
-brighter at its edges, and surrounded by haze. A rocking scan can tell them apart, for each pixel is read at
-every angle: what it has too much at all of them is the pixel's, not the crystal's.
+Pixels of a counting detector differ by 5 to 20 % where nobody has flattened them, a beam is never fully
+coherent, and its intensity drifts by some per cent where no monitor was kept. Phased without regard to them,
+an object takes the blame: it gets narrower than the crystal, brighter at its edges, and surrounded by haze. A
+rocking scan can tell them apart, for each pixel is read at every angle: what it has too much at all of them
+is the pixel's, and what a frame has too much in all pixels the frame's, not the crystal's.
 
-Both depend on the object, and the object on them, so they are found in turns; between the turns the object
+They depend on the object, and the object on them, so they are found in turns; between the turns the object
 is phased on, with the modulus freed of what was found: descent alone does not leave where it was led.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,7 +26,7 @@ from analysis.phasing.recipes import REFINE, iterate
 from analysis.phasing.refinement import descended, final_support, kernel_of, predicted_counts
 
 PRIOR = 400.0
-"""Counts that each pixel is taken to have had, besides, of a detector that is flat."""
+"""Counts that each pixel and frame is taken to have had, besides, with a response of 1."""
 
 FAINTEST = 10.0
 """Predicted counts from which a voxel says something of its pixel: √counts of fewer are biased."""
@@ -37,6 +39,32 @@ DESCENTS, FINAL_DESCENTS = 4, 20
 
 
 @dataclass(frozen=True)
+class Response:
+    """What was counted of what should have been, relative to the whole; corner order.
+
+    Parameters
+    ----------
+    flat_field : Tensor, (n1, n2) float32
+        Of each pixel of the detector, in all frames.
+    exposure : Tensor, (n0,) float32
+        Of each frame, in all pixels: the beam's intensity while it was taken.
+    """
+
+    flat_field: Tensor
+    exposure: Tensor
+
+    @classmethod
+    def even(cls, shape: Sequence[int], device: torch.device | None = None) -> Response:
+        """Return that of a flat detector in a steady beam, for counts of ``shape`` (n0, n1, n2)."""
+        return cls(torch.ones(*shape[1:], device=device), torch.ones(shape[0], device=device))
+
+    @property
+    def factor(self) -> Tensor:
+        """What expected counts are multiplied by, (n0, n1, n2) float32."""
+        return self.exposure[:, None, None] * self.flat_field
+
+
+@dataclass(frozen=True)
 class Calibrated:
     """An object and what it says of the measurement.
 
@@ -44,51 +72,61 @@ class Calibrated:
     ----------
     candidate : Candidate
         With the blur.
-    flat_field : Tensor, (n1, n2) float32, corner order
-        What each pixel of the detector counts of what it should.
+    response : Response
     history : list of float
         χ² before each descent.
     """
 
     candidate: Candidate
-    flat_field: Tensor
+    response: Response
     history: list[float]
 
 
-def calibrated(pattern: Pattern, candidate: Candidate) -> Calibrated:
-    """Phase ``candidate`` on, and find the blur and the flat field that it speaks for."""
-    flat = torch.ones(pattern.shape[1:], device=pattern.counts.device)
+def calibrate(pattern: Pattern, candidate: Candidate) -> Calibrated:
+    """Phase ``candidate`` on, and find the blur and the response that it speaks for."""
+    response = Response.even(pattern.shape, pattern.counts.device)
     level = Level(pattern.counts.sqrt(), pattern.mask, pattern.shape)
     history: list[float] = []
     for turn in range(ROUNDS):
-        flattened = pattern.flattened(flat)
+        evened = pattern.evened(response.factor)
         if turn:
             kernel = kernel_of(pattern, pattern.shape, candidate.support, candidate.coherence)
-            x, counts, background = candidate.x[0], flattened.counts, flattened.background
-            level.engine.set_amplitude(kernel.freed_amplitude(x, counts, background))
+            freed = kernel.freed_amplitude(candidate.x[0], evened.counts, evened.background)
+            level.engine.set_amplitude(freed)
             x, support = iterate(level, candidate.x, candidate.support, REFINE)
             candidate = replace(candidate, x=x, support=support)
-        candidate, chi = descended(flattened, candidate, DESCENTS, grid=FINE_GRID)
+        candidate, chi = descended(evened, candidate, DESCENTS, grid=FINE_GRID)
         history += chi
-        flat = flat_field(pattern, predicted_counts(flattened, candidate))
+        response = responded(pattern, predicted_counts(evened, candidate), response)
         if turn > 1 and chi[-1] > CONVERGED * history[-1 - DESCENTS]:
             break
     candidate = replace(candidate, support=candidate.support | final_support(pattern, candidate.x))
-    candidate, chi = descended(pattern.flattened(flat), candidate, FINAL_DESCENTS, grid=FINE_GRID)
-    return Calibrated(candidate, flat, history + chi)
+    evened = pattern.evened(response.factor)
+    candidate, chi = descended(evened, candidate, FINAL_DESCENTS, grid=FINE_GRID)
+    return Calibrated(candidate, response, history + chi)
 
 
-def flat_field(pattern: Pattern, predicted: Tensor) -> Tensor:
-    """Return measured over ``predicted`` counts of each pixel in all angles, (n1, n2) float32, corner order.
+def responded(pattern: Pattern, predicted: Tensor, before: Response) -> Response:
+    """Return measured over ``predicted`` counts, first of each frame in all pixels, then of each pixel.
 
-    The mean of the posterior where counts are Poisson's and flat fields drawn from a gamma distribution of
-    mean 1 and variance 1/`PRIOR`: (PRIOR + Σ measured)/(PRIOR + Σ predicted).
+    Each is the mean of the posterior where counts are Poisson's and responses drawn from a gamma distribution
+    of mean 1 and variance 1/`PRIOR`: (PRIOR + Σ measured)/(PRIOR + Σ predicted).
 
     Parameters
     ----------
     pattern : Pattern
     predicted : Tensor, (n0, n1, n2) float32, counts, corner order
-        Of a flat detector; axis 0 is the rocking angle.
+        Of a flat detector in a steady beam; axis 0 is the rocking angle.
+    before : Response
+        The last one.
     """
     tells = ((predicted >= FAINTEST) & ~pattern.mask).float()
-    return ((pattern.counts * tells).sum(dim=0) + PRIOR) / ((predicted * tells).sum(dim=0) + PRIOR)
+    counts, expected = pattern.counts * tells, predicted * tells
+    # Of an object that is too bright as a whole neither is to blame.
+    expected *= counts.sum() / (expected * before.factor).sum().clamp_min(1e-12)
+    exposure = _ratio(counts, expected * before.flat_field, (1, 2))
+    return Response(_ratio(counts, expected * exposure[:, None, None], (0,)), exposure)
+
+
+def _ratio(counts: Tensor, expected: Tensor, over: tuple[int, ...]) -> Tensor:
+    return (counts.sum(dim=over) + PRIOR) / (expected.sum(dim=over) + PRIOR)

@@ -1,10 +1,11 @@
 """Means over many starts: for patterns that the model of the measurement does not explain.
 
 Where more is left than noise and nobody knows why, each start ends somewhere else in one broad basin, and
-whatever lowers χ² further drives them apart: they explain what no object explains. Their mean is what they
+whatever lowers χ² further drives them apart: they explain what no object explains. Their means are what they
 have in common (Chen et al. 2007, doi:10.1103/PhysRevB.76.064113). From there the model's missing parts are
-found (`calibration`), and the means of two halves that share no start, each with a blur and a flat field of
-its own, tell how well the object is known, as in Rosenthal & Henderson 2003, doi:10.1016/j.jmb.2003.07.013.
+found (`calibration`), by several groups that share no start, each with a blur and a response of its own. Then
+χ² tells the better ones again, and how far the best two agree is how well the object is known, as of the two
+halves in Rosenthal & Henderson 2003, doi:10.1016/j.jmb.2003.07.013.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from analysis.phasing.agreement import LIKELY, Candidate, family, match
-from analysis.phasing.calibration import Calibrated, calibrated
+from analysis.phasing.calibration import Calibrated, calibrate
 from analysis.phasing.levels import Level, finer, resample
 from analysis.phasing.pattern import Pattern
 from analysis.phasing.recipes import support_of
@@ -29,6 +30,10 @@ LEAST = 16
 """Fewer of them that did are no crowd: a wrong object also finds some friends."""
 
 
+GROUPS = 4
+"""Into so many groups they are divided."""
+
+
 @dataclass(frozen=True)
 class Shared:
     """What many starts have in common.
@@ -36,9 +41,9 @@ class Shared:
     Parameters
     ----------
     best : Calibrated
-        Their mean, refined at full resolution, with blur and flat field.
+        Of the group of the lowest χ²: its mean, refined at full resolution, with blur and response.
     agreement : float
-        Overlap of the means of two halves that share no start, each refined on its own.
+        Overlap with the group of the next χ².
     members : list of Candidate
     """
 
@@ -52,24 +57,30 @@ def shared(pattern: Pattern, candidates: Sequence[Candidate]) -> Shared | None:
     members = crowd(candidates)
     if len(members) < LEAST:
         return None
-    first, second = split(members)
-    one, two, best = (_refined(pattern, mean(some), members[0]) for some in (first, second, first + second))
-    overlap = match(two.candidate.x[0], one.candidate.x[0]).overlap
-    return Shared(best, overlap, members)
-
-
-def _refined(pattern: Pattern, x: Tensor, like: Candidate) -> Calibrated:
-    """Calibrate on every level from that of ``x`` (1, m0, m1, m2) complex64 up to full resolution."""
-    a, b, c = x.shape[1:]
-    shape = (a, b, c)
-    while True:
-        view = pattern.cropped(shape)
-        support = support_of(Level(view.amplitude(), view.mask, shape), x)
-        found = calibrated(view, replace(like, x=x * support, support=support))
-        if shape == pattern.shape:
-            return found
+    a, b, c = members[0].x.shape[1:]
+    groups, shape = (
+        [_carried_on(pattern, mean(some), (a, b, c), members[0]) for some in split(members)],
+        (a, b, c),
+    )
+    while shape != pattern.shape:
         shape = finer(shape, pattern.shape)
-        like, x = found.candidate, resample(found.candidate.x, shape)
+        if shape == pattern.shape:
+            groups = _two_best(groups)
+        groups = [_carried_on(pattern, one.candidate.x, shape, one.candidate) for one in groups]
+    best, *others = _two_best(groups)
+    overlaps = [match(other.candidate.x[0], best.candidate.x[0]).overlap for other in others]
+    return Shared(best, max(overlaps, default=0.0), members)
+
+
+def _two_best(groups: Sequence[Calibrated]) -> list[Calibrated]:
+    return sorted(groups, key=lambda one: one.history[-1])[:2]
+
+
+def _carried_on(pattern: Pattern, x: Tensor, shape: tuple[int, int, int], like: Candidate) -> Calibrated:
+    """Calibrate ``x`` (1, m0, m1, m2) complex64 on the level of ``shape``."""
+    view, x = pattern.cropped(shape), resample(x, shape)
+    support = support_of(Level(view.amplitude(), view.mask, shape), x)
+    return calibrate(view, replace(like, x=x * support, support=support))
 
 
 def crowd(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -84,15 +95,15 @@ def crowd(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [low[most], *friends[most]]
 
 
-def split(members: Sequence[Candidate]) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the objects in two halves; starts that know of each other (`family`) stay together."""
+def split(members: Sequence[Candidate]) -> list[list[Tensor]]:
+    """Return the objects in `GROUPS`; starts that know of each other (`family`) stay together."""
     families: dict[str, list[Tensor]] = {}
     for member in members:
         families.setdefault(family(member), []).append(member.x)
-    halves: tuple[list[Tensor], list[Tensor]] = ([], [])
+    groups: list[list[Tensor]] = [[] for _ in range(GROUPS)]
     for together in sorted(families.values(), key=len, reverse=True):
-        min(halves, key=len).extend(together)
-    return halves
+        min(groups, key=len).extend(together)
+    return [group for group in groups if group]
 
 
 def mean(objects: Sequence[Tensor]) -> Tensor:

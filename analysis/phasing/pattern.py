@@ -59,9 +59,9 @@ class Pattern:
         counts, mask, background = (crop(a, shape) for a in (self.counts, self.mask, self.background))
         return Pattern(counts, mask, background, self.widths)
 
-    def flattened(self, flat_field: Tensor) -> Pattern:
-        """Return what a flat detector would have counted; ``flat_field`` (n1, n2) float32 in corner order."""
-        return replace(self, counts=self.counts / flat_field, background=self.background / flat_field)
+    def evened(self, factor: Tensor) -> Pattern:
+        """Return what would have been counted had the response ``factor``, (n0, n1, n2), been 1."""
+        return replace(self, counts=self.counts / factor, background=self.background / factor)
 
     def amplitude(self, sigma: Triple = COHERENT) -> Tensor:
         """Return the point-sample amplitude, √counts, less background and freed of voxel width and blur."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from analysis.phasing import metrics
 from analysis.phasing.agreement import LIKELY, Candidate, confirmations, match
 from analysis.phasing.ambiguities import centre
-from analysis.phasing.calibration import Calibrated, calibrated
+from analysis.phasing.calibration import Calibrated, Response, calibrate
 from analysis.phasing.coherence import COHERENT, Triple
 from analysis.phasing.engine import fixed_threads, to_centre, to_corner
 from analysis.phasing.ensemble import shared
@@ -96,9 +96,13 @@ class Reconstruction:
         Spent on the coarsest level.
     threads : int
         Of torch.
+    calibrated : bool
+        Whether the pattern could not be explained as that of a flat detector in a steady beam, and the next
+        two were found with the object (`calibration`).
     flat_field : ndarray, (n1, n2) float32
-        What each pixel of the detector counts of what it should, where the pattern could not be explained
-        without (`calibration`); else ones.
+        What each pixel of the detector counts of what it should; ones where not ``calibrated``.
+    exposure : ndarray, (n0,) float32
+        The same of each frame: the beam's intensity, relative to the mean.
     """
 
     object: NDArray[np.complex64]
@@ -117,7 +121,9 @@ class Reconstruction:
     origin: str
     iterations: int
     threads: int
+    calibrated: bool
     flat_field: NDArray[np.float32]
+    exposure: NDArray[np.float32]
 
 
 def reconstruct(
@@ -189,7 +195,7 @@ def from_truth(
         start = Candidate(x, support, 0.0, sigma, "truth")
         best, history = finish(pattern, start)
         found = Found([best], 1.0, 0, 0)
-        return _assemble(pattern, found, _flat(pattern, best, history), np.empty(0), "", 0, began)
+        return _assemble(pattern, found, _even(pattern, best, history), np.empty(0), "", 0, began)
 
 
 def _search_until_right(
@@ -231,8 +237,8 @@ def _search_until_right(
         if settled or found.starts >= STARTS:
             found = replace(found, agreement=alike)
             if pattern.blurred or left <= EXPLAINED or not search.doubtful(found):
-                return found, _flat(pattern, best, history)
-            return found, calibrated(pattern, best)
+                return found, _even(pattern, best, history)
+            return found, calibrate(pattern, best)
         ahead, least = leader, found.starts + ROUND
 
 
@@ -246,9 +252,9 @@ def _averaged(pattern: Pattern, search: Search) -> tuple[Found, Calibrated] | No
     return Found(common.members, common.agreement, search.tried, search.level.iterations), common.best
 
 
-def _flat(pattern: Pattern, best: Candidate, history: list[float]) -> Calibrated:
-    """Return an object that needs no flat field."""
-    return Calibrated(best, torch.ones(pattern.shape[1:]), history)
+def _even(pattern: Pattern, best: Candidate, history: list[float]) -> Calibrated:
+    """Return an object that explains the counts of a flat detector in a steady beam."""
+    return Calibrated(best, Response.even(pattern.shape), history)
 
 
 def _assemble(
@@ -260,9 +266,10 @@ def _assemble(
     seed: int,
     began: float,
 ) -> Reconstruction:
-    best, flat = outcome.candidate, outcome.flat_field
+    best, factor = outcome.candidate, outcome.response.factor
+    calibrated = bool((factor != 1).any())
     edges = extent_of(best.support[0])
-    predicted = to_centre(flat * predicted_counts(pattern.flattened(flat), best)).numpy()
+    predicted = to_centre(factor * predicted_counts(pattern.evened(factor), best)).numpy()
     counts, mask = to_centre(pattern.counts).numpy(), to_centre(pattern.mask).numpy()
     obj, support = centre(to_centre(best.x[0]).numpy(), to_centre(best.support[0]).numpy())
     ratio = metrics.noise_ratio(predicted, counts, mask)
@@ -273,7 +280,7 @@ def _assemble(
         compactness=compactness(np.abs(obj) ** 2, support),
         oversampling=(1 / max(edges[0], 1e-3), 1 / max(edges[1], 1e-3), 1 / max(edges[2], 1e-3)),
         pixel_kernel=pattern.blurred,
-        calibrated=bool((flat != 1).any()),
+        calibrated=calibrated,
         saturated=looks_saturated(counts, mask),
     )
     trusted, reasons = verdict(evidence)
@@ -294,5 +301,7 @@ def _assemble(
         origin=best.origin,
         iterations=found.iterations,
         threads=THREADS,
-        flat_field=to_centre(flat[None])[0].numpy(),
+        calibrated=calibrated,
+        flat_field=torch.fft.fftshift(outcome.response.flat_field).numpy(),
+        exposure=torch.fft.fftshift(outcome.response.exposure).numpy(),
     )

@@ -60,7 +60,7 @@ class Evidence:
     pixel_kernel : bool
         Whether the voxel widths are part of the model.
     calibrated : bool
-        Whether a flat field was found with the object: it explains what is left of a wrong one, too.
+        Whether a response was found with the object: it explains some of what a wrong one leaves, too.
     saturated : bool
         Whether the brightest voxels look cut off.
     """
@@ -106,10 +106,12 @@ def verdict(evidence: Evidence) -> tuple[bool, tuple[str, ...]]:
 
 def _least_agreement(evidence: Evidence) -> float:
     """Return the agreement that this class of data needs."""
-    explained = evidence.pixel_kernel or evidence.noise_ratio <= NOISE_EXPLAINS
-    if explained and not evidence.calibrated:
+    many = evidence.confirmations >= MANY
+    if evidence.calibrated:
+        return LEAST_AGREEMENT if many else CLOSE_AGREEMENT
+    if evidence.pixel_kernel or evidence.noise_ratio <= NOISE_EXPLAINS:
         return LEAST_AGREEMENT
-    return MANY_AGREEMENT if evidence.confirmations >= MANY else CLOSE_AGREEMENT
+    return MANY_AGREEMENT if many else CLOSE_AGREEMENT
 
 
 def compactness(density: NDArray[Any], support: NDArray[np.bool_]) -> float:

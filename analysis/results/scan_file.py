@@ -22,8 +22,8 @@ FORMAT = "vo2-bcdi scan 1"
 
 _IMAGE = {"object": "data", "support": "support", "voxel_basis": "voxel_basis", "q_vector": "q_vector"}
 _DETECTOR = {"intensity": "data", "mask": "mask", "background": "background", "pixel_kernel": "pixel_kernel"}
-_FLAT_FIELD = "flatfield"
-"""NeXus' name in NXdetector; written where there is one."""
+_RESPONSE = {"flat_field": "flatfield", "exposure": "relative_exposure"}
+"""Written to the detector where they were found; the first is NeXus' name."""
 
 _SAMPLE = (
     "temperature",
@@ -168,8 +168,9 @@ def _write_instrument(entry: h5py.Group, result: ScanResult) -> None:
             _put(detector, place, float(known[name]) * 1e-3, "m")
     for name, place in _DETECTOR.items():
         _put(detector, place, getattr(result, name), _UNITS.get(name))
-    if result.flat_field is not None:
-        _put(detector, _FLAT_FIELD, result.flat_field)
+    for name, place in _RESPONSE.items():
+        if getattr(result, name) is not None:
+            _put(detector, place, getattr(result, name))
 
 
 def _write_process(entry: h5py.Group, result: ScanResult) -> None:
@@ -183,7 +184,7 @@ def _write_process(entry: h5py.Group, result: ScanResult) -> None:
 
 
 def _process_fields() -> list[str]:
-    elsewhere = {*_IMAGE, *_DETECTOR, *_SAMPLE, *_JSON, "flat_field"}
+    elsewhere = {*_IMAGE, *_DETECTOR, *_SAMPLE, *_JSON, *_RESPONSE}
     return [field.name for field in fields(ScanResult) if field.name not in elsewhere]
 
 
@@ -194,8 +195,7 @@ def _read_values(entry: h5py.Group) -> dict[str, Any]:
     # Older files lack the fields that came later: those have defaults.
     places |= {name: entry["sample_1"][name] for name in _SAMPLE if name in entry["sample_1"]}
     places |= {name: process[name] for name in _process_fields() if name in process}
-    if _FLAT_FIELD in detector:
-        places["flat_field"] = detector[_FLAT_FIELD]
+    places |= {name: detector[place] for name, place in _RESPONSE.items() if place in detector}
     values: dict[str, Any] = {name: _python(node[()]) for name, node in places.items()}
     values |= {name: json.loads(process[name].asstr()[()]) for name in _JSON if name in process}
     values["support"] = values["support"].astype(bool)

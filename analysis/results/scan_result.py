@@ -59,8 +59,9 @@ class ScanResult:
     coherence : tuple of float, voxels
         Standard deviation of the Gaussian blur that the pattern was found to have, per axis; zeros also in
         files that were written before it was kept.
-    flat_field : ndarray, (n1, n2) float32, or None
-        What each pixel counts of what it should, where the pattern could not be explained without; else None.
+    flat_field, exposure : ndarray, (n1, n2) and (n0,) float32, or None
+        What each pixel, and each frame, counts of what it should, where the pattern could not be explained
+        without; else None.
     sample, instrument : mapping
         For the record: name, UB, lattice, reflection; angles and counters under I16's own names.
     """
@@ -93,6 +94,7 @@ class ScanResult:
     d_spacing_error: float = float("nan")
     coherence: tuple[float, float, float] = (0.0, 0.0, 0.0)
     flat_field: NDArray[np.float32] | None = None
+    exposure: NDArray[np.float32] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     strain: Mapping[str, Any] = field(default_factory=dict)
@@ -109,10 +111,10 @@ class ScanResult:
             other = getattr(self, name).shape
             if other != shape:
                 raise ValueError(f"{name} must have the object's shape {shape!r}; got {other!r}")
-        if self.flat_field is not None and self.flat_field.shape != shape[1:]:
-            raise ValueError(
-                f"flat_field must have the shape of a frame {shape[1:]!r}; got {self.flat_field.shape!r}"
-            )
+        for name, needed in (("flat_field", shape[1:]), ("exposure", shape[:1])):
+            response = getattr(self, name)
+            if response is not None and response.shape != needed:
+                raise ValueError(f"{name} must have the shape {needed!r}; got {response.shape!r}")
         for name, required in (("voxel_basis", (3, 3)), ("q_vector", (3,))):
             array = getattr(self, name)
             if array.shape != required or not np.isfinite(array).all():

@@ -1,4 +1,4 @@
-"""Blur and flat field that nobody measured: found with the object, and better for it."""
+"""Blur and response that nobody measured: found with the object, and better for it."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ import torch
 from analysis import reconstruct
 from analysis.phasing.agreement import Candidate, match
 from analysis.phasing.ambiguities import overlap
-from analysis.phasing.calibration import PRIOR, calibrated, flat_field
+from analysis.phasing.calibration import PRIOR, Response, calibrate, responded
 from analysis.phasing.coherence import COHERENT
 from analysis.phasing.engine import fixed_threads, to_centre, to_corner
 from analysis.phasing.kernels import PixelKernel
@@ -18,34 +18,43 @@ from analysis.phasing.recipes import support_of
 from analysis.phasing.refinement import final_support, finish
 from analysis.phasing.validation import checked_pattern
 
-SHAPE = (48, 48, 48)
+SHAPE, THIN = (64, 48, 48), 24
+"""The crystal lies within `THIN` of its box: of one that fills it frames say little of their exposure."""
+
 BLUR = (0.0, 0.35, 0.35)
 
 
-def on_a_dirty_detector(truth, blur, uneven, seed, peak=1e5):
-    """Return counts (n0, n1, n2), the truth (corner order) at their scale, and each pixel's response."""
+def on_a_dirty_detector(truth, blur, uneven, unsteady, seed, peak=1e5):
+    """Return counts (n0, n1, n2), the truth (corner order) at their scale, pixels' and frames' response."""
     rng = np.random.default_rng(seed)
     expected = PixelKernel(SHAPE, (0, 0, 0), blur).predict(truth)[1].clamp_min(0)
     scale = peak / expected.max()
-    response = np.exp(rng.normal(0, uneven, SHAPE[1:]))
-    counts = rng.poisson(np.fft.fftshift((expected * scale).numpy()) * response)
-    return counts.astype(np.float32), truth * scale.sqrt(), response
+    flat = np.exp(rng.normal(0, uneven, SHAPE[1:]))
+    exposure = np.exp(rng.normal(0, unsteady, SHAPE[0]))
+    counts = rng.poisson(np.fft.fftshift((expected * scale).numpy()) * exposure[:, None, None] * flat)
+    return counts.astype(np.float32), truth * scale.sqrt(), flat, exposure
+
+
+def thin_crystal(make_crystal, seed, peak_to_peak):
+    crystal = make_crystal((THIN, *SHAPE[1:]), seed=seed, peak_to_peak=peak_to_peak)
+    beside = (SHAPE[0] - THIN) // 2
+    return to_corner(torch.from_numpy(np.pad(crystal, ((beside, beside), (0, 0), (0, 0)))))
 
 
 @pytest.fixture(scope="module")
 def truth(make_crystal):
-    return to_corner(torch.from_numpy(make_crystal(SHAPE, seed=8)))
+    return thin_crystal(make_crystal, 8, 2 * np.pi)
 
 
 @pytest.fixture(scope="module")
 def dirty(truth):
-    return on_a_dirty_detector(truth, BLUR, 0.15, 3)
+    return on_a_dirty_detector(truth, BLUR, 0.15, 0.05, 3)
 
 
 @pytest.fixture(scope="module")
 def start(dirty):
-    """Return the pattern and what phasing without regard to blur and flat field comes to from the truth."""
-    counts, truth, _ = dirty
+    """Return the pattern and what phasing without regard to blur and response comes to from the truth."""
+    counts, truth, *_ = dirty
     pattern = checked_pattern(counts, None, None, None)
     with fixed_threads(1):
         begun = Candidate(truth[None], final_support(pattern, truth[None]), 0.0, COHERENT, "truth")
@@ -57,7 +66,7 @@ def start(dirty):
 @pytest.fixture(scope="module")
 def found(start):
     with fixed_threads(1):
-        return calibrated(*start)
+        return calibrate(*start)
 
 
 def lit(counts):
@@ -65,13 +74,22 @@ def lit(counts):
 
 
 def test_each_pixels_response_is_found(dirty, found):
-    counts, _, response = dirty
-    flat = to_centre(found.flat_field[None])[0].numpy()
-    assert np.corrcoef(flat[lit(counts)], response[lit(counts)])[0, 1] > 0.8
-    assert flat[lit(counts)].std() == pytest.approx(response[lit(counts)].std(), rel=0.35)
+    counts, _, true, _ = dirty
+    flat = np.fft.fftshift(found.response.flat_field.numpy())
+    assert np.corrcoef(flat[lit(counts)], true[lit(counts)])[0, 1] > 0.8
+    assert flat[lit(counts)].std() == pytest.approx(true[lit(counts)].std(), rel=0.35)
     dark = counts.max(axis=0) < 2
     assert dark.sum() > 100
     np.testing.assert_array_equal(flat[dark], 1)
+
+
+def test_each_frames_exposure_is_found(dirty, found):
+    counts, _, _, true = dirty
+    exposure = np.fft.fftshift(found.response.exposure.numpy())
+    bright = counts.sum(axis=(1, 2)) > 20 * PRIOR
+    assert bright.sum() > 8
+    assert np.corrcoef(exposure[bright], true[bright])[0, 1] > 0.8
+    assert exposure[bright].std() < 1.5 * true[bright].std()
 
 
 def test_the_blur_is_found(found):
@@ -87,38 +105,48 @@ def test_the_object_is_the_better_for_it(dirty, start, found):
     assert found.history[-1] < 0.6 * found.history[0]
 
 
-def test_a_flat_detector_is_found_flat(truth):
-    counts, truth, _ = on_a_dirty_detector(truth, (0, 0, 0), 0.0, 4)
+def test_a_flat_detector_in_a_steady_beam_is_found_so(truth):
+    counts, truth, *_ = on_a_dirty_detector(truth, (0, 0, 0), 0.0, 0.0, 4)
     pattern = checked_pattern(counts, None, None, None)
     with fixed_threads(1):
         support = final_support(pattern, truth[None])
-        same = calibrated(pattern, Candidate(truth[None], support, 0.0, COHERENT, "truth"))
-    flat = to_centre(same.flat_field[None])[0].numpy()[lit(counts)]
+        same = calibrate(pattern, Candidate(truth[None], support, 0.0, COHERENT, "truth"))
+    flat = np.fft.fftshift(same.response.flat_field.numpy())[lit(counts)]
     assert flat == pytest.approx(1, abs=0.1)
     assert flat.std() < 0.03
+    exposure = np.fft.fftshift(same.response.exposure.numpy())
+    assert exposure == pytest.approx(1, abs=0.08)  # some hundred counts in the faintest frames
+    assert exposure[counts.sum(axis=(1, 2)) > 100 * PRIOR] == pytest.approx(1, abs=0.03)
     assert match(same.candidate.x[0], truth).overlap > 0.99
 
 
-def test_what_was_not_measured_says_nothing_of_a_pixel():
+def test_what_was_not_measured_says_nothing():
     counts = np.full((32, 32, 32), 100.0)
     mask = np.zeros(counts.shape, dtype=bool)
     mask[:16, 3, 4] = mask[:, 5, 6] = True
-    counts[:16, 3, 4] = counts[:, 5, 6] = 1e6
+    counts[mask] = 1e6
     counts[16:, 3, 4] = 150
     pattern = checked_pattern(counts, mask, None, None)
-    flat = to_centre(flat_field(pattern, torch.full(counts.shape, 100.0))[None])[0].numpy()
-    assert flat[3, 4] == pytest.approx((PRIOR + 16 * 150) / (PRIOR + 16 * 100))
+    expected = torch.full(counts.shape, 100.0)
+    response = responded(pattern, expected, Response.even(counts.shape))
+    flat = np.fft.fftshift(response.flat_field.numpy())
+    assert flat[3, 4] == pytest.approx((PRIOR + 16 * 150) / (PRIOR + 16 * 100), rel=1e-3)
     assert flat[5, 6] == 1
-    assert flat[0, 0] == 1
+    assert flat[0, 0] == pytest.approx(1, abs=1e-3)
+    assert response.exposure.numpy() == pytest.approx(1, abs=1e-3)
+    # Twice the counts everywhere is the object's, not the response's.
+    doubled = responded(pattern, expected / 2, Response.even(counts.shape))
+    assert doubled.factor.numpy() == pytest.approx(response.factor.numpy(), abs=0.01)
 
 
 @pytest.mark.slow
-def test_the_public_call_looks_for_them_where_nothing_else_explains_the_counts(make_crystal):
-    crystal = to_corner(torch.from_numpy(make_crystal(SHAPE, seed=9, peak_to_peak=np.pi)))
-    counts, truth, response = on_a_dirty_detector(crystal, (0.0, 0.4, 0.4), 0.2, 5)
+def test_the_public_call_looks_for_them_where_nothing_else_explains_the_counts(dirty):
+    counts, truth, flat, exposure = dirty
     result = reconstruct(counts, seed=1)
     assert result.trusted, result.reasons
-    assert overlap(result.object, to_centre(truth).numpy()) > 0.95
-    assert result.flat_field.shape == SHAPE[1:]
-    assert np.corrcoef(result.flat_field[lit(counts)], response[lit(counts)])[0, 1] > 0.5
+    assert result.calibrated
+    assert overlap(result.object, to_centre(truth).numpy()) > 0.98
+    assert result.flat_field.shape == flat.shape
+    assert result.exposure.shape == exposure.shape
+    assert np.corrcoef(result.flat_field[lit(counts)], flat[lit(counts)])[0, 1] > 0.8
     assert result.noise_ratio < 2

@@ -160,11 +160,12 @@ def test_calculated_counts_are_those_of_the_object(crystal, make_scan):
     np.testing.assert_allclose(calculated_intensity(result), result.intensity + 0.5, rtol=1e-3, atol=1e-2)
     blurred = calculated_intensity(make_scan(crystal, coherence=(0.4, 0.4, 0.4)))
     assert blurred.max() < calculated_intensity(result).max()
-    uneven = np.linspace(0.8, 1.2, crystal[0].size, dtype=np.float32).reshape(crystal.shape[1:])
-    seen = calculated_intensity(make_scan(crystal, pixel_kernel=(0.0, 0.0, 0.0), flat_field=uneven))
-    np.testing.assert_allclose(
-        seen - 0.02, uneven * (calculated_intensity(result) - 0.5), rtol=1e-3, atol=0.02
-    )
+    flat = np.linspace(0.8, 1.2, crystal[0].size, dtype=np.float32).reshape(crystal.shape[1:])
+    exposure = np.linspace(1.1, 0.9, len(crystal), dtype=np.float32)
+    changes = {"pixel_kernel": (0.0, 0.0, 0.0), "background": 0.0}
+    seen = calculated_intensity(make_scan(crystal, flat_field=flat, exposure=exposure, **changes))
+    even = calculated_intensity(make_scan(crystal, **changes))
+    np.testing.assert_allclose(seen, exposure[:, None, None] * flat * even, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", DRAWN)

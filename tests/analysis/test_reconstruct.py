@@ -227,7 +227,7 @@ def test_what_explains_too_little_is_calibrated(monkeypatch, left, doubted, kern
     monkeypatch.setattr(reconstruction, "Search", lambda *_: search)
     monkeypatch.setattr(reconstruction, "choose", lambda *_: (leader, [], 0.99))
     monkeypatch.setattr(reconstruction, "left_over", lambda *_: left)
-    monkeypatch.setattr(reconstruction, "calibrated", lambda *_: "calibrated")
+    monkeypatch.setattr(reconstruction, "calibrate", lambda *_: "calibrated")
     pattern = reconstruction.checked_pattern(np.ones((32, 32, 32)), None, kernel, None)
     _, best = reconstruction._search_until_right(pattern, (), 0)
     assert (best == "calibrated") is expected

@@ -43,6 +43,7 @@ def make_result(**changes):
         "weights_hash": "abc",
         "coherence": (0.0, 0.3, 0.3),
         "flat_field": rng.normal(1, 0.1, shape[1:]).astype(np.float32),
+        "exposure": rng.normal(1, 0.03, shape[:1]).astype(np.float32),
         "versions": {"vo2-bcdi": "0.1.0"},
         "parameters": {"crop": [64, 64, 64], "voxel_size_nm": np.array([29.0, 52.0, 51.0])},
         "strain": {"95": {"sigma": 1.9e-4}},
@@ -81,21 +82,25 @@ def test_files_without_the_later_fields_are_still_read(tmp_path):
     with h5py.File(path, "a") as file:
         del file["entry_1/sample_1/d_spacing_error"], file["entry_1/image_1/process_1/structure"]
         del file["entry_1/image_1/process_1/coherence"], file["entry_1/instrument_1/detector_1/flatfield"]
+        del file["entry_1/instrument_1/detector_1/relative_exposure"]
     back = read_scan(path)
     assert back.coherence == (0, 0, 0)
     assert back.flat_field is None
+    assert back.exposure is None
     assert np.isnan(back.d_spacing_error)
     assert back.structure == {}
     assert back.strain["95"]["sigma"] == 1.9e-4
 
 
-def test_a_flat_field_that_was_not_looked_for_is_not_written(tmp_path):
-    path = write_scan(tmp_path / "scan.h5", make_result(flat_field=None))
+def test_a_response_that_was_not_looked_for_is_not_written(tmp_path):
+    path = write_scan(tmp_path / "scan.h5", make_result(flat_field=None, exposure=None))
     with h5py.File(path) as file:
-        assert "flatfield" not in file["entry_1/instrument_1/detector_1"]
+        assert not {"flatfield", "relative_exposure"} & set(file["entry_1/instrument_1/detector_1"])
     assert read_scan(path).flat_field is None
-    with pytest.raises(ValueError, match=r"flat_field must have the shape of a frame \(10, 12\)"):
+    with pytest.raises(ValueError, match=r"flat_field must have the shape \(10, 12\)"):
         make_result(flat_field=np.ones((8, 10), np.float32))
+    with pytest.raises(ValueError, match=r"exposure must have the shape \(8,\)"):
+        make_result(exposure=np.ones(12, np.float32))
 
 
 def test_phase_is_minus_the_argument():

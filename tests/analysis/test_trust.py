@@ -51,11 +51,12 @@ def test_point_samples_that_noise_does_not_explain_need_more(agreement, confirma
     assert verdict(evidence)[0] is expected
 
 
-def test_an_object_that_brought_a_flat_field_needs_more_though_nothing_is_left():
+def test_an_object_that_brought_a_response_needs_more_though_nothing_is_left():
     found = replace(GOOD, calibrated=True, agreement=0.985)
     assert not verdict(found)[0]
     assert verdict(replace(found, agreement=0.99))[0]
     assert verdict(replace(found, confirmations=8))[0]
+    assert not verdict(replace(found, confirmations=8, agreement=0.97))[0]
 
 
 def test_compactness_is_the_share_of_the_largest_part():

@@ -54,7 +54,7 @@ def asked(monkeypatch, scans):
             seconds=0.1,
             weights_hash="abc",
             coherence=(0.0, 0.0, 0.0),
-            flat_field=np.ones(intensity.shape[1:], np.float32),
+            calibrated=False,
         )
 
     monkeypatch.setattr(seeds_module, "reconstruct", phasing)
