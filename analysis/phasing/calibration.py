@@ -28,6 +28,9 @@ from analysis.phasing.refinement import descended, final_support, kernel_of, pre
 PRIOR = 400.0
 """Counts that each pixel and frame is taken to have had, besides, with a response of 1."""
 
+STEADY = 0.02
+"""And each frame so much of what is expected of the brightest: of faint frames the object is too unsure."""
+
 FAINTEST = 10.0
 """Predicted counts from which a voxel says something of its pixel: √counts of fewer are biased."""
 
@@ -110,7 +113,7 @@ def responded(pattern: Pattern, predicted: Tensor, before: Response) -> Response
     """Return measured over ``predicted`` counts, first of each frame in all pixels, then of each pixel.
 
     Each is the mean of the posterior where counts are Poisson's and responses drawn from a gamma distribution
-    of mean 1 and variance 1/`PRIOR`: (PRIOR + Σ measured)/(PRIOR + Σ predicted).
+    of mean 1 and variance 1/p: (p + Σ measured)/(p + Σ predicted), with p of `PRIOR` or more (`STEADY`).
 
     Parameters
     ----------
@@ -124,9 +127,11 @@ def responded(pattern: Pattern, predicted: Tensor, before: Response) -> Response
     counts, expected = pattern.counts * tells, predicted * tells
     # Of an object that is too bright as a whole neither is to blame.
     expected *= counts.sum() / (expected * before.factor).sum().clamp_min(1e-12)
-    exposure = _ratio(counts, expected * before.flat_field, (1, 2))
-    return Response(_ratio(counts, expected * exposure[:, None, None], (0,)), exposure)
+    frames = (expected * before.flat_field).sum(dim=(1, 2))
+    exposure = _ratio(counts.sum(dim=(1, 2)), frames, max(PRIOR, STEADY * float(frames.max())))
+    pixels = (expected * exposure[:, None, None]).sum(dim=0)
+    return Response(_ratio(counts.sum(dim=0), pixels, PRIOR), exposure)
 
 
-def _ratio(counts: Tensor, expected: Tensor, over: tuple[int, ...]) -> Tensor:
-    return (counts.sum(dim=over) + PRIOR) / (expected.sum(dim=over) + PRIOR)
+def _ratio(counts: Tensor, expected: Tensor, prior: float) -> Tensor:
+    return (counts + prior) / (expected + prior)
