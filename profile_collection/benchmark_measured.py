@@ -73,7 +73,7 @@ def measured_rows(counts: NDArray[Any], shape: Crop, seeds: Sequence[int]) -> It
 def measured_table(rows: Sequence[MeasuredRow], shape: Crop) -> Table:
     """Return the rows as a table."""
     table = Table(title=f"{shape}: trusted, χ² at most {CHI_SQUARED}, seeds alike to {AGREEING}")
-    names = ("seed", "χ²", "noise ratio", "halves alike", "least overlap", "trusted", "CPU s", "")
+    names = ("seed", "χ²", "noise ratio", "agreement", "least overlap", "trusted", "CPU s", "")
     for name in names:
         table.add_column(name, justify="right")
     for row in rows:

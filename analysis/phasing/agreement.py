@@ -73,7 +73,7 @@ def match(a: Tensor, b: Tensor) -> Match:
     # The transform of the twin, conj(a(−r)), is conj(A).
     best, moved = -1.0, one
     for field in (one, one.conj().resolve_conj()):
-        product = (field.conj() * two).numpy()
+        product = (field.conj() * two).cpu().numpy()
         start = peak_of(torch.fft.ifftn(torch.from_numpy(product), dim=SPACE).numpy())
         shift, height = climb(product, -start)
         if height > best:
@@ -87,7 +87,9 @@ def _shifted(field: Tensor, shift: Sequence[float]) -> Tensor:
     """Return the transform ``field`` (n0, n1, n2) complex64 of an object moved by ``shift`` (3,) voxels."""
     for axis, (n, s) in enumerate(zip(field.shape, shift, strict=True)):
         view = [-1 if a == axis else 1 for a in range(3)]
-        field = field * torch.exp(-2j * torch.pi * float(s) * torch.fft.fftfreq(n)).reshape(view)
+        field = field * torch.exp(
+            -2j * torch.pi * float(s) * torch.fft.fftfreq(n, device=field.device)
+        ).reshape(view)
     return field
 
 

@@ -29,9 +29,8 @@ CROWD = 32
 LEAST = 16
 """Fewer of them that did are no crowd: a wrong object also finds some friends."""
 
-
 GROUPS = 4
-"""Into so many groups they are divided."""
+"""So many groups they are divided into."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,8 @@ def shared(pattern: Pattern, candidates: Sequence[Candidate]) -> Shared | None:
     if len(members) < LEAST:
         return None
     a, b, c = members[0].x.shape[1:]
-    groups, shape = (
-        [_carried_on(pattern, mean(some), (a, b, c), members[0]) for some in split(members)],
-        (a, b, c),
-    )
+    shape = (a, b, c)
+    groups = [_carried_on(pattern, mean(some), shape, members[0]) for some in split(members)]
     while shape != pattern.shape:
         shape = finer(shape, pattern.shape)
         if shape == pattern.shape:

@@ -36,6 +36,7 @@ class Guesses:
         self.pretrained, self.seed, self.transfer = pretrained, seed, transfer
         self._counts = to_centre((pattern.counts - pattern.background).clamp_min(0)).cpu().numpy()
         self._mask = to_centre(pattern.mask).cpu().numpy()
+        self._device = pattern.counts.device
         self.losses: NDArray[np.float64] = np.empty(0)
 
     def __len__(self) -> int:
@@ -53,4 +54,4 @@ class Guesses:
                 self.pretrained, self._counts, self._mask, steps=TRANSFER_STEPS, seed=self.seed
             )
             guess, self.losses = tuned[-1], np.asarray(losses, np.float64)
-        return to_corner(torch.from_numpy(np.ascontiguousarray(guess)))
+        return to_corner(torch.from_numpy(np.ascontiguousarray(guess))).to(self._device)

@@ -189,7 +189,7 @@ def from_truth(
     began = time.perf_counter()
     pattern = checked_pattern(intensity, mask, pixel_kernel, background)
     with fixed_threads(THREADS):
-        x = to_corner(torch.from_numpy(np.asarray(truth, np.complex64)))[None]
+        x = to_corner(torch.from_numpy(np.asarray(truth, np.complex64)))[None].to(pattern.counts.device)
         support = final_support(pattern, x)
         sigma = fit_blur(pattern, x[0], support[0]) if pattern.blurred else COHERENT
         start = Candidate(x, support, 0.0, sigma, "truth")
@@ -254,7 +254,7 @@ def _averaged(pattern: Pattern, search: Search) -> tuple[Found, Calibrated] | No
 
 def _even(pattern: Pattern, best: Candidate, history: list[float]) -> Calibrated:
     """Return an object that explains the counts of a flat detector in a steady beam."""
-    return Calibrated(best, Response.even(pattern.shape), history)
+    return Calibrated(best, Response.even(pattern.shape, pattern.counts.device), history)
 
 
 def _assemble(
@@ -269,9 +269,9 @@ def _assemble(
     best, factor = outcome.candidate, outcome.response.factor
     calibrated = bool((factor != 1).any())
     edges = extent_of(best.support[0])
-    predicted = to_centre(factor * predicted_counts(pattern.evened(factor), best)).numpy()
-    counts, mask = to_centre(pattern.counts).numpy(), to_centre(pattern.mask).numpy()
-    obj, support = centre(to_centre(best.x[0]).numpy(), to_centre(best.support[0]).numpy())
+    predicted = to_centre(factor * predicted_counts(pattern.evened(factor), best)).cpu().numpy()
+    counts, mask = (to_centre(a).cpu().numpy() for a in (pattern.counts, pattern.mask))
+    obj, support = centre(*(to_centre(a[0]).cpu().numpy() for a in (best.x, best.support)))
     ratio = metrics.noise_ratio(predicted, counts, mask)
     evidence = Evidence(
         agreement=found.agreement,
@@ -302,6 +302,6 @@ def _assemble(
         iterations=found.iterations,
         threads=THREADS,
         calibrated=calibrated,
-        flat_field=torch.fft.fftshift(outcome.response.flat_field).numpy(),
-        exposure=torch.fft.fftshift(outcome.response.exposure).numpy(),
+        flat_field=torch.fft.fftshift(outcome.response.flat_field).cpu().numpy(),
+        exposure=torch.fft.fftshift(outcome.response.exposure).cpu().numpy(),
     )

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from analysis.phasing.agreement import (
@@ -139,7 +138,7 @@ class Search:
         if max(extent) > FILLED:
             return math.inf, COHERENT
         if not self.pattern.blurred:
-            kernel = PixelKernel(self.level.shape, self.pattern.widths)
+            kernel = PixelKernel(self.level.shape, self.pattern.widths, device=x.device)
             return kernel.misfit(x[0], self._raw, self._measured, self._background), COHERENT
         sigma, chi = fit_coherence(
             x[0], self._raw, self._measured, self.pattern.widths, self._background, extent=extent
@@ -229,7 +228,7 @@ class Search:
         for recipe in recipes:
             x, support = candidate.x, candidate.support
             extent, sigma = extent_of(support[0]), candidate.coherence
-            kernel = PixelKernel(self.level.shape, self.pattern.widths, sigma, extent=extent)
+            kernel = PixelKernel(self.level.shape, self.pattern.widths, sigma, extent=extent, device=x.device)
             freed = kernel.freed_amplitude(x[0], self._raw.square(), self._background)
             self.level.engine.set_amplitude(freed)
             x, support = iterate(self.level, x, support, recipe)
@@ -293,5 +292,5 @@ class Search:
 
 def _noise_of(counts: Tensor, measured: Tensor) -> float:
     """Return the χ² that noise alone leaves in ``counts``, where ``measured`` is 1."""
-    left = float((torch.from_numpy(root_variance(counts.numpy())) * measured).sum())
+    left = float((root_variance(counts.cpu().numpy()) * measured.cpu().numpy()).sum())
     return left / float((counts * measured).sum().clamp_min(1e-12))

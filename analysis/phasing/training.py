@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from analysis.phasing.checkpoints import load_checkpoint, read_recipe, save_checkpoint
+from analysis.phasing.device import choose_device
 from analysis.phasing.evaluation import Scores, score
 from analysis.phasing.losses import eqn1, overlap_loss
 from analysis.phasing.network import NetworkConfig, build_network, save_weights
@@ -228,11 +229,6 @@ def train(config: TrainingConfig, folder: str | Path, *, progress: bool = True) 
     if world > 1:
         torch.distributed.destroy_process_group()
     return folder / "weights.safetensors"
-
-
-def choose_device(rank: int = 0) -> torch.device:
-    """Choose the accelerator where there is one, else the CPU."""
-    return torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def _join_processes() -> tuple[int, int]:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
+from analysis.phasing.device import DEVICE
 from analysis.phasing.engine import fixed_threads, to_centre, to_corner
 from analysis.phasing.levels import Level
 from analysis.phasing.reconstruction import THREADS, Reconstruction, from_truth, reconstruct
@@ -110,7 +111,7 @@ def reconstruct_both(
         counts[inner], hidden[inner], seed=seed, pixel_kernel=pixel_kernel, background=background
     )
     pattern = checked_pattern(counts, hidden, pixel_kernel, background)
-    amplitude = to_centre(pattern.amplitude(first.coherence)).numpy()
+    amplitude = to_centre(pattern.amplitude(first.coherence)).cpu().numpy()
     second = phase_second(amplitude, hidden, first.object, offset, box, corner, np.random.default_rng(seed))
     start = join(first.object, second, counts.shape)
     found = from_truth(counts, start, hidden, pixel_kernel=pixel_kernel, background=background)
@@ -230,19 +231,19 @@ def phase_second(
         )
     if not support.any():
         return Second(np.zeros(box, dtype=complex), corner, own, 1.0)
-    inside = to_corner(torch.from_numpy(support))[None]
+    inside = to_corner(torch.from_numpy(support))[None].to(DEVICE)
     level = Level(
-        to_corner(torch.from_numpy(np.ascontiguousarray(amplitude[cut], dtype=np.float32))),
-        to_corner(torch.from_numpy(np.ascontiguousarray(hidden))),
+        to_corner(torch.from_numpy(np.ascontiguousarray(amplitude[cut], dtype=np.float32))).to(DEVICE),
+        to_corner(torch.from_numpy(np.ascontiguousarray(hidden))).to(DEVICE),
         box,
     )
     found = []
     with fixed_threads(THREADS):
         for _ in range(STARTS):
             noise = (rng.random(box) * np.exp(2j * np.pi * rng.random(box))).astype(np.complex64)
-            x = to_corner(torch.from_numpy(noise))[None] * inside
+            x = to_corner(torch.from_numpy(noise))[None].to(DEVICE) * inside
             x = level.engine.raar(level.engine.hio(x, inside, HIO, 0.9), inside, RAAR, 0.85)
-            found.append(to_centre(level.engine.er(x, inside, SETTLE))[0].numpy().astype(complex))
+            found.append(to_centre(level.engine.er(x, inside, SETTLE))[0].cpu().numpy().astype(complex))
     turned = [one * np.exp(-1j * np.angle(np.vdot(found[0], one))) for one in found]
     agreement = min(_overlap(one, other) for n, one in enumerate(found) for other in found[:n])
     return Second(np.mean(turned, axis=0), corner, own, float(agreement))

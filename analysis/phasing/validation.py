@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from analysis.phasing.device import DEVICE
 from analysis.phasing.engine import to_corner
 from analysis.phasing.pattern import Pattern
 
@@ -29,9 +30,9 @@ def checked_pattern(
     expected = _checked_background(background, counts.shape)
     counts = np.where(hidden, 0, counts).astype(np.float32)
     return Pattern(
-        counts=to_corner(torch.from_numpy(counts)),
-        mask=to_corner(torch.from_numpy(hidden)),
-        background=to_corner(torch.from_numpy(expected)),
+        counts=to_corner(torch.from_numpy(counts)).to(DEVICE),
+        mask=to_corner(torch.from_numpy(hidden)).to(DEVICE),
+        background=to_corner(torch.from_numpy(expected)).to(DEVICE),
         widths=_checked_widths(pixel_kernel),
     )
 
