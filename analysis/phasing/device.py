@@ -12,5 +12,5 @@ def choose_device(rank: int = 0) -> torch.device:
     return torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
 
 
-DEVICE = torch.device(os.environ["VO2_DEVICE"]) if "VO2_DEVICE" in os.environ else choose_device()
-"""Of every reconstruction; the variable VO2_DEVICE names another, as torch does ("cpu", "cuda:1")."""
+DEVICE = torch.device(os.environ.get("VO2_PHASING_DEVICE") or choose_device())
+"""Of every reconstruction; VO2_PHASING_DEVICE names another, as torch does ("cpu", "cuda:1")."""
