@@ -84,6 +84,11 @@ class Calibrated:
     response: Response
     history: list[float]
 
+    @classmethod
+    def even(cls, candidate: Candidate, history: list[float]) -> Calibrated:
+        """Return a ``candidate`` that explains the counts of a flat detector in a steady beam."""
+        return cls(candidate, Response.even(candidate.x.shape[1:], candidate.x.device), history)
+
 
 def calibrate(pattern: Pattern, candidate: Candidate) -> Calibrated:
     """Phase ``candidate`` on, and find the blur and the response that it speaks for."""

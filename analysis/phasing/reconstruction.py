@@ -16,7 +16,7 @@ from torch import Tensor
 from analysis.phasing import metrics
 from analysis.phasing.agreement import LIKELY, Candidate, confirmations, match
 from analysis.phasing.ambiguities import centre
-from analysis.phasing.calibration import Calibrated, Response, calibrate
+from analysis.phasing.calibration import Calibrated, calibrate
 from analysis.phasing.coherence import COHERENT, Triple
 from analysis.phasing.engine import fixed_threads, to_centre, to_corner
 from analysis.phasing.ensemble import shared
@@ -195,7 +195,7 @@ def from_truth(
         start = Candidate(x, support, 0.0, sigma, "truth")
         best, history = finish(pattern, start)
         found = Found([best], 1.0, 0, 0)
-        return _assemble(pattern, found, _even(pattern, best, history), np.empty(0), "", 0, began)
+        return _assemble(pattern, found, Calibrated.even(best, history), np.empty(0), "", 0, began)
 
 
 def _search_until_right(
@@ -237,7 +237,7 @@ def _search_until_right(
         if settled or found.starts >= STARTS:
             found = replace(found, agreement=alike)
             if pattern.blurred or left <= EXPLAINED or not search.doubtful(found):
-                return found, _even(pattern, best, history)
+                return found, Calibrated.even(best, history)
             return found, calibrate(pattern, best)
         ahead, least = leader, found.starts + ROUND
 
@@ -250,11 +250,6 @@ def _averaged(pattern: Pattern, search: Search) -> tuple[Found, Calibrated] | No
     if common is None:
         return None
     return Found(common.members, common.agreement, search.tried, search.level.iterations), common.best
-
-
-def _even(pattern: Pattern, best: Candidate, history: list[float]) -> Calibrated:
-    """Return an object that explains the counts of a flat detector in a steady beam."""
-    return Calibrated(best, Response.even(pattern.shape, pattern.counts.device), history)
 
 
 def _assemble(
