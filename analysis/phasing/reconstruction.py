@@ -205,7 +205,7 @@ def _search_until_right(
 
     That is a wrong object on which starts agree, as long as the model of the measurement is exact; where it
     is not (measured data), an object that stays ahead for another round, and is found again and again, is
-    taken.
+    taken, and calibrated where it still leaves too much of a pattern of point samples.
     """
     reach = autocorrelation_extent(pattern.amplitude())
 
