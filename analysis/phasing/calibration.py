@@ -1,10 +1,10 @@
 """What nobody measured of a measurement, blur and response, found together with the object.
 
-Pixels of a counting detector differ by 5 to 20 % where nobody has flattened them, a beam is never fully
-coherent, and its intensity drifts by some per cent where no monitor was kept. Phased without regard to them,
-an object takes the blame: it gets narrower than the crystal, brighter at its edges, and surrounded by haze. A
-rocking scan can tell them apart, for each pixel is read at every angle: what it has too much at all of them
-is the pixel's, and what a frame has too much in all pixels the frame's, not the crystal's.
+Pixels of a counting detector respond unevenly where nobody has flattened them, a beam is never fully
+coherent, and its intensity drifts where no monitor was kept. Phased without regard to them, an object takes
+the blame: it gets narrower than the crystal, brighter at its edges, and surrounded by haze. A rocking scan
+can tell them apart, for each pixel is read at every angle: what it has too much at all of them is the
+pixel's, and what a frame has too much in all pixels the frame's, not the crystal's.
 
 They depend on the object, and the object on them, so they are found in turns; between the turns the object
 is phased on, with the modulus freed of what was found: descent alone does not leave where it was led.

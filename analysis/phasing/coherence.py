@@ -23,7 +23,7 @@ GRID = (0.0, 0.2, 0.4, 0.6)
 """Standard deviations that are tried along each axis, in voxels of q, before a parabola refines them."""
 
 FINE_GRID = tuple(0.1 * n for n in range(8))
-"""The same where the parabola's own error, some 0.05 voxels on `GRID`, counts."""
+"""The same where the error of a parabola through points as far apart as those of `GRID` counts."""
 
 TIED = ((1, 2), (0,))
 """Axes that share a width: the beam's transverse coherence blurs rows and columns of the detector alike."""
