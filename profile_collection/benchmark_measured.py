@@ -13,7 +13,6 @@ from rich.table import Table
 
 from analysis.phasing import reconstruct
 from analysis.phasing.ambiguities import align
-from callbacks.crops import Crop
 
 CHI_SQUARED, AGREEING = 0.015, 0.98
 """Largest χ² and least overlap between any two seeds that are wanted."""
@@ -37,7 +36,7 @@ class MeasuredRow:
         return self.trusted and self.chi_squared <= CHI_SQUARED and not self.overlap < AGREEING
 
 
-def around_peak(counts: NDArray[Any], shape: Crop) -> NDArray[Any]:
+def around_peak(counts: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
     """Cut ``shape`` voxels out of (points, rows, cols) counts, the brightest at index n // 2.
 
     Raises
@@ -55,7 +54,9 @@ def around_peak(counts: NDArray[Any], shape: Crop) -> NDArray[Any]:
     return counts[tuple(slice(a, a + n) for a, n in zip(first, shape, strict=True))]
 
 
-def measured_rows(counts: NDArray[Any], shape: Crop, seeds: Sequence[int]) -> Iterator[MeasuredRow]:
+def measured_rows(
+    counts: NDArray[Any], shape: tuple[int, int, int], seeds: Sequence[int]
+) -> Iterator[MeasuredRow]:
     """Phase the crop of ``shape`` about the peak from each seed, and compare it with those before."""
     crop = around_peak(counts, shape)
     objects: list[NDArray[np.complex64]] = []
@@ -70,7 +71,7 @@ def measured_rows(counts: NDArray[Any], shape: Crop, seeds: Sequence[int]) -> It
         )
 
 
-def measured_table(rows: Sequence[MeasuredRow], shape: Crop) -> Table:
+def measured_table(rows: Sequence[MeasuredRow], shape: tuple[int, int, int]) -> Table:
     """Return the rows as a table."""
     table = Table(title=f"{shape}: trusted, χ² at most {CHI_SQUARED}, seeds alike to {AGREEING}")
     names = ("seed", "χ²", "noise ratio", "agreement", "least overlap", "trusted", "CPU s", "")

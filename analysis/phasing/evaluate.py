@@ -52,7 +52,3 @@ def run(
         row = (float(overlaps.mean()), error, found, float(losses.median()))
         table.add_row(name, *(f"{x:.3f}" for x in row))
     Console().print(table)
-
-
-if __name__ == "__main__":
-    typer.run(run)

@@ -9,10 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
-from analysis.phasing.ambiguities import overlap
-
-__all__ = ["chi_squared", "noise_ratio", "overlap", "root_variance"]
-
 _SMALLEST, _LARGEST = 1e-6, 1e3
 
 

@@ -14,21 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from analysis.phasing.architectures import SIZE, NetworkConfig, PaperNetwork, RefinedNetwork, build_network
+from analysis.phasing.architectures import SIZE, NetworkConfig, build_network
 from analysis.phasing.orientations import ORIENTATIONS, orient, orient_back
-
-__all__ = [
-    "DEFAULT_WEIGHTS",
-    "NetworkConfig",
-    "PaperNetwork",
-    "Pretrained",
-    "RefinedNetwork",
-    "build_network",
-    "central_counts",
-    "load_pretrained",
-    "mixed_precision",
-    "save_weights",
-]
 
 FORMAT = "vo2-bcdi phasing network"
 VERSION = 1

@@ -29,7 +29,3 @@ def publish(
     compact_checkpoint(folder / "checkpoint.safetensors", target / "checkpoint.safetensors")
     shutil.copyfile(folder / "loss.csv", target / "loss.csv")
     shutil.copyfile(folder / "loss.png", target / "loss.png")
-
-
-if __name__ == "__main__":
-    typer.run(publish)

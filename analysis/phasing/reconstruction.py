@@ -13,7 +13,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from analysis.phasing import metrics
 from analysis.phasing.agreement import LIKELY, Candidate, confirmations, match
 from analysis.phasing.ambiguities import centre
 from analysis.phasing.calibration import Calibrated, calibrate
@@ -22,6 +21,7 @@ from analysis.phasing.engine import fixed_threads, to_centre, to_corner
 from analysis.phasing.ensemble import shared
 from analysis.phasing.guesses import Guesses
 from analysis.phasing.levels import Level, coarsest
+from analysis.phasing.metrics import chi_squared, noise_ratio
 from analysis.phasing.network import load_pretrained
 from analysis.phasing.pattern import Pattern
 from analysis.phasing.refinement import (
@@ -267,7 +267,7 @@ def _assemble(
     predicted = to_centre(factor * predicted_counts(pattern.evened(factor), best)).cpu().numpy()
     counts, mask = (to_centre(a).cpu().numpy() for a in (pattern.counts, pattern.mask))
     obj, support = centre(*(to_centre(a[0]).cpu().numpy() for a in (best.x, best.support)))
-    ratio = metrics.noise_ratio(predicted, counts, mask)
+    ratio = noise_ratio(predicted, counts, mask)
     evidence = Evidence(
         agreement=found.agreement,
         confirmations=confirmations(found.candidates),
@@ -282,7 +282,7 @@ def _assemble(
     return Reconstruction(
         object=obj.astype(np.complex64),
         support=support,
-        chi_squared=metrics.chi_squared(predicted, counts, mask),
+        chi_squared=chi_squared(predicted, counts, mask),
         noise_ratio=ratio,
         trusted=trusted,
         reasons=reasons,

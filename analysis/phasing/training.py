@@ -21,11 +21,12 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from analysis.phasing.architectures import NetworkConfig, build_network
 from analysis.phasing.checkpoints import load_checkpoint, read_recipe, save_checkpoint
 from analysis.phasing.device import choose_device
 from analysis.phasing.evaluation import Scores, score
 from analysis.phasing.losses import eqn1, overlap_loss
-from analysis.phasing.network import NetworkConfig, build_network, save_weights
+from analysis.phasing.network import save_weights
 from analysis.phasing.training_log import TrainingLog
 from analysis.phasing.training_set import VALIDATION_SEED, Batch, TrainingSetConfig, simulate_block
 
@@ -268,9 +269,3 @@ def _loop(trainer: Trainer, folder: Path, rank: int, world: int, progress: bool)
             log.draw()
             saved = time.monotonic()
     bar.close()
-
-
-if __name__ == "__main__":
-    from analysis.phasing.training_command import main
-
-    main()

@@ -37,7 +37,3 @@ def run(
 def main() -> None:
     """Entry point of `python -m analysis.phasing.training`."""
     typer.run(run)
-
-
-if __name__ == "__main__":
-    main()
