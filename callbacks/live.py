@@ -1,4 +1,4 @@
-"""What a person sees: progress while measuring, a line per finished scan, a table at the end.
+"""What a person sees: progress while measuring, a line per finished scan, a table at the end; and where.
 
 The same information comes as bars in a terminal and as plain lines in a log.
 """
@@ -17,6 +17,15 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from callbacks.jobs import ScanJob, ScanSummary
+
+LOG_WIDTH = 120
+
+
+def make_console() -> Console:
+    """Return the console of this process's standard output."""
+    console = Console()
+    return console if console.is_terminal else Console(width=LOG_WIDTH)
+
 
 WAIT_EVERY = 30.0
 """Seconds between two lines that say how many scans are still in analysis."""

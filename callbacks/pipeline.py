@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.catalogue import Address
-from callbacks.collector import ScanCollector
+from callbacks.collect import ScanCollector
 from callbacks.jobs import Listener, ScanSummary
 from callbacks.pool import make_pool
 from callbacks.queue import Analysis, AnalysisQueue, PendingRecord

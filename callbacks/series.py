@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from callbacks.jobs import OrderPoint, ScanJob
 
 if TYPE_CHECKING:
-    from analysis.order_parameter import SeriesResult
-    from analysis.results import ScanResult
+    from analysis.results import ScanResult, SeriesResult
 
 logger = logging.getLogger(__name__)
 

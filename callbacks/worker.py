@@ -57,7 +57,7 @@ def analyse_scan(job: ScanJob, address: Address | None = None) -> ScanSummary:
 def _reconstruct(job: ScanJob) -> ScanResult:
     """Compute and store the scan's result."""
     from analysis.results import write_scan
-    from callbacks.scan_analysis import analyse
+    from callbacks.analyse import analyse
 
     result = analyse(job)
     write_scan(scan_file(job), result)
@@ -98,7 +98,7 @@ def published(
     """Publish a summary as a derived run; where that fails it stays on disk, and the summary says so."""
     if address is None:
         return summary
-    from callbacks.publishing import publish
+    from callbacks.publish import publish
 
     try:
         return replace(summary, derived_uid=publish(address, job, summary, provenance))

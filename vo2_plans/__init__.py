@@ -6,12 +6,10 @@ Devices come as arguments (`protocols.BeamlineLike`); the plans know neither the
 from vo2_plans.alignment import Alignment, locate_reflection, recentre
 from vo2_plans.dry_run import DryRun, dry_run, duration_text, estimate_time
 from vo2_plans.preflight import Preflight, preflight
-from vo2_plans.progress import SeriesProgress
 from vo2_plans.protocols import BeamlineLike
 from vo2_plans.rocking import rocking_scan
-from vo2_plans.run_metadata import SeriesPlace, new_series_uid
-from vo2_plans.scan_window import EtaWindow
-from vo2_plans.series import TEMPERATURES, soak, temperature_series
+from vo2_plans.run_metadata import EtaWindow, SeriesPlace, new_series_uid
+from vo2_plans.series import TEMPERATURES, SeriesProgress, soak, temperature_series
 
 __all__ = [
     "TEMPERATURES",

@@ -10,9 +10,8 @@ import bluesky.plan_stubs as bps
 from bluesky.utils import MsgGenerator
 
 from vo2_plans.protocols import BeamlineLike, Readings, value_of
-from vo2_plans.run_metadata import HKL, SeriesPlace, start_metadata
-from vo2_plans.scan import measure
-from vo2_plans.scan_window import EtaWindow
+from vo2_plans.rocking import measure
+from vo2_plans.run_metadata import HKL, EtaWindow, SeriesPlace, start_metadata
 
 _log = logging.getLogger(__name__)
 

@@ -1,16 +1,130 @@
-"""The measurement itself: one three-dimensional diffraction pattern by rocking eta."""
+"""The measurement itself: one run, the detector staged, point after point; the rocking scan made of it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from bluesky.utils import MsgGenerator
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
+from bluesky.utils import FailedStatus, Msg, MsgGenerator
 
 from vo2_plans.preflight import check_window
 from vo2_plans.protocols import BeamlineLike, Readings, value_of
-from vo2_plans.run_metadata import HKL, SeriesPlace, new_series_uid, start_metadata
-from vo2_plans.scan import measure
-from vo2_plans.scan_window import EtaWindow
+from vo2_plans.run_metadata import HKL, EtaWindow, SeriesPlace, new_series_uid, start_metadata
+
+_MOVES, _EXPOSURE = "point-moves", "point-exposure"
+
+OnPoint = Callable[[float, Readings], None]
+
+
+def measure(
+    beamline: BeamlineLike,
+    positions: Iterable[float],
+    *,
+    exposure: float,
+    temperature: float,
+    md: dict[str, Any],
+    on_point: OnPoint | None = None,
+) -> MsgGenerator[str | None]:
+    """Measure a frame at each position of eta as one run; return the run's uid.
+
+    The run is opened before the detector is staged, so that its start document names the frame file. Holding
+    the temperature is part of every point, and so of what is repeated after a pause: if the sample has cooled
+    meanwhile, the RunEngine waits for it to settle before it takes the point again.
+
+    Parameters
+    ----------
+    beamline : BeamlineLike
+    positions : iterable of float
+        Eta, degrees.
+    exposure : float
+        Seconds per point.
+    temperature : float
+        Setpoint to hold, K.
+    md : dict
+        Start document.
+    on_point : callable, optional
+        Receives eta and the readings of each point.
+    """
+
+    def points() -> MsgGenerator[None]:
+        devices = point_devices(beamline)
+        for eta in positions:
+            try:
+                readings = yield from _take_point(beamline, devices, eta, temperature)
+            except FailedStatus as failed:
+                raise in_words(failed) from failed
+            if on_point is not None:
+                on_point(eta, readings)
+
+    def run() -> MsgGenerator[None]:
+        yield from bps.trigger_and_read(baseline_devices(beamline), name="baseline")
+        yield from bpp.stage_wrapper(points(), [beamline.merlin])
+        yield from bps.trigger_and_read(baseline_devices(beamline), name="baseline")
+        # Closing a run clears no checkpoint: a pause just after it would replay the baseline without a run.
+        yield from bps.checkpoint()
+
+    yield from bps.checkpoint()
+    yield from bps.mv(beamline.merlin.acquire_time, exposure)
+    followed = bpp.subs_wrapper(bpp.run_wrapper(run(), md=md), {"all": [beamline.merlin.note_document]})
+    return (yield from bpp.finalize_wrapper(followed, lambda: close_shutter(beamline)))
+
+
+def _take_point(
+    beamline: BeamlineLike, devices: list[Any], eta: float, temperature: float
+) -> MsgGenerator[Readings]:
+    """Move, expose, and bundle the readings into an event.
+
+    Written in plain messages: each of Bluesky's plan stubs formats a stack trace when called, 5 ms a point.
+    """
+    yield Msg("checkpoint")
+    yield Msg("set", beamline.heated_stage, temperature, group=_MOVES)
+    yield Msg("set", beamline.diffractometer.eta, eta, group=_MOVES)
+    yield Msg("wait", None, group=_MOVES)
+    yield Msg("trigger", beamline.merlin, group=_EXPOSURE)
+    yield Msg("wait", None, group=_EXPOSURE)
+    yield Msg("create", None, name="primary")
+    readings: dict[str, Mapping[str, Any]] = {}
+    try:
+        for device in devices:
+            readings.update((yield Msg("read", device)) or {})
+    except Exception:
+        yield Msg("drop")  # else the baseline reading that ends the run finds this event still open
+        raise
+    yield Msg("save")
+    return readings
+
+
+def in_words(failed: FailedStatus) -> RuntimeError:
+    """Return an error that says what a device has to say; Bluesky's own names the status object alone."""
+    return RuntimeError(str(failed.__cause__ or failed))
+
+
+def close_shutter(beamline: BeamlineLike) -> MsgGenerator[None]:
+    """Close the shutter, whatever happened."""
+    yield from bps.abs_set(beamline.beam.shutter, "closed", wait=True)
+
+
+def point_devices(beamline: BeamlineLike) -> list[Any]:
+    """Return what is read at each point; the detector last, so that its document goes out with the event."""
+    beam = beamline.beam
+    return [
+        beamline.diffractometer.eta,
+        beamline.heated_stage,
+        beam.rc,
+        beam.ic1monitor,
+        beam.transmission,
+        beamline.merlin,
+    ]
+
+
+def baseline_devices(beamline: BeamlineLike) -> list[Any]:
+    """Return what is read before and after each run."""
+    circles, stage, merlin = beamline.diffractometer, beamline.heated_stage, beamline.merlin
+    angles = [getattr(circles, axis) for axis in ("mu", "eta", "chi", "phi", "delta", "gam")]
+    sample = [stage.sx, stage.sy, stage.sz]
+    return [*angles, *sample, beamline.beam.en, merlin.acquire_time, merlin.counter_depth]
+
 
 _log = logging.getLogger(__name__)
 

@@ -1,13 +1,90 @@
-"""What makes a run findable: the series it belongs to, its place in it, and the start document as a whole."""
+"""What makes a run findable: its window of eta, its series and place in it, and its start document."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from math import floor, isfinite
+from numbers import Real
 from typing import Any, Literal
 from uuid import uuid4
 
 from vo2_plans.protocols import BeamlineLike
-from vo2_plans.scan_window import EtaWindow
+
+_HALF_A_MILLIDEGREE = 5e-4  # rounding error allowed where the window is not a whole number of steps
+
+
+@dataclass(frozen=True)
+class EtaWindow:
+    """Equidistant positions of eta (degrees), each exposed for `exposure` seconds.
+
+    Examples
+    --------
+    >>> EtaWindow(16.7, 18.9, 0.01, 30.0).num
+    221
+    """
+
+    start: float
+    stop: float
+    step: float
+    exposure: float
+
+    def problems(self) -> list[str]:
+        """Return, in words, what makes this window impossible to measure."""
+        found = []
+        for name in ("start", "stop", "step", "exposure"):
+            if not isinstance(getattr(self, name), Real):
+                found.append(f"{name} of the scan must be a number, got {getattr(self, name)!r}")
+        if found:
+            return found
+        if not all(isfinite(value) for value in (self.start, self.stop)):
+            found.append(f"eta must be scanned between finite angles, got {self.start!r} to {self.stop!r}")
+        elif self.stop <= self.start:
+            found.append(
+                f"eta must be scanned upwards: stop above start, got {self.start!r} to {self.stop!r}"
+            )
+        if not (isfinite(self.step) and self.step > 0):
+            found.append(f"the step in eta must be a positive number of degrees, got {self.step!r}")
+        elif not found and self.step > self.stop - self.start:
+            found.append(f"the step in eta must fit into {self.start!r} to {self.stop!r}, got {self.step!r}")
+        if not (isfinite(self.exposure) and self.exposure > 0):
+            found.append(f"the exposure must be a positive number of seconds, got {self.exposure!r}")
+        return found
+
+    @property
+    def num(self) -> int:
+        """Number of positions, both ends included."""
+        return floor((self.stop - self.start) / self.step + _HALF_A_MILLIDEGREE) + 1
+
+    @property
+    def centre(self) -> float:
+        """Middle of the window, degrees."""
+        return (self.start + self.stop) / 2
+
+    @property
+    def seconds(self) -> float:
+        """Time that the exposures alone take."""
+        return self.num * self.exposure
+
+    def positions(self) -> list[float]:
+        """Return all positions, degrees, free of accumulated rounding."""
+        return [round(self.start + index * self.step, 6) for index in range(self.num)]
+
+    def centred_on(self, eta: float) -> "EtaWindow":
+        """Return this window shifted by the whole number of steps that brings its centre next to `eta`."""
+        shift = round((eta - self.centre) / self.step) * self.step
+        return replace(self, start=round(self.start + shift, 6), stop=round(self.stop + shift, 6))
+
+    def as_metadata(self) -> dict[str, float | int | str]:
+        """Return what the start document says under `scan`."""
+        return {
+            "axis": "eta",
+            "start": self.start,
+            "stop": self.stop,
+            "step": self.step,
+            "num": self.num,
+            "exposure": self.exposure,
+        }
+
 
 Purpose = Literal["align", "rocking"]
 Branch = Literal["heating", "cooling"]

@@ -1,21 +1,21 @@
 """The figures, each (data, ax=None) -> Figure."""
 
 from analysis.figures.components import clusters, scree
-from analysis.figures.d_spacing import d_spacing
-from analysis.figures.diffraction import calculated_intensity, diffraction_comparison
-from analysis.figures.domains import domain_fractions, domain_maps
 from analysis.figures.experiment import experiment
 from analysis.figures.isosurfaces import Gallery, isosurface_views, isosurfaces, make_gallery
-from analysis.figures.loss_curves import loss_curves
+from analysis.figures.lattice import d_spacing, unit_cells
 from analysis.figures.morphology import Morphology, measure_morphology, morphology
-from analysis.figures.network import network_diagram
-from analysis.figures.order_parameter import order_parameter
-from analysis.figures.overview import cut_open, overview
+from analysis.figures.order_parameter import cut_open, order_parameter, overview
+from analysis.figures.phase_retrieval import (
+    calculated_intensity,
+    diffraction_comparison,
+    loss_curves,
+    network_diagram,
+)
 from analysis.figures.phase_slices import phase_slices
 from analysis.figures.rendering import Pictures
 from analysis.figures.save import save, save_all
-from analysis.figures.strain import strain
-from analysis.figures.unit_cells import unit_cells
+from analysis.figures.strain import domain_fractions, domain_maps, strain
 
 __all__ = [
     "Gallery",

@@ -17,7 +17,7 @@ from analysis.figures.style import (
     headline,
     temperature_colours,
 )
-from analysis.order_parameter import SeriesResult
+from analysis.results import SeriesResult
 
 
 def scree(series: SeriesResult, ax: Axes | None = None) -> Figure:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.figures.style import BLUE, GREY, SKY, VERMILLION, drawing, panels
 from analysis.geometry import detector_rotation, rocking_axis, sample_rotation
-from analysis.geometry.rotations import BEAM
+from analysis.geometry.diffractometer import BEAM
 from analysis.geometry.scan import chip_gaps
 from analysis.results import ScanResult
 from analysis.unit_cells import wavelength

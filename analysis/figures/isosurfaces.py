@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from analysis.figures.rendering import PIXELS, Pictures, View, render
+from analysis.figures.rendering import PIXELS, Pictures, View, render, surface
 from analysis.figures.style import (
     GREY,
     NAMES,
@@ -25,8 +25,7 @@ from analysis.figures.style import (
     panels,
     title,
 )
-from analysis.figures.surface_mesh import surface
-from analysis.order_parameter import SeriesResult
+from analysis.results import SeriesResult
 
 PERCENT = 99.74
 """Isosurface of the paper's figures."""

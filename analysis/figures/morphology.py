@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.figures.isosurfaces import CRITICAL
 from analysis.figures.style import BLUE, GREY, MARKERS, VERMILLION, drawing, panels
-from analysis.order_parameter import SeriesResult
-from analysis.results import ScanResult
+from analysis.results import ScanResult, SeriesResult
 from analysis.structure import amplitude_level
 
 Floats = NDArray[np.float64]

@@ -22,7 +22,7 @@ from analysis.figures.style import (
     panels,
     title,
 )
-from analysis.order_parameter import SeriesResult
+from analysis.results import SeriesResult
 from analysis.structure import MISSING_BELOW, amplitude_level
 
 COLUMNS = 5

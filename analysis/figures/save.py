@@ -5,13 +5,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from analysis.figures.diffraction import diffraction_comparison
-from analysis.figures.loss_curves import loss_curves
 from analysis.figures.order_parameter import order_parameter
+from analysis.figures.phase_retrieval import diffraction_comparison, loss_curves
 from analysis.figures.phase_slices import phase_slices
 from analysis.figures.style import NAMES
-from analysis.order_parameter import SeriesResult
-from analysis.results import ScanResult, replacing
+from analysis.results import ScanResult, SeriesResult, replacing
 
 RESOLUTION = 200
 """Dots per inch of the PNG files."""

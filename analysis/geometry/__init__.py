@@ -4,12 +4,28 @@ One laboratory frame throughout: x up, y along the incident beam, z = x × y (Yo
 doi:10.1107/S0021889899001223).
 """
 
-from analysis.geometry.frames import cubic_grid, laboratory_to_crystal, laboratory_to_sample
-from analysis.geometry.orthogonal import orthogonal_basis, q_axis, resample
-from analysis.geometry.pixels import detector_q, sample_q, scattering_vectors
-from analysis.geometry.rotations import detector_rotation, rocking_axis, rotation, sample_rotation
+from analysis.geometry.diffractometer import (
+    detector_q,
+    detector_rotation,
+    rocking_axis,
+    rotation,
+    sample_q,
+    sample_rotation,
+    scattering_vectors,
+)
 from analysis.geometry.scan import ScanGeometry, aps_34idc_geometry, chip_gaps, i16_geometry
-from analysis.geometry.voxels import Sampling, reciprocal_steps, sampling, voxel_basis
+from analysis.geometry.voxels import (
+    Sampling,
+    cubic_grid,
+    laboratory_to_crystal,
+    laboratory_to_sample,
+    orthogonal_basis,
+    q_axis,
+    reciprocal_steps,
+    resample,
+    sampling,
+    voxel_basis,
+)
 
 __all__ = [
     "Sampling",

@@ -7,8 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis.geometry.pixels import Vectors, scattering_vectors
-from analysis.geometry.rotations import Matrix, about_x, detector_rotation, rocking_axis, rotation
+from analysis.geometry.diffractometer import (
+    Matrix,
+    Vectors,
+    about_x,
+    detector_rotation,
+    rocking_axis,
+    rotation,
+    scattering_vectors,
+)
 from analysis.unit_cells import UnitCell
 
 CHIP = 256

@@ -1,14 +1,23 @@
 """Gauge-fixed uncentred PCA order parameter."""
 
-from analysis.order_parameter.bragg_shift import bragg_shift, ramp_spacing
-from analysis.order_parameter.circular import CircularOrderParameter, follow_phases
-from analysis.order_parameter.estimator import OrderParameter
-from analysis.order_parameter.fit import best_fit
-from analysis.order_parameter.gauge import GRID, TWIN_MARGIN, Gauge, fix_gauge, into_gauge
+from analysis.order_parameter.estimator import (
+    CircularOrderParameter,
+    OrderParameter,
+    block_bootstrap,
+    follow_phases,
+    seed_spread,
+)
+from analysis.order_parameter.gauge import (
+    GRID,
+    TWIN_MARGIN,
+    Gauge,
+    bragg_shift,
+    fix_gauge,
+    into_gauge,
+    ramp_spacing,
+)
 from analysis.order_parameter.series import analyse_series, phase_differences
-from analysis.order_parameter.series_result import SeriesResult
-from analysis.order_parameter.spread import block_bootstrap, seed_spread
-from analysis.order_parameter.transition import Transition, fit_transition
+from analysis.order_parameter.transition import best_fit, fit_transition
 
 __all__ = [
     "GRID",
@@ -16,8 +25,6 @@ __all__ = [
     "CircularOrderParameter",
     "Gauge",
     "OrderParameter",
-    "SeriesResult",
-    "Transition",
     "analyse_series",
     "best_fit",
     "bragg_shift",

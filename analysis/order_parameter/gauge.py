@@ -1,5 +1,7 @@
 """One gauge for a whole series: twin, origin, ramp and global phase, carried from neighbour to neighbour.
 
+What its ramp carries is how far each temperature's Bragg peak lies from the reference's.
+
 Late in the transition an object says little about its twin when held against the first one (overlap 0.37
 direct, 0.32 twinned); held against its neighbour in temperature it does. So the gauge is carried outward
 from the reference through trusted temperatures: the twin by the overlap with the nearest of them, the origin
@@ -10,19 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.geometry import orthogonal_basis, q_axis, resample
-from analysis.order_parameter.origin import refine_origin
-from analysis.order_parameter.ramp import relative_ramp, without_ramp
-from analysis.phasing.ambiguities import align, centre_of_mass, shift, twin
+from analysis.order_parameter.two_objects import refine_origin, relative_ramp, without_ramp
+from analysis.phasing.registration import align, centre_of_mass, shift, twin
+from analysis.results import ScanResult
 from analysis.structure import isosurface, present
-
-if TYPE_CHECKING:
-    from analysis.results import ScanResult
 
 Complex = NDArray[np.complex64]
 Floats = NDArray[np.float64]
@@ -81,7 +79,7 @@ class Gauge:
     decided: NDArray[np.bool_]
 
 
-def fix_gauge(results: Sequence["ScanResult"], reference: int) -> Gauge:
+def fix_gauge(results: Sequence[ScanResult], reference: int) -> Gauge:
     """Bring a series into the gauge of its reference.
 
     Parameters
@@ -128,7 +126,7 @@ def fix_gauge(results: Sequence["ScanResult"], reference: int) -> Gauge:
     )
 
 
-def into_gauge(gauge: Gauge, row: int, result: "ScanResult") -> tuple[Complex, float]:
+def into_gauge(gauge: Gauge, row: int, result: ScanResult) -> tuple[Complex, float]:
     """Return another reconstruction of the scan in ``row``, brought into the gauge, and its twin margin.
 
     It is held against the neighbour that the row was held against, so that the two differ as reconstructions
@@ -157,7 +155,7 @@ def _levelled(arrays: list[Complex], reference: int) -> Complex:
     return np.stack([without_ramp(array, ramp, phase).astype(np.complex64) for array in arrays])
 
 
-def temperature_path(results: Sequence["ScanResult"]) -> Floats:
+def temperature_path(results: Sequence[ScanResult]) -> Floats:
     """Return each result's place on the way the sample went, K: up by heating, beyond the top by cooling."""
     temperatures = np.array([result.temperature for result in results])
     cooling = np.array([result.branch == "cooling" for result in results])
@@ -229,7 +227,7 @@ def _link(obj: _Volume, neighbour: _Volume, reference: _Volume) -> _Link:
     return _Link(aligned, rough.overlap, rough.margin, rough.twinned, moved, ramp)
 
 
-def _check_shapes(results: Sequence["ScanResult"]) -> None:
+def _check_shapes(results: Sequence[ScanResult]) -> None:
     if not results:
         raise ValueError(
             "at least one scan result is required to fix a gauge; got none: analyse a scan first"
@@ -240,3 +238,34 @@ def _check_shapes(results: Sequence["ScanResult"]) -> None:
             f"temperatures can only be compared in one q-volume; the crops are {sorted(shapes)!r}: "
             "analyse all scans with one crop shape"
         )
+
+
+def bragg_shift(results: Sequence[ScanResult], gauge: Gauge) -> Floats:
+    """Return by how much abs(q) of each Bragg peak exceeds the reference's, (n,) float64, Å⁻¹.
+
+    A linear phase k·r that an object has beyond the reference's is a shift of its peak by k; the middle of
+    its crop, ``q_vector``, moves as well. Taken from the phase of the voxels that both have, it is
+    independent of the centre of mass of the intensity.
+
+    Parameters
+    ----------
+    results : sequence of ScanResult
+        As given to `fix_gauge`.
+    gauge : Gauge
+    """
+    waves = 0.1 * gauge.ramp @ np.linalg.inv(gauge.basis)
+    middles = np.stack([result.q_vector for result in results])
+    lengths = np.linalg.norm(middles + waves, axis=1)
+    return np.asarray(lengths - np.linalg.norm(middles[gauge.reference]))
+
+
+def ramp_spacing(shift: Floats, reference: float) -> Floats:
+    """Return the plane spacing that a `bragg_shift` stands for, (n,) float64, Å: d = 2π / (2π/d_0 + shift).
+
+    Parameters
+    ----------
+    shift : ndarray, (n,) float64, Å⁻¹
+    reference : float, Å
+        Spacing d_0 of the reference, from its centre of mass.
+    """
+    return np.asarray(2 * np.pi / (2 * np.pi / reference + shift))

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from analysis.results import ScanResult
+from analysis.results import ScanResult
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,12 @@ class Selection:
         What was left out or stood in.
     """
 
-    chosen: tuple["ScanResult", ...]
-    repeats: tuple[tuple["ScanResult", ...], ...]
+    chosen: tuple[ScanResult, ...]
+    repeats: tuple[tuple[ScanResult, ...], ...]
     notes: tuple[str, ...]
 
 
-def select(results: Sequence["ScanResult"]) -> Selection:
+def select(results: Sequence[ScanResult]) -> Selection:
     """Return what counts of ``results``; of several attempts the last trusted one, of its seeds the lowest.
 
     Raises
@@ -57,7 +55,7 @@ def select(results: Sequence["ScanResult"]) -> Selection:
     return Selection(tuple(_with_temperature(one) for one in chosen), repeats, tuple(notes))
 
 
-def reference_row(chosen: Sequence["ScanResult"], reference: float) -> tuple[int, bool]:
+def reference_row(chosen: Sequence[ScanResult], reference: float) -> tuple[int, bool]:
     """Return the row of the reference, and whether it is the one that was asked for and trusted.
 
     Parameters
@@ -80,11 +78,11 @@ def reference_row(chosen: Sequence["ScanResult"], reference: float) -> tuple[int
     return first, found
 
 
-def _standing(result: "ScanResult") -> tuple[bool, int, str, int]:
+def _standing(result: ScanResult) -> tuple[bool, int, str, int]:
     return result.trusted, result.attempt, result.run_uid, -result.seed
 
 
-def _other_seeds(one: "ScanResult", results: Sequence["ScanResult"]) -> tuple["ScanResult", ...]:
+def _other_seeds(one: ScanResult, results: Sequence[ScanResult]) -> tuple[ScanResult, ...]:
     same = {
         other.seed: other
         for other in results
@@ -93,7 +91,7 @@ def _other_seeds(one: "ScanResult", results: Sequence["ScanResult"]) -> tuple["S
     return tuple(same[seed] for seed in sorted(same))
 
 
-def _with_temperature(result: "ScanResult") -> "ScanResult":
+def _with_temperature(result: ScanResult) -> ScanResult:
     """Return the result with its setpoint where the sensors gave nothing."""
     if np.isfinite(result.temperature):
         return result

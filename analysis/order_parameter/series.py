@@ -1,27 +1,64 @@
-"""From the results of a temperature series to its order parameter."""
+"""From the results of a temperature series to its order parameter, domains and surface strain."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.order_parameter.bragg_shift import bragg_shift, ramp_spacing
-from analysis.order_parameter.circular import CircularOrderParameter, follow_phases
-from analysis.order_parameter.estimator import OrderParameter
-from analysis.order_parameter.fit import best_fit
-from analysis.order_parameter.gauge import TWIN_MARGIN, Gauge, fix_gauge, into_gauge, temperature_path
+from analysis.order_parameter.estimator import (
+    CircularOrderParameter,
+    OrderParameter,
+    block_bootstrap,
+    follow_phases,
+    seed_spread,
+)
+from analysis.order_parameter.gauge import (
+    TWIN_MARGIN,
+    Gauge,
+    bragg_shift,
+    fix_gauge,
+    into_gauge,
+    ramp_spacing,
+    temperature_path,
+)
 from analysis.order_parameter.selection import reference_row, select
-from analysis.order_parameter.series_result import SeriesResult
-from analysis.order_parameter.series_structure import series_structure
-from analysis.order_parameter.spread import block_bootstrap, seed_spread
-from analysis.order_parameter.transition import MIN_POINTS, Transition, fit_transition
-from analysis.structure import present
-
-if TYPE_CHECKING:
-    from analysis.results import ScanResult
+from analysis.order_parameter.transition import MIN_POINTS, Transition, best_fit, fit_transition
+from analysis.results import ScanResult
+from analysis.results.series import SeriesResult
+from analysis.structure import Domain, Domains, SurfaceBulk, find_domains, present, surface_and_bulk
 
 Floats = NDArray[np.float64]
+
+
+def series_structure(gauge: Gauge, q_vector: Floats) -> tuple[tuple[Domains, ...], tuple[SurfaceBulk, ...]]:
+    """Return the domains of each temperature, and its strain in the surface shell and in the bulk.
+
+    Missing density is judged against the reference; shell and bulk are those of the reference's support.
+
+    Parameters
+    ----------
+    gauge : Gauge
+    q_vector : ndarray, (3,) float64, Å⁻¹
+        Of the reference.
+    """
+    reference = gauge.aligned[gauge.reference]
+    domains = tuple(
+        find_domains(array, gauge.basis, q_vector, gauge.support, reference=reference)
+        for array in gauge.aligned
+    )
+    shells = tuple(
+        surface_and_bulk(
+            array,
+            gauge.basis,
+            q_vector,
+            gauge.support & (np.asarray(found.labels) != Domain.MISSING),
+            outline=gauge.support,
+        )
+        for array, found in zip(gauge.aligned, domains, strict=True)
+    )
+    return domains, shells
+
 
 REFERENCE = 320.0
 """Setpoint of the reference state, K."""
@@ -31,7 +68,7 @@ NEAR_WRAP = 0.9
 
 
 def analyse_series(
-    results: Sequence["ScanResult"], *, expected: int | None = None, reference: float = REFERENCE
+    results: Sequence[ScanResult], *, expected: int | None = None, reference: float = REFERENCE
 ) -> SeriesResult:
     """Return the order parameter of a series; it depends on the set of results, not on their order.
 
@@ -86,7 +123,7 @@ def analyse_series(
     )
 
 
-def _scan_fields(chosen: Sequence["ScanResult"]) -> dict[str, Any]:
+def _scan_fields(chosen: Sequence[ScanResult]) -> dict[str, Any]:
     """Return the fields of the series that are the scans' own, a row for each."""
     return {
         "temperatures": np.array([result.temperature for result in chosen]),
@@ -103,7 +140,7 @@ def _scan_fields(chosen: Sequence["ScanResult"]) -> dict[str, Any]:
     }
 
 
-def _gauge_fields(chosen: Sequence["ScanResult"], gauge: Gauge) -> dict[str, Any]:
+def _gauge_fields(chosen: Sequence[ScanResult], gauge: Gauge) -> dict[str, Any]:
     """Return the fields that follow from the common gauge: the objects, their grid, structure and shift."""
     reference = chosen[gauge.reference]
     domains, shells = series_structure(gauge, reference.q_vector)
@@ -190,7 +227,7 @@ def _near_wrap(differences: Floats, valid: NDArray[np.bool_]) -> Floats:
 
 
 def _repeated(
-    gauge: Gauge, repeats: Sequence[Sequence["ScanResult"]], estimator: OrderParameter
+    gauge: Gauge, repeats: Sequence[Sequence[ScanResult]], estimator: OrderParameter
 ) -> dict[int, list[float]]:
     """Return the order parameters of each row's other seeds, those whose twin is undecided left out."""
     found: dict[int, list[float]] = {}
@@ -201,7 +238,7 @@ def _repeated(
     return found
 
 
-def _fit_fields(chosen: Sequence["ScanResult"], values: Floats, used: NDArray[np.bool_]) -> dict[str, Any]:
+def _fit_fields(chosen: Sequence[ScanResult], values: Floats, used: NDArray[np.bool_]) -> dict[str, Any]:
     """Return the best fit at every temperature, the distance from it, and the curve to draw.
 
     It follows the way the sample went, so that heating and cooling are two halves of one curve.
@@ -219,7 +256,7 @@ def _fit_fields(chosen: Sequence["ScanResult"], values: Floats, used: NDArray[np
 
 
 def _transitions(
-    chosen: Sequence["ScanResult"], values: Floats, used: NDArray[np.bool_]
+    chosen: Sequence[ScanResult], values: Floats, used: NDArray[np.bool_]
 ) -> tuple[tuple[Transition, ...], list[str]]:
     """Return the transition model of each branch that has temperatures enough, or why there is none."""
     found, remarks = [], []
@@ -247,7 +284,7 @@ def _series_reasons(
 
 
 def _row_reasons(
-    chosen: Sequence["ScanResult"], gauge: Gauge, row: int, whole: tuple[str, ...]
+    chosen: Sequence[ScanResult], gauge: Gauge, row: int, whole: tuple[str, ...]
 ) -> tuple[str, ...]:
     reasons = (
         [] if chosen[row].trusted else list(chosen[row].reasons) or ["the reconstruction is not trusted"]

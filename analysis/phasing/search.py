@@ -17,7 +17,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from analysis.phasing.agreement import (
+from analysis.phasing.pattern import COHERENT, Pattern, Triple, fit_coherence, root_variance
+from analysis.phasing.pixel_kernel import PixelKernel
+from analysis.phasing.projections import box, extent_of
+from analysis.phasing.registration import (
     AGAIN,
     AGREEMENT,
     LIKELY,
@@ -28,13 +31,7 @@ from analysis.phasing.agreement import (
     consensus,
     leaders,
 )
-from analysis.phasing.coherence import COHERENT, Triple, fit_coherence
-from analysis.phasing.guesses import Guesses
-from analysis.phasing.kernels import PixelKernel
-from analysis.phasing.levels import Level, crop
-from analysis.phasing.metrics import root_variance
-from analysis.phasing.pattern import Pattern
-from analysis.phasing.recipes import (
+from analysis.phasing.schedules import (
     FILL,
     FLATTEN,
     NEAR_STRATEGIES,
@@ -43,11 +40,12 @@ from analysis.phasing.recipes import (
     REST,
     STRATEGIES,
     TIGHTEN,
+    Level,
     Recipe,
+    crop,
     iterate,
 )
-from analysis.phasing.starts import SIGNS, Start, curved_start, guessed_start, random_start
-from analysis.phasing.support import box, extent_of
+from analysis.phasing.starts import SIGNS, Guesses, Start, curved_start, guessed_start, random_start
 
 NO_WORSE = 1.3
 """A candidate that was flattened or tightened replaces what it came from up to this ratio of their χ²."""

@@ -18,11 +18,10 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 
 from analysis.phasing.device import DEVICE
-from analysis.phasing.engine import fixed_threads, to_centre, to_corner
-from analysis.phasing.levels import Level
-from analysis.phasing.reconstruction import THREADS, Reconstruction, from_truth, reconstruct
-from analysis.phasing.validation import checked_pattern
-from analysis.structure.isosurface import amplitude_level, isosurface
+from analysis.phasing.projections import fixed_threads, to_centre, to_corner
+from analysis.phasing.reconstruction import THREADS, Reconstruction, checked_pattern, from_truth, reconstruct
+from analysis.phasing.schedules import Level
+from analysis.structure.density import amplitude_level, isosurface
 
 Complex = NDArray[np.complexfloating]
 Mask = NDArray[np.bool_]

@@ -1,7 +1,6 @@
 """Raw frames to a centred, masked, normalised crop."""
 
 from analysis.preprocessing.prepare import prepare_scan
-from analysis.preprocessing.prepared import PreparedScan
-from analysis.preprocessing.wrapping import WRAPS, autocorrelation_wrap
+from analysis.preprocessing.prepared import WRAPS, PreparedScan, autocorrelation_wrap
 
 __all__ = ["WRAPS", "PreparedScan", "autocorrelation_wrap", "prepare_scan"]

@@ -7,8 +7,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from analysis.geometry import ScanGeometry
-from analysis.preprocessing.defects import Defects, dead_pixels, filled, gap_mask, hot_pixels
-from analysis.preprocessing.frames import Counts, RockingStack
+from analysis.preprocessing.frames import (
+    Counts,
+    Defects,
+    RockingStack,
+    dead_pixels,
+    filled,
+    gap_mask,
+    hot_pixels,
+)
 
 BLOCK = 4
 """Pixels along the side of the blocks of the coarse look."""

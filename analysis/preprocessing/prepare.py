@@ -1,14 +1,213 @@
-"""From the frames of a rocking scan to the array that is phased."""
+"""From the frames of a rocking scan to the array that is phased: binning, and the crop about the peak.
+
+Binning halves the field of view in real space and with it the oversampling. What it cannot do is change the
+crystal: the voxels keep their size at the same q-volume, and stand for the middle of the pixels they sum.
+"""
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.geometry import ScanGeometry
-from analysis.preprocessing.binning import checked_binning
-from analysis.preprocessing.crop import crop_scan
-from analysis.preprocessing.frames import Frames, RockingStack
-from analysis.preprocessing.peak import centre_of_mass, coarse_peak, survey
-from analysis.preprocessing.prepared import PreparedScan
+from analysis.geometry import Sampling, ScanGeometry, sampling, voxel_basis
+from analysis.preprocessing.frames import Frames, RockingStack, filled, spikes
+from analysis.preprocessing.peak import Centre, Survey, centre_of_mass, coarse_peak, survey
+from analysis.preprocessing.prepared import WRAPS, PreparedScan, autocorrelation_wrap
+
+LEAST = 2.0
+"""Oversampling that binning must leave: below it the autocorrelation wraps and information is lost."""
+
+_AXES = ("rocking", "row", "column")
+
+
+def checked_binning(binning: Any) -> tuple[int, int]:
+    """Return (rows, columns) summed into one voxel; anything but two whole numbers from 1 on is refused."""
+    try:
+        rows, cols = binning
+        whole = int(rows) == rows and int(cols) == cols and rows >= 1 and cols >= 1
+    except (TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise ValueError(
+            "binning must be two whole numbers from 1 on, rows and columns of the detector per voxel, as in "
+            f"(2, 2); got {binning!r}. Rocking angles are not binned: measure with a larger step instead"
+        )
+    return int(rows), int(cols)
+
+
+def binned(array: NDArray[Any], binning: tuple[int, int, int]) -> NDArray[Any]:
+    """Return the sums of blocks of an array.
+
+    Parameters
+    ----------
+    array : ndarray, (n0·b0, n1·b1, n2·b2)
+    binning : tuple of int
+        (b0, b1, b2).
+
+    Returns
+    -------
+    ndarray, (n0, n1, n2)
+    """
+    if binning == (1, 1, 1):
+        return array
+    blocks = [number for size, by in zip(array.shape, binning, strict=True) for number in (size // by, by)]
+    return np.asarray(array.reshape(blocks).sum(axis=(1, 3, 5)))
+
+
+def require_oversampling(
+    binning: tuple[int, int, int], sampling: Sampling, wrap: tuple[float, float, float]
+) -> None:
+    """Refuse a binning that leaves an axis oversampled less than twice.
+
+    Parameters
+    ----------
+    binning : tuple of int
+    sampling : Sampling
+        After binning. Where the crystal's size is not known, its autocorrelation decides.
+    wrap : tuple of float
+        `autocorrelation_wrap` of the binned pattern.
+    """
+    for axis, name in enumerate(_AXES):
+        if binning[axis] == 1:
+            continue
+        if sampling.oversampling is not None and sampling.oversampling[axis] < LEAST:
+            raise ValueError(
+                f"binning must leave the crystal oversampled {LEAST:g} times; {binning[axis]} along the "
+                f"{name} axis leaves {sampling.oversampling[axis]:.2f}: use less binning, or none"
+            )
+        if sampling.oversampling is None and wrap[axis] > WRAPS:
+            raise ValueError(
+                f"binning must leave the autocorrelation inside its box; with {binning[axis]} along the "
+                f"{name} axis it wraps ({wrap[axis]:.3f}, at most {WRAPS:g}): use less binning, or none"
+            )
+
+
+def crop_scan(
+    stack: RockingStack,
+    view: Survey,
+    geometry: ScanGeometry,
+    centre: Centre,
+    shape: tuple[int, int, int],
+    *,
+    continuous: bool,
+    binning: tuple[int, int, int],
+) -> PreparedScan:
+    """Return the crop of ``shape`` whose middle voxel is nearest to ``centre``, masked and normalised."""
+    middle = np.array(shape) // 2 * binning + (np.array(binning) - 1) / 2
+    corner = np.rint(centre.position - middle).astype(int)
+    crop = _read(stack, view, corner, tuple(np.multiply(shape, binning)))
+    counts = (crop.raw * crop.factors[:, None, None]).astype(np.float32)
+    saturated = crop.measured & (crop.raw >= geometry.saturation)
+    lone = spikes(counts, ~crop.measured)
+    bad = ~crop.measured | saturated | lone
+    whole, mask = binned(filled(counts, bad), binning), binned(bad, binning) > 0
+    voxel_background = view.background * float(np.prod(binning))
+    defects = {
+        "beyond_scan": int(crop.beyond.sum()),
+        "bad_pixels": int((~crop.measured & ~crop.beyond).sum()),
+        "saturated": int(saturated.sum()),
+        "spikes": int(lone.sum()),
+    }
+    where = _place(stack, geometry, centre, corner, shape, binning)
+    wrap = autocorrelation_wrap(whole - voxel_background)
+    require_oversampling(binning, where["sampling"], wrap)
+    return PreparedScan(
+        intensity=np.where(mask, 0, whole).astype(np.float32),
+        mask=mask,
+        background=voxel_background,
+        pixel_kernel=(1.0 if continuous else 0.0, 1.0, 1.0),
+        monitor_factors=crop.factors,
+        wrap=wrap,
+        counts=float(whole[~mask].sum()),
+        lost_fraction=float(whole[mask].sum() / max(float(whole.sum()), 1e-9)),
+        defects=defects,
+        notes=(*stack.notes, *_remarks(defects, where["sampling"])),
+        **where,
+    )
+
+
+def _place(
+    stack: RockingStack,
+    geometry: ScanGeometry,
+    centre: Centre,
+    corner: NDArray[np.int64],
+    shape: tuple[int, int, int],
+    binning: tuple[int, int, int],
+) -> dict[str, Any]:
+    """Return the fields of `PreparedScan` that say where in reciprocal space the crop lies."""
+    offset = np.array([0, geometry.roi[0], geometry.roi[2]])
+    peak, crop = centre.position + offset, corner + offset
+    # A binned voxel stands for the middle of its pixels, half-way between two of them where they are even.
+    middle = crop + np.array(shape) // 2 * binning + (np.array(binning) - 1) / 2
+    step, row, col = (float(place) for place in middle)
+    dq = geometry.steps(row, col, stack.step)
+    q_vector = geometry.lab_q(row, col)
+    spacing = 2 * np.pi / float(np.linalg.norm(geometry.lab_q(peak[1], peak[2])))
+    # Turning the crystal leaves abs(q) alone: the error of d comes from the detector's axes.
+    towards_q = q_vector / np.linalg.norm(q_vector) @ dq
+    per_pixel = spacing * towards_q[1:] / np.linalg.norm(q_vector)
+    counting, systematic = (
+        float(np.linalg.norm(per_pixel * error[1:])) for error in (centre.sigma, centre.systematic)
+    )
+    return {
+        "peak": (float(peak[0]), float(peak[1]), float(peak[2])),
+        "crop": (int(crop[0]), int(crop[1]), int(crop[2])),
+        "binning": binning,
+        "angle": float(stack.angles[0] + stack.step * step),
+        "dq": dq * binning,
+        "voxel_basis": voxel_basis(dq * binning, shape),
+        "q_vector": q_vector,
+        "d_spacing": spacing,
+        "d_spacing_sigma": counting,
+        "d_spacing_error": float(np.hypot(counting, systematic)),
+        "sampling": sampling(dq * binning, shape, geometry.crystal_size),
+    }
+
+
+@dataclass(frozen=True)
+class _Crop:
+    raw: NDArray[Any]
+    measured: NDArray[np.bool_]
+    beyond: NDArray[np.bool_]
+    factors: NDArray[np.float64]
+
+
+def _read(stack: RockingStack, view: Survey, corner: NDArray[np.int64], shape: tuple[int, int, int]) -> _Crop:
+    """Return raw counts, which voxels were measured, which lie beyond the scan, and the monitor factors."""
+    low = np.maximum(corner, 0)
+    high = np.minimum(corner + shape, stack.shape)
+    steps = [step for step in range(low[0], high[0]) if stack.present[step]]
+    rows, cols = slice(low[1], high[1]), slice(low[2], high[2])
+    place = np.ix_(
+        np.array(steps) - corner[0],
+        np.arange(low[1], high[1]) - corner[1],
+        np.arange(low[2], high[2]) - corner[2],
+    )
+    good = ~view.defects.bad[rows, cols]
+    raw, factors = np.zeros(shape), np.zeros(shape[0])
+    measured, beyond = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
+    raw[place] = stack.raw(steps, rows, cols) * good
+    measured[place] = good
+    beyond[place] = False
+    factors[np.array(steps) - corner[0]] = stack.factors[steps]
+    return _Crop(raw, measured, beyond, factors)
+
+
+def _remarks(defects: dict[str, int], report: Sampling) -> list[str]:
+    remarks = []
+    if defects["beyond_scan"]:
+        remarks.append(
+            f"the crop reaches beyond the scan: {defects['beyond_scan']} voxels count as not measured"
+        )
+    if defects["saturated"]:
+        remarks.append(f"{defects['saturated']} voxels are saturated: lower the transmission")
+    if defects["spikes"]:
+        remarks.append(f"{defects['spikes']} lone spikes were masked")
+    if not report.sufficient:
+        remarks.append(f"oversampling is too low to be phased: {report.describe()}")
+    return remarks
+
 
 GAP_MARGIN = 20
 """A peak closer than this many pixels to a gap between chips is refused."""

@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 from analysis import figures
 from analysis.figures.isosurfaces import PERCENT
 from analysis.figures.style import NAMES
-from analysis.order_parameter import SeriesResult
-from analysis.results import ScanResult
+from analysis.results import ScanResult, SeriesResult
 
 logger = logging.getLogger(__name__)
 
@@ -231,8 +230,8 @@ def _diffraction_and_lattice(series: SeriesResult, results: Sequence[ScanResult]
 
 def _network() -> Figure:
     """Draw the network that phases; where its weights cannot be read, one of its kind without them."""
-    from analysis.phasing.architectures import NetworkConfig, build_network
-    from analysis.phasing.network import load_pretrained
+    from analysis.phasing.network.model import NetworkConfig, build_network
+    from analysis.phasing.network.pretrained import load_pretrained
 
     try:
         return figures.network_diagram(load_pretrained().network)

@@ -11,10 +11,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.figures import measure_morphology, save
-from analysis.order_parameter import SeriesResult
 from analysis.report.drawings import Drawing, drawings, make_galleries
 from analysis.report.tables import Table, all_tables, verdict
-from analysis.results import ScanResult, replacing
+from analysis.results import ScanResult, SeriesResult, replacing
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.figures import Morphology
-from analysis.order_parameter import SeriesResult
-from analysis.results import ScanResult, replacing
+from analysis.results import ScanResult, SeriesResult, replacing
 from analysis.structure import KINDS, Domain
 
 UNKNOWN = "–"

@@ -1,12 +1,25 @@
-"""Result files: HDF5 written atomically and read back."""
+"""What is found and kept: one scan, one series, and their files, written atomically and read back."""
 
 from analysis.results.atomic import replacing
-from analysis.results.scan_file import read_scan, write_scan
-from analysis.results.scan_result import ScanResult
-from analysis.results.series_file import read_order_parameter, read_series, write_series
+from analysis.results.crystal_parts import Domain, Domains, Island, RegionStrain, SurfaceBulk
+from analysis.results.scan import ScanResult, read_scan, write_scan
+from analysis.results.series import (
+    SeriesResult,
+    Transition,
+    read_order_parameter,
+    read_series,
+    write_series,
+)
 
 __all__ = [
+    "Domain",
+    "Domains",
+    "Island",
+    "RegionStrain",
     "ScanResult",
+    "SeriesResult",
+    "SurfaceBulk",
+    "Transition",
     "read_order_parameter",
     "read_scan",
     "read_series",

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -9,16 +10,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.results.atomic import replacing
-from analysis.results.volumes import PERCENT, Volume, fields
 
 Facts = Mapping[str, str | float]
+PointData = Mapping[str, NDArray[np.generic]]
 
 
-def write_vti(path: Path, volume: Volume, *, percent: float = PERCENT, facts: Facts | None = None) -> Path:
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """An object with where its voxels lie.
+
+    Attributes
+    ----------
+    array : ndarray, (n0, n1, n2) complex
+        arg = −Q·u.
+    support : ndarray, (n0, n1, n2) bool
+    basis : ndarray, (3, 3) float64, nm
+        Columns: voxel vectors in the laboratory frame; the voxel n//2 lies at its origin.
+    q_vector : ndarray, (3,) float64, Å⁻¹
+        In the same frame.
+    """
+
+    array: NDArray[np.complexfloating]
+    support: NDArray[np.bool_]
+    basis: NDArray[np.float64]
+    q_vector: NDArray[np.float64]
+
+
+def write_vti(path: Path, volume: Volume, values: PointData, *, facts: Facts | None = None) -> Path:
     """Write a volume on cubic voxels along the laboratory axes as VTK image data; return the path.
 
-    Point data: those of `fields`; coordinates in nm, the origin of the object at 0. ``facts`` and the Q
-    vector go into the field data.
+    ``values`` are the point data, arrays of the volume's shape by name; coordinates in nm, the origin of the
+    object at 0. ``facts`` and the Q vector go into the field data.
     """
     spacing = np.diag(volume.basis)
     if not np.allclose(volume.basis, np.diag(spacing)) or (spacing <= 0).any():
@@ -32,15 +54,15 @@ def write_vti(path: Path, volume: Volume, *, percent: float = PERCENT, facts: Fa
     grid = pyvista.ImageData(
         dimensions=shape, spacing=tuple(spacing), origin=tuple(-spacing * (np.array(shape) // 2))
     )
-    return _write(path, ".vti", grid, fields(volume, percent), volume, facts)
+    return _write(path, ".vti", grid, values, volume, facts)
 
 
-def write_vts(path: Path, volume: Volume, *, percent: float = PERCENT, facts: Facts | None = None) -> Path:
-    """Write a volume on its own, slanted voxels as a VTK structured grid; nothing is interpolated."""
+def write_vts(path: Path, volume: Volume, values: PointData, *, facts: Facts | None = None) -> Path:
+    """Write a volume on its own, slanted voxels as a VTK structured grid: nothing is interpolated."""
     import pyvista
 
     x, y, z = coordinates(volume).reshape(3, *volume.array.shape)
-    return _write(path, ".vts", pyvista.StructuredGrid(x, y, z), fields(volume, percent), volume, facts)
+    return _write(path, ".vts", pyvista.StructuredGrid(x, y, z), values, volume, facts)
 
 
 def write_collection(path: Path, steps: Sequence[tuple[float, Path]]) -> Path:

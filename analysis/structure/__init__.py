@@ -1,5 +1,15 @@
 """Displacement, strain and their statistics, surface and bulk, isosurfaces, domains, missing density."""
 
+from analysis.structure.density import (
+    HALF,
+    MISSING_BELOW,
+    Missing,
+    amplitude_level,
+    isosurface,
+    missing_density,
+    missing_fraction,
+    present,
+)
 from analysis.structure.displacement import Displacement, displacement, phase_vortices
 from analysis.structure.domains import (
     KINDS,
@@ -8,22 +18,25 @@ from analysis.structure.domains import (
     Domain,
     Domains,
     Island,
+    RegionStrain,
+    SurfaceBulk,
+    depth_below_surface,
     find_domains,
     find_islands,
+    structure_summary,
+    surface_and_bulk,
 )
-from analysis.structure.isosurface import (
-    MISSING_BELOW,
-    amplitude_level,
-    isosurface,
-    missing_fraction,
-    present,
-)
-from analysis.structure.missing import HALF, Missing, missing_density
 from analysis.structure.rutile import RUTILE_STRAIN, Rutile, find_rutile, rutile_offset
-from analysis.structure.statistics import PERCENTS, statistics_inside, strain_statistics, strain_table
-from analysis.structure.strain_field import Strain, phase_slope, strain, strain_per_step
-from analysis.structure.summary import structure_summary
-from analysis.structure.surface import RegionStrain, SurfaceBulk, depth_below_surface, surface_and_bulk
+from analysis.structure.strain_field import (
+    PERCENTS,
+    Strain,
+    phase_slope,
+    statistics_inside,
+    strain,
+    strain_per_step,
+    strain_statistics,
+    strain_table,
+)
 
 __all__ = [
     "HALF",

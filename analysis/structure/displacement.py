@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from skimage.restoration import unwrap_phase
 
-from analysis.structure.isosurface import Mask, Object, isosurface
+from analysis.structure.density import Mask, Object, isosurface
 from analysis.structure.strain_field import Field
 
 _PATH_SEED = 0

@@ -1,21 +1,20 @@
-"""Compressive, neutral, tensile and missing volume of a crystal: fractions, a map, and islands.
+"""Parts of a crystal: compressive, neutral, tensile and missing volume, islands, surface shell and bulk.
 
 Strain, not the colour of the phase: a domain is compressive or tensile where ∂u/∂x along Q is, relative to
 the crystal's own mean at that temperature, which is reported as d-spacing. A domain is no phase: in simulated
 series M2 is tensile twice as often as M1, which is far from telling the two apart.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
-from analysis.structure.isosurface import Mask, Object, isosurface
-from analysis.structure.missing import FALSE_ALARMS, HALF, Missing, missing_density
+from analysis.results.crystal_parts import KINDS, Domain, Domains, Island, RegionStrain, SurfaceBulk
+from analysis.structure.density import FALSE_ALARMS, HALF, Mask, Missing, Object, isosurface, missing_density
+from analysis.structure.displacement import displacement
 from analysis.structure.strain_field import strain
 
 NEUTRAL_BAND = 1e-4
@@ -27,103 +26,6 @@ A smaller strain has no certain sign: against the truth of a simulated series th
 
 SMALLEST_ISLAND = 8
 """Voxels from which a connected region counts as an island: 2 × 2 × 2, about one element of resolution."""
-
-
-class Domain(IntEnum):
-    """Values of a domain map; 0 is outside the crystal."""
-
-    OUTSIDE = 0
-    COMPRESSIVE = 1
-    NEUTRAL = 2
-    TENSILE = 3
-    MISSING = 4
-
-
-KINDS = (Domain.COMPRESSIVE, Domain.NEUTRAL, Domain.TENSILE, Domain.MISSING)
-
-
-@dataclass(frozen=True)
-class Island:
-    """One connected region of a kind.
-
-    Attributes
-    ----------
-    kind : Domain
-    voxels : int
-    volume : float, nm³
-    diameter : float, nm
-        Of the sphere of that volume.
-    centroid : tuple of float, nm
-        From the array's middle voxel (index n//2), in the frame of the voxel basis.
-    """
-
-    kind: Domain
-    voxels: int
-    volume: float
-    diameter: float
-    centroid: tuple[float, float, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Domains:
-    """What a crystal consists of at one temperature.
-
-    Attributes
-    ----------
-    labels : ndarray, (n0, n1, n2) int8
-        Map of `Domain` values.
-    fractions : mapping of str to float
-        Share of the support's volume that is ``compressive``, ``neutral``, ``tensile``, ``missing``; they sum
-        to 1.
-    islands : tuple of Island
-        Compressive, tensile and missing regions of at least `SMALLEST_ISLAND` voxels, largest first within
-        their kind.
-    specks : mapping of str to int
-        How many smaller regions there are; their volume is in the fractions.
-    volume : float, nm³
-        Of the support.
-    mean_strain : float
-        The abs(ρ)²-weighted mean that counts as zero.
-    neutral_band : float
-    missing_threshold, false_alarm_rate : float
-        Those of `missing_density`; NaN without a reference.
-    """
-
-    labels: NDArray[np.int8]
-    fractions: Mapping[str, float]
-    islands: tuple[Island, ...]
-    specks: Mapping[str, int]
-    volume: float
-    mean_strain: float
-    neutral_band: float
-    missing_threshold: float = float("nan")
-    false_alarm_rate: float = float("nan")
-
-    def count(self, kind: Domain) -> int:
-        """Return how many islands there are of ``kind``."""
-        return sum(island.kind == kind for island in self.islands)
-
-    def record(self) -> dict[str, Any]:
-        """Return all but the map, JSON-able: fractions, and the islands of each kind, largest first."""
-        kinds = {}
-        for kind in (Domain.COMPRESSIVE, Domain.TENSILE, Domain.MISSING):
-            found = [island for island in self.islands if island.kind == kind]
-            kinds[kind.name.lower()] = {
-                "count": len(found),
-                "specks": self.specks[kind.name.lower()],
-                "volumes_nm3": [island.volume for island in found],
-                "diameters_nm": [island.diameter for island in found],
-                "centroids_nm": [list(island.centroid) for island in found],
-            }
-        return {
-            "fractions": dict(self.fractions),
-            "islands": kinds,
-            "volume_nm3": self.volume,
-            "mean_strain": self.mean_strain,
-            "neutral_band": self.neutral_band,
-            "missing_threshold": _number(self.missing_threshold),
-            "false_alarm_rate": _number(self.false_alarm_rate),
-        }
 
 
 def find_domains(
@@ -249,6 +151,100 @@ def _voxel_volume(voxel_basis: ArrayLike) -> float:
     return float(abs(np.linalg.det(np.asarray(voxel_basis, dtype=float))))
 
 
-def _number(value: float) -> float | None:
-    """Return ``value``, or None where it is not finite, for JSON has no NaN."""
-    return float(value) if np.isfinite(value) else None
+SHELL_VOXELS = 1.5
+"""Default thickness of the shell, in lengths of the longest voxel edge."""
+
+
+def depth_below_surface(inside: Mask, voxel_basis: ArrayLike) -> NDArray[np.float32]:
+    """Return how far each voxel of a body lies from the nearest voxel outside, centre to centre.
+
+    Distances are those of space, on voxels of any slant; beyond the box all is outside.
+
+    Parameters
+    ----------
+    inside : ndarray, (n0, n1, n2) bool
+    voxel_basis : array_like, (3, 3) float, nm
+        Columns: voxel vectors.
+
+    Returns
+    -------
+    ndarray, (n0, n1, n2) float32, nm
+        0 outside.
+    """
+    basis = np.asarray(voxel_basis, dtype=float)
+    body = np.pad(np.asarray(inside, dtype=bool), 1)
+    # On slanted voxels the nearest one outside may touch by an edge or a corner alone.
+    skin = ndimage.binary_dilation(body, np.ones((3, 3, 3), dtype=bool)) & ~body
+    depth = np.zeros(body.shape, dtype=np.float32)
+    if body.any():
+        tree = cKDTree(np.argwhere(skin) @ basis.T)
+        depth[body] = tree.query(np.argwhere(body) @ basis.T)[0]
+    return depth[1:-1, 1:-1, 1:-1]
+
+
+def surface_and_bulk(
+    array: Object,
+    voxel_basis: ArrayLike,
+    q_vector: ArrayLike,
+    inside: Mask | None = None,
+    *,
+    outline: Mask | None = None,
+    shell: float | None = None,
+) -> SurfaceBulk:
+    """Return the strain of the surface shell and of the bulk.
+
+    Parameters
+    ----------
+    array : ndarray, (n0, n1, n2) complex
+        Object with arg = −Q·u.
+    voxel_basis : array_like, (3, 3) float, nm
+        Columns: voxel vectors.
+    q_vector : array_like, (3,) float, Å⁻¹
+    inside : ndarray, (n0, n1, n2) bool, optional
+        Where strain is taken; by default in the 95 % isosurface. Beyond 99 % the rim rings.
+    outline : ndarray, (n0, n1, n2) bool, optional
+        The crystal whose surface it is, where parts of it are missing: the reference's support. By default
+        ``inside``.
+    shell : float, nm, optional
+        A voxel within this distance of one outside is surface; by default 1.5 lengths of the longest voxel
+        edge, 78 nm on I16.
+    """
+    basis = np.asarray(voxel_basis, dtype=float)
+    thickness = SHELL_VOXELS * float(np.linalg.norm(basis, axis=0).max()) if shell is None else float(shell)
+    if not (np.isfinite(thickness) and thickness > 0):
+        raise ValueError(f"shell must be a positive depth in nm; got {shell!r}")
+    body = isosurface(array, 95) if inside is None else np.asarray(inside, dtype=bool)
+    values = strain(array, basis, q_vector, body).values
+    known = body & np.isfinite(values)
+    crystal = body if outline is None else np.asarray(outline, dtype=bool)
+    if crystal.shape != array.shape:
+        raise ValueError(f"outline must have the object's shape {array.shape!r}; got {crystal.shape!r}")
+    near = depth_below_surface(crystal, basis) <= thickness
+    return SurfaceBulk(thickness, _region(values[known & near]), _region(values[known & ~near]))
+
+
+def _region(values: NDArray[np.float32]) -> RegionStrain:
+    if values.size == 0:
+        return RegionStrain(0, float("nan"), float("nan"), float("nan"))
+    exact = values.astype(np.float64)
+    return RegionStrain(values.size, float(exact.mean()), float(exact.std()), float(np.abs(exact).mean()))
+
+
+def structure_summary(array: Object, voxel_basis: ArrayLike, q_vector: ArrayLike) -> dict[str, Any]:
+    """Return surface against bulk, domains and displacement of one scan on its own, JSON-able.
+
+    Within its own 95 % isosurface. What is missing can only be said against the reference: here it is 0 and
+    its false-alarm rate None; the series' result has it.
+
+    Returns
+    -------
+    dict
+        ``surface_bulk`` (`SurfaceBulk.record`), ``domains`` (`Domains.record`) and ``displacement``
+        (`Displacement.record`).
+    """
+    body = isosurface(array, 95)
+    return {
+        "surface_bulk": surface_and_bulk(array, voxel_basis, q_vector, body).record(),
+        "domains": find_domains(array, voxel_basis, q_vector, body).record(),
+        "displacement": displacement(array, q_vector, body).record(),
+    }

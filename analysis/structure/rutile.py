@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from analysis.structure.isosurface import Mask, Object, isosurface
+from analysis.structure.density import Mask, Object, isosurface
 from analysis.structure.strain_field import strain_per_step
 from analysis.unit_cells import VO2_M1, VO2_RUTILE
 

@@ -1,49 +1,146 @@
-"""The six-circle diffractometer (hklpy2 psic, solver ad_hoc) with the beamline's own axis names."""
+"""The six-circle diffractometer (hklpy2 psic, solver ad_hoc), and how the crystal sits on it.
+
+The crystal is known by its lattice and by the two reflections that define UB. The axes carry the beamline's
+own names. Angles in degrees, six-circle convention of You (1999), doi:10.1107/S0021889899001223.
+"""
 
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import asdict, dataclass
+from math import asin, atan2, cos, degrees, hypot, radians, sin
 from typing import Any
 
 import numpy as np
 from hklpy2 import creator
 from hklpy2.diffract import DiffractometerBase
+from numpy.typing import NDArray
 
-from profile_collection.devices.axes import SimulatedAxis, VirtualClock
-from profile_collection.devices.orientation import Lattice, OrientationReflection
-from profile_collection.motor_ranges import LIMITS, SPEEDS
+HC = 12.398419843320026
+"""h·c in keV Å (CODATA 2018, exact)."""
+
+Angles = dict[str, float]
+HKL = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Direct-lattice parameters, lengths in Å and angles in degrees."""
+
+    a: float
+    b: float
+    c: float
+    alpha: float
+    beta: float
+    gamma: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the six parameters by name."""
+        return asdict(self)
+
+    def b_matrix(self) -> NDArray[np.float64]:
+        """Return B, (3, 3), Å⁻¹, 2π included, a* along x and b* in xy.
+
+        Busing & Levy (1967), doi:10.1107/S0365110X67000970.
+        """
+        alpha, beta, gamma = np.radians([self.alpha, self.beta, self.gamma])
+        direct = np.zeros((3, 3))  # columns a, b, c with a along x and b in the xy plane
+        direct[:, 0] = [self.a, 0, 0]
+        direct[:, 1] = [self.b * cos(gamma), self.b * sin(gamma), 0]
+        x = cos(beta)
+        y = (cos(alpha) - cos(beta) * cos(gamma)) / sin(gamma)
+        direct[:, 2] = self.c * np.array([x, y, np.sqrt(1 - x**2 - y**2)])
+        reciprocal = np.asarray(2 * np.pi * np.linalg.inv(direct).T, dtype=np.float64)  # columns a*, b*, c*
+        return _orthonormal(reciprocal[:, 0], reciprocal[:, 1]).T @ reciprocal
+
+    def bragg_angle(self, hkl: HKL, energy: float) -> float:
+        """Return the Bragg angle θ in degrees of reflection `hkl` at `energy` keV."""
+        ratio = HC / energy * float(np.linalg.norm(self.b_matrix() @ np.asarray(hkl, float))) / (4 * np.pi)
+        if not 0 < ratio <= 1:
+            raise ValueError(
+                f"reflection {hkl!r} cannot be reached at {energy!r} keV: λ/2d must be in (0, 1], "
+                f"it is {ratio:.4f}. Choose a higher energy or another reflection."
+            )
+        return degrees(asin(ratio))
+
+
+VO2_M1 = Lattice(5.7517, 4.5378, 5.3825, 90.0, 122.646, 90.0)
+"""Monoclinic M1 phase of vanadium dioxide."""
+
+
+@dataclass(frozen=True)
+class OrientationReflection:
+    """A reflection and the angles (degrees, by axis name) at which it was found."""
+
+    hkl: HKL
+    angles: Angles
+
+
+def simulated_mount(
+    lattice: Lattice, energy: float, *, eta: float = 17.8, first: HKL = (0, 1, 1), second: HKL = (0, 1, -1)
+) -> tuple[OrientationReflection, OrientationReflection]:
+    """Return the two reflections that a crystal mounted like the simulated one shows.
+
+    `first` diffracts in the vertical plane at mu = 0, `eta`, chi = 90, phi = 0, so that `eta` minus the Bragg
+    angle is the tilt of the mount. The component of `second` across `first` points along −x of the phi frame.
+
+    Parameters
+    ----------
+    lattice : Lattice
+    energy : float
+        Photon energy, keV.
+    eta : float
+        Angle at which `first` diffracts, degrees.
+    first, second : tuple of float
+        Miller indices.
+    """
+    theta = lattice.bragg_angle(first, energy)
+    found = OrientationReflection(
+        first, {"mu": 0.0, "eta": eta, "chi": 90.0, "phi": 0.0, "gam": 0.0, "delta": 2 * theta}
+    )
+    q_second = _rotation(lattice, first, second, theta - eta) @ lattice.b_matrix() @ np.asarray(second, float)
+    return found, OrientationReflection(
+        second, _vertical_angles(q_second, lattice.bragg_angle(second, energy))
+    )
+
+
+def _rotation(lattice: Lattice, first: HKL, second: HKL, tilt: float) -> NDArray[np.float64]:
+    """Return U (3, 3): `first` to where chi = 90 puts it along ETA(tilt)·x, `second` across it along −x."""
+    b = lattice.b_matrix()
+    crystal = _orthonormal(b @ np.asarray(first, float), b @ np.asarray(second, float))
+    along_q = np.array([0.0, -sin(radians(tilt)), cos(radians(tilt))])  # CHI(90)ᵀ·ETA(tilt)·x
+    across = np.array([-1.0, 0.0, 0.0])
+    return _orthonormal(along_q, across) @ crystal.T
+
+
+def _orthonormal(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (3, 3) columns: `first`, the part of `second` across it, and their cross product, normalised."""
+    e1 = first / np.linalg.norm(first)
+    across = second - (second @ e1) * e1
+    e2 = across / np.linalg.norm(across)
+    return np.stack([e1, e2, np.cross(e1, e2)], axis=1)
+
+
+def _vertical_angles(q_phi: NDArray[np.float64], theta: float) -> Angles:
+    """Return the angles at which q_phi (phi frame, Å⁻¹) diffracts with mu = gam = 0 and eta = θ."""
+    x, y, z = q_phi
+    phi, chi = degrees(atan2(y, x)), degrees(atan2(z, hypot(x, y)))
+    return {"mu": 0.0, "eta": theta, "chi": chi, "phi": phi, "gam": 0.0, "delta": 2 * theta}
+
+
+def rotation_matrices(angles: Angles) -> NDArray[np.float64]:
+    """Return Z = MU·ETA·CHI·PHI, (3, 3), that takes the phi frame into the laboratory (You 1999)."""
+    mu, eta, chi, phi = (radians(angles[name]) for name in ("mu", "eta", "chi", "phi"))
+    m_mu = np.array([[1, 0, 0], [0, cos(mu), -sin(mu)], [0, sin(mu), cos(mu)]])
+    m_eta = np.array([[cos(eta), sin(eta), 0], [-sin(eta), cos(eta), 0], [0, 0, 1]])
+    m_chi = np.array([[cos(chi), 0, sin(chi)], [0, 1, 0], [-sin(chi), 0, cos(chi)]])
+    m_phi = np.array([[cos(phi), sin(phi), 0], [-sin(phi), cos(phi), 0], [0, 0, 1]])
+    return m_mu @ m_eta @ m_chi @ m_phi
+
 
 AXIS_NAMES = ("mu", "eta", "chi", "phi", "gam", "delta")
 """Real axes in the order in which the solver counts them (psic's nu is called gam here)."""
 
 BRAGG_TOLERANCE = 0.01
 """Largest accepted difference between the computed delta and 2θ of Bragg's law, degrees."""
-
-
-def make_simulated_diffractometer(
-    twin: Any, clock: VirtualClock, *, name: str = "diffractometer"
-) -> DiffractometerBase:
-    """Return a diffractometer whose axes move in virtual time and carry the twin along."""
-    axes = {
-        axis: {
-            "class": "profile_collection.devices.axes.SimulatedAxis",
-            "clock": clock,
-            "limits": LIMITS[axis],
-            "speed": SPEEDS[axis],
-            "egu": "degrees",
-            "position": float(twin.axes[axis]),
-        }
-        for axis in AXIS_NAMES
-    }
-    diffractometer = make_diffractometer(axes, name=name)
-    for axis in AXIS_NAMES:
-        positioner: SimulatedAxis = getattr(diffractometer, axis)
-        positioner.follow_with(partial(twin.set_axis, axis), partial(_angle, twin, axis))
-    return diffractometer
-
-
-def _angle(twin: Any, axis: str) -> float:
-    """Return what the encoder of an axis says, degrees."""
-    return float(twin.axes[axis])
 
 
 def make_diffractometer(axes: Mapping[str, Any], *, name: str = "diffractometer") -> DiffractometerBase:

@@ -1,8 +1,14 @@
-"""The Merlin photon-counting detector: one frame per trigger, written to HDF5 and announced as a stream."""
+"""The Merlin photon-counting detector: one frame per trigger, written to HDF5 and announced as a stream.
 
+Here, too: where the detector stands, which of its pixels are read, and where the frames of a run are kept.
+"""
+
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +18,78 @@ from ophyd import Component as Cpt
 from ophyd import Device
 from ophyd.status import DeviceStatus
 
-from profile_collection.devices.beam import FastShutter
-from profile_collection.devices.detector_geometry import DetectorGeometry
-from profile_collection.devices.exposure import Exposure
-from profile_collection.devices.frame_path import frame_path
-from profile_collection.devices.frame_statistics import FrameStatistics, PeakSearch, frame_statistics
-from profile_collection.devices.fresh_frame import fresh_exposure
-from profile_collection.devices.signals import ChoiceSignal, LimitedSignal, PolledSignal
+from profile_collection.devices.frames import (
+    Exposure,
+    FrameStatistics,
+    PeakSearch,
+    frame_statistics,
+    fresh_exposure,
+)
+from profile_collection.devices.signals import ChoiceSignal, FastShutter, LimitedSignal, PolledSignal
 from profile_collection.devices.stream_documents import StreamDocument, StreamDocuments
-from profile_collection.frame_file import FRAMES, FrameFile
+from profile_collection.twin.frame_file import FRAMES, FrameFile
+
+
+@dataclass(frozen=True)
+class DetectorGeometry:
+    """What the start document says about the detector.
+
+    Attributes
+    ----------
+    distance_mm, pixel_size_mm : float
+        Sample-detector distance and pixel pitch.
+    shape : tuple of int
+        Rows and columns of the full detector.
+    roi : tuple of int
+        (first row, end row, first column, end column) of what is read out.
+    bad_pixel : list, optional
+        (row, column) pairs known to be unusable.
+    """
+
+    distance_mm: float
+    pixel_size_mm: float
+    shape: tuple[int, int]
+    roi: tuple[int, int, int, int]
+    bad_pixel: Sequence[tuple[int, int]] | None = None
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Rows and columns of a frame."""
+        return self.roi[1] - self.roi[0], self.roi[3] - self.roi[2]
+
+
+def frame_path(data_folder: Path, start: Mapping[str, Any]) -> Path:
+    """Return the path of a run's frame file: a folder per series, a name that says what was measured.
+
+    Parameters
+    ----------
+    data_folder : pathlib.Path
+        Frames lie below it in `raw/frames`.
+    start : mapping
+        The run's start document; whatever is missing there is left out or made up, and nothing in it can lead
+        out of the folder.
+
+    Examples
+    --------
+    >>> start = {"uid": "0a1b2c3d-4e5f", "series_uid": "20261122-143000-a1b2c3", "series_index": 3}
+    >>> start |= {"temperature_setpoint": 335.0, "branch": "heating", "purpose": "rocking", "attempt": 1}
+    >>> frame_path(Path("data"), start).as_posix()
+    'data/raw/frames/20261122-143000-a1b2c3/03_335K_heating_rocking_1_0a1b2c3d.h5'
+    """
+    setpoint = start.get("temperature_setpoint")
+    parts = [
+        f"{start.get('series_index', 0):02d}",
+        f"{setpoint:g}K" if isinstance(setpoint, int | float) else "noT",
+        *(str(start.get(key, "none")) for key in ("branch", "purpose", "attempt")),
+        str(start.get("uid", uuid.uuid4()))[:8],
+    ]
+    folder = _safe(str(start.get("series_uid") or "unassigned"))
+    return data_folder / "raw" / "frames" / folder / (_safe("_".join(parts)) + ".h5")
+
+
+def _safe(text: str) -> str:
+    """Return text that can be a file's name: nothing but letters, digits, dots, dashes and underscores."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", text).lstrip(".") or "unnamed"
 
 
 class Merlin(Device):

@@ -1,12 +1,29 @@
-"""Signals whose value comes from a plain Python object instead of a process variable."""
+"""What both forms of the devices share: signals of plain Python objects, the clock, the fast shutter."""
 
 import threading
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
-from ophyd import Signal
+from ophyd import Component as Cpt
+from ophyd import Device, Signal
+from ophyd.status import DeviceStatus
 from ophyd.utils import LimitError, ReadOnlyError
+
+
+class VirtualClock(Protocol):
+    """Time as the simulation counts it."""
+
+    pace: float
+
+    def now(self) -> float:
+        """Return virtual epoch seconds."""
+        ...
+
+    def sleep(self, duration: float, cancel: threading.Event | None = None) -> bool:
+        """Let `duration` virtual seconds pass; return False if `cancel` was set before they had passed."""
+        ...
 
 
 class PolledSignal(Signal):
@@ -196,3 +213,59 @@ class ChoiceSignal(Signal):
         if self._on_put is not None:
             self._on_put(value)
         super().put(value, **{**kwargs, "force": True})
+
+
+ShutterPosition = Literal["open", "closed"]
+
+
+class FastShutter(Device):
+    """The fast shutter. It is open during exposures only: pause, resume and stop close it."""
+
+    state = Cpt(PolledSignal, poll_period=0.5, value="closed", kind="normal")
+
+    def __init__(self, prefix: str = "", *, name: str = "shutter", **kwargs: Any):
+        super().__init__(prefix, name=name, **kwargs)
+        self.state.name = name
+        self.state.connect_source(lambda: self.position)
+
+    @property
+    @abstractmethod
+    def position(self) -> ShutterPosition:
+        """Whether the shutter is "open" or "closed"."""
+
+    @abstractmethod
+    def _drive(self, position: ShutterPosition) -> None:
+        """Have the hardware do it; return when it has."""
+
+    def set(self, position: ShutterPosition) -> DeviceStatus:
+        """Open or close the shutter."""
+        if position not in ("open", "closed"):
+            raise ValueError(f'{self.name} must be set to "open" or "closed", got {position!r}.')
+        self._move(position)
+        status = DeviceStatus(self)
+        status.set_finished()
+        return status
+
+    def _move(self, position: ShutterPosition) -> None:
+        self._drive(position)
+        self.state.get()
+
+    def open(self) -> None:
+        """Let the beam through."""
+        self._move("open")
+
+    def close(self) -> None:
+        """Block the beam."""
+        self._move("closed")
+
+    def pause(self) -> None:
+        """Close: nobody is watching the sample during a pause."""
+        self.close()
+
+    def resume(self) -> None:
+        """Stay closed: the detector opens for its next exposure."""
+        self.close()
+
+    def stop(self, *, success: bool = False) -> None:
+        """Close."""
+        self.close()

@@ -1,11 +1,10 @@
 """The session of this IPython, or of the queue server's worker: devices, RunEngine, catalogue."""
 
-from profile_collection.channel_access import prepare_client
-from profile_collection.queue_guard import refuse_scripts
+from profile_collection.session.startup_checks import prepare_client, refuse_scripts
 
 prepare_client()  # before anything loads Channel Access
 
-from profile_collection.session import open_session  # noqa: E402
+from profile_collection.session.session import open_session  # noqa: E402
 
 refuse_scripts()
 session = open_session()

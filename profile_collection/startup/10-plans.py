@@ -2,8 +2,8 @@
 
 from bluesky.utils import MsgGenerator
 
-from profile_collection.queue_guard import ETA_STEP, EXPOSURE, in_range, limits_of
-from profile_collection.session_plans import current_plans
+from profile_collection.session.plans import current_plans
+from profile_collection.session.startup_checks import ETA_STEP, EXPOSURE, in_range, limits_of
 
 _plans = current_plans(session)  # noqa: F821  00-session.py defined it
 _kelvin = limits_of(_plans.beamline.heated_stage)

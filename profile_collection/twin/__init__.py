@@ -1,7 +1,6 @@
 """The simulated beamline in plain Python: crystal, scattering, thermal model and detector physics."""
 
-from profile_collection.twin.beamline import Exposure, Twin
-from profile_collection.twin.clock import Clock
+from profile_collection.twin.beamline import Exposure, FrameLostError, Twin
 from profile_collection.twin.config import (
     BeamConfig,
     CrystalConfig,
@@ -10,8 +9,8 @@ from profile_collection.twin.config import (
     ThermalConfig,
     TwinConfig,
 )
-from profile_collection.twin.faults import FrameLostError
-from profile_collection.twin.sampling import Oversampling, oversampling
+from profile_collection.twin.crystal import Oversampling, oversampling
+from profile_collection.twin.instruments import Clock
 from profile_collection.twin.truth import truth_objects
 
 __all__ = [

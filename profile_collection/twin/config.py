@@ -1,7 +1,9 @@
-"""Everything about the simulated beamline that can be chosen, as frozen dataclasses.
+"""Everything about the simulated beamline that can be chosen; what cannot be is refused in words.
 
-The defaults are those of the experiment and of the simulated crystal fixed in the project's science notes
-(sections 1 and 2); they are written into the run's metadata of the twin and never read by the analysis.
+The choices are frozen dataclasses. Their defaults are those of the experiment and of the simulated crystal
+fixed in the project's science notes (sections 1 and 2); they are written into the run's metadata of the twin
+and never read by the analysis. How far and how fast the simulated motors go holds for devices of this process
+and for records of the soft IOC alike.
 """
 
 import os
@@ -9,8 +11,145 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Self
 
-from profile_collection.twin.crystal_config import CrystalConfig
-from profile_collection.twin.requirements import Triple, is_positive, require
+import numpy as np
+
+Triple = tuple[float, float, float]
+
+
+def require(condition: bool, requirement: str, got: object, advice: str) -> None:
+    """Raise a ValueError saying what was required, what came and what to do, unless ``condition`` holds."""
+    if not condition:
+        raise ValueError(f"{requirement}; got {got!r}: {advice}")
+
+
+def is_positive(*values: float) -> bool:
+    """Say whether all values are finite and above zero."""
+    return all(np.isfinite(v) and v > 0 for v in values)
+
+
+MOTOR_LIMITS: dict[str, tuple[float, float]] = {
+    "mu": (-5.0, 90.0),
+    "eta": (-20.0, 100.0),
+    "chi": (-10.0, 105.0),
+    "phi": (-180.0, 180.0),
+    "gam": (-5.0, 120.0),
+    "delta": (-5.0, 130.0),
+    "sx": (-5.0, 5.0),
+    "sy": (-5.0, 5.0),
+    "sz": (-5.0, 5.0),
+}
+"""Lowest and highest position of each motor, degrees or mm."""
+
+MOTOR_SPEEDS: dict[str, float] = {
+    "mu": 0.5,
+    "eta": 0.5,
+    "chi": 1.0,
+    "phi": 2.0,
+    "gam": 1.0,
+    "delta": 1.0,
+    "sx": 0.5,
+    "sy": 0.5,
+    "sz": 0.5,
+}
+"""Degrees or mm per second."""
+
+
+@dataclass(frozen=True)
+class CrystalConfig:
+    """The simulated nanocrystal: size, shape, orientation and how it transforms.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of facets and fields; another seed is another crystal with the same story.
+    size : tuple of float
+        Extent along the rocking direction, along Q and horizontally, nm, before ``orientation`` turns the
+        body.
+    orientation : tuple of float
+        Rotation vector of the body about these three axes, degrees; Q stays where it is.
+    truncation : float
+        0 is the bare monoclinic prism, 1 the most strongly truncated one.
+    pitch : tuple of float
+        Spacing of the density's grid along the three axes, nm.
+    displacement : float
+        Factor on the whole phase pattern; 1 gives about 2π to 2.5π peak to peak, 1 rad in standard deviation.
+    correlation_length : float
+        Correlation length of the displacement field, nm.
+    domain_length : float
+        Correlation length of the rutile and M2 domains, nm.
+    m2_phase : float
+        Phase offset of the clamped M2 variant, rad. Bulk M2 would scatter −1.8 % and +1.5 % away in d and
+        vanish from the image; the M2 islands that are seen are therefore modelled as a clamped variant
+        (this project's choice).
+    m2_strain : float
+        Eigenstrain of the clamped M2 variant along Q, at most 5e-4.
+    rutile_fraction, m2_fraction : float or None
+        A constant fraction in place of the temperature's own.
+    rutile_maximum : float
+        Rutile fraction that the transition rises to.
+    expansion : float
+        Thermal expansion of d, 1/K.
+    """
+
+    seed: int = 3
+    size: Triple = (1100.0, 1600.0, 1800.0)
+    orientation: Triple = (0.0, 0.0, 0.0)
+    truncation: float = 0.7
+    pitch: Triple = (10.0, 10.0, 10.0)
+    displacement: float = 1.0
+    correlation_length: float = 420.0
+    domain_length: float = 170.0
+    m2_phase: float = 1.0
+    m2_strain: float = 1.2e-4
+    rutile_fraction: float | None = None
+    m2_fraction: float | None = None
+    rutile_maximum: float = 0.45
+    expansion: float = 1.5e-5
+    reference_temperature: float = 320.0
+
+    def __post_init__(self) -> None:
+        require(
+            len(self.size) == 3 and is_positive(*self.size) and max(self.size) <= 5000,
+            "crystal size must be three lengths in nm (rocking, along Q, horizontal), each in (0, 5000]",
+            self.size,
+            "for example (1100, 1600, 1800)",
+        )
+        require(
+            len(self.pitch) == 3 and is_positive(*self.pitch) and max(self.pitch) <= 12.5,
+            "grid pitch must be three lengths in nm, each in (0, 12.5], or ghosts of the peak appear",
+            self.pitch,
+            "for example (10, 10, 10)",
+        )
+        require(
+            len(self.orientation) == 3 and bool(np.all(np.isfinite(self.orientation))),
+            "orientation must be a rotation vector of three finite angles in degrees",
+            self.orientation,
+            "for example (0, 0, 0)",
+        )
+        require(
+            0 <= self.truncation <= 1, "truncation must lie in [0, 1]", self.truncation, "for example 0.5"
+        )
+        require(
+            0 <= self.m2_strain <= 5e-4,
+            "the clamped M2 variant's eigenstrain must lie in [0, 5e-4]",
+            self.m2_strain,
+            "a larger one would leave the Bragg condition",
+        )
+        for name in ("rutile_fraction", "m2_fraction", "rutile_maximum"):
+            value = getattr(self, name)
+            require(
+                value is None or 0 <= value <= 1,
+                f"{name} must lie in [0, 1]",
+                value,
+                "give a fraction of the volume",
+            )
+        require(
+            is_positive(self.correlation_length, self.domain_length)
+            and min(self.correlation_length, self.domain_length) >= 100,
+            "correlation lengths must be at least 100 nm, or the phase outruns the voxels of the M1 band",
+            (self.correlation_length, self.domain_length),
+            "for example 420 and 170",
+        )
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,80 @@
-"""The crystal's complex density as a function of temperature.
+"""The crystal's complex density as a function of temperature, and how finely a rocking scan samples it.
 
-Sign and meaning of the phase: a density displaced by u scatters as ρ exp(−i Q·u) exp(−i (q − Q)·r), so phi
-= Q·u is minus the density's argument and a tensile region has a phi that grows along Q (science notes,
-section 3).
+What the crystal does with temperature (science notes, section 2) are smooth curves through ten points.
 
-Rutile carries the full transformation strain of (110)R: its phase ramps along Q with |Q_M1| − |Q_R|, a
-period of 74 nm, which puts its scattering 0.43 % lower in |q|. Nothing is masked: whether rutile is missing
-follows from the q-volume analysed.
+Sign and meaning of the phase: a density displaced by u scatters as ρ exp(−i Q·u) exp(−i (q − Q)·r), so phi =
+Q·u is minus the density's argument and a tensile region has a phi that grows along Q (science notes, section
+3).
+
+Rutile carries the full transformation strain of (110)R: its phase ramps along Q with |Q_M1| − |Q_R|, a period
+of 74 nm, which puts its scattering 0.43 % lower in |q|. Nothing is masked: whether rutile is missing follows
+from the q-volume analysed.
 
 M2 is a clamped variant: bulk M2 would scatter −1.8 % and +1.5 % away in d and vanish, not show as islands.
 Here it is a phase offset and an eigenstrain of at most 5e-4, this project's choice.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
 
-from profile_collection.twin.crystal_config import CrystalConfig
-from profile_collection.twin.fields import Field, correlated_field, level_set
+from analysis.unit_cells import wavelength
+from profile_collection.twin.config import CrystalConfig, TwinConfig, require
 from profile_collection.twin.geometry import D_M1, D_RUTILE
-from profile_collection.twin.requirements import require
-from profile_collection.twin.shape import faceted_crystal
-from profile_collection.twin.story import Story, story
+from profile_collection.twin.shape import Field, correlated_field, faceted_crystal, level_set
+
+TEMPERATURES = np.arange(320.0, 366.0, 5.0)
+
+# Columns: 320 325 330 335 340 345 350 355 360 365 K.
+_CURVES = {
+    # Share of the 320 K pattern (tensile rim, compressive core) that is left; it relaxes through the
+    # critical region, then oscillates with the coexistence of M1, M2 and R.
+    "ground": (1.20, 1.22, 1.16, 0.62, 0.44, 0.74, 0.40, 0.76, 0.34, 0.62),
+    # Amount of the new organised pattern that the crystal settles into by 360 K.
+    "settled": (0.00, 0.04, 0.14, 0.66, 0.90, 0.66, 0.98, 0.70, 1.10, 0.82),
+    # Amount of a third pattern: grain to grain stress at coexistence, and the rearrangement at 365 K.
+    "rearranged": (0.00, 0.00, 0.05, 0.10, 0.10, 0.25, 0.10, -0.10, 0.10, 0.50),
+    # Uniform phase: tensile to slightly compressive at 335 K.
+    "offset": (0.00, 0.40, 0.20, -0.60, -0.50, -0.40, -0.30, -0.30, -0.20, -0.20),
+    # M2: spreads from the rim at 325 K, islands at 345 and 350 K.
+    "m2": (0.00, 0.42, 0.54, 0.46, 0.34, 0.24, 0.15, 0.05, 0.02, 0.00),
+    # How far M2 follows the rim (1) rather than islands anywhere (0).
+    "m2_at_rim": (1.50, 1.50, 1.20, 0.40, 0.15, 0.00, 0.00, 0.00, 0.00, 0.00),
+    # Rutile, as a share of its maximum: onset at 330–335 K, at the surface and in grains.
+    "rutile": (0.00, 0.00, 0.02, 0.08, 0.22, 0.45, 0.72, 1.00, 1.00, 1.00),
+    # Rotation of the rutile pattern towards another one: the rearrangement after 355 K.
+    "migration": (0.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.00, 0.05, 0.30, 0.90),
+    # Density, up slightly in the critical region.
+    "density": (1.00, 1.00, 1.03, 1.03, 1.02, 1.01, 1.00, 1.00, 1.00, 1.00),
+}
+
+
+@dataclass(frozen=True)
+class Story:
+    """The transition's coefficients at one temperature (see the module's table)."""
+
+    ground: float
+    settled: float
+    rearranged: float
+    offset: float
+    m2: float
+    m2_at_rim: float
+    rutile: float
+    migration: float
+    density: float
+
+
+_INTERPOLATORS = {name: PchipInterpolator(TEMPERATURES, values) for name, values in _CURVES.items()}
+
+
+def story(temperature: float) -> Story:
+    """Return the coefficients at ``temperature`` K; outside 320–365 K those of the nearest end."""
+    inside = float(np.clip(temperature, TEMPERATURES[0], TEMPERATURES[-1]))
+    return Story(**{name: float(curve(inside)) for name, curve in _INTERPOLATORS.items()})
+
 
 Q_M1 = 2 * np.pi / D_M1
 """|Q| of (011) of M1 at 320 K, Å⁻¹."""
@@ -205,3 +256,37 @@ def _grid(extent: NDArray[np.float64], pitch: tuple[float, float, float]) -> tup
         ((np.arange(n) - n // 2) * p).astype(np.float32) for n, p in zip(counts, pitch, strict=True)
     )
     return first, second, third
+
+
+@dataclass(frozen=True)
+class Oversampling:
+    """Field of view divided by the crystal's extent along the rocking direction, Q and horizontally."""
+
+    rocking: float
+    along_q: float
+    horizontal: float
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with it, in words; None if all three are at least 2."""
+        low = [f"{name.replace('_', ' ')} {value:.2f}" for name, value in asdict(self).items() if value < 2]
+        if not low:
+            return None
+        return (
+            f"oversampled less than 2 times: {', '.join(low)}. The autocorrelation wraps there, so it "
+            "cannot give the crystal's size, and the data must never be binned; a smaller crystal, another "
+            "orientation or a finer step would help"
+        )
+
+
+def oversampling(config: TwinConfig, step: float = 0.01) -> Oversampling:
+    """Return the oversampling of ``config``'s crystal in a rocking scan of ``step`` degrees.
+
+    The field of view is 2π / (abs(Q) · step) along the rocking direction (1837 nm at 0.01°) and λD / pixel
+    size on the detector (3281 nm). The paper's crystal, 1.1 × 1.6 × 1.8 µm, has 1.67, 2.05 and 1.82.
+    """
+    detector = config.detector
+    rocking = 2 * np.pi / (Q_M1 * np.radians(step)) / 10
+    plane = wavelength(config.beam.energy) * detector.distance / detector.pixel_size / 10
+    values = np.array([rocking, plane, plane]) / faceted_crystal(config.crystal).extent()
+    return Oversampling(*(float(v) for v in values))

@@ -14,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from profile_collection.twin.calibration import photons_per_intensity
-from profile_collection.twin.config import TwinConfig
+from profile_collection.twin.config import TwinConfig, require
 from profile_collection.twin.crystal import CrystalState, crystal
+from profile_collection.twin.diffraction import Complex, Scatterer, photons_per_intensity
 from profile_collection.twin.geometry import FloatArray, Pose, pixel_q
-from profile_collection.twin.requirements import require
-from profile_collection.twin.scattering import Complex, Scatterer
 
 FORMAT = "vo2 twin truth 1"
 

@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.phasing.agreement import Candidate, agreement, confirmations, consensus, leaders, match
-from analysis.phasing.ambiguities import overlap, shift, twin
-from analysis.phasing.coherence import COHERENT
-from analysis.phasing.engine import to_corner
+from analysis.phasing.pattern import COHERENT
+from analysis.phasing.projections import to_corner
+from analysis.phasing.registration import (
+    Candidate,
+    agreement,
+    confirmations,
+    consensus,
+    leaders,
+    match,
+    overlap,
+    shift,
+    twin,
+)
 
 
 def corner(obj):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.phasing.ambiguities import align, centre, centre_of_mass, overlap, shift, twin
+from analysis.phasing.registration import align, centre, centre_of_mass, overlap, shift, twin
 
 
 def intensity(obj):

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.phasing.benchmark import CLASSES, benchmark_pattern, draw_cases
-from analysis.phasing.benchmark.detection import amplitude, integrated, quadrature, whole_q
-from analysis.phasing.benchmark.generator import STEEPEST, draw_crystal, steepest
-from analysis.phasing.benchmark.shapes import SHAPES, draw_shape
+from analysis.benchmark import CLASSES, benchmark_pattern, draw_cases
+from analysis.benchmark.crystals import SHAPES, draw_shape
+from analysis.benchmark.detection import amplitude, integrated, quadrature, whole_q
+from analysis.benchmark.generator import STEEPEST, draw_crystal, steepest
 
 SEED = 9001
 """Belongs to no table of seeds: tests only."""
@@ -148,7 +148,7 @@ def test_any_part_of_the_cases_is_spread_over_the_classes():
 def test_the_contract_of_independence_names_what_it_must():
     config = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     contracts = config["tool"]["importlinter"]["contracts"]
-    (judged,) = [c for c in contracts if c["source_modules"] == ["analysis.phasing.benchmark"]]
+    (judged,) = [c for c in contracts if c["source_modules"] == ["analysis.benchmark"]]
     assert {f"analysis.phasing.{m}" for m in ("crystals", "patterns", "training_set")} <= set(
         judged["forbidden_modules"]
     )

@@ -6,20 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from analysis.phasing.ambiguities import overlap
-from analysis.phasing.benchmark import CLASSES, benchmark_pattern, draw_cases, judging, starts
-from analysis.phasing.benchmark.baseline import plain_phasing
-from analysis.phasing.benchmark.cases import chosen_classes
-from analysis.phasing.benchmark.judging import Row, append_row, read_rows, run_cases
-from analysis.phasing.benchmark.statistics import Share, summarise
-from analysis.phasing.engine import fixed_threads
-from profile_collection.benchmark_table import (
-    evidence_table,
-    photon_table,
-    quality_table,
-    starts_table,
-    trust_table,
-)
+from analysis.benchmark import CLASSES, benchmark_pattern, comparisons, draw_cases, judge
+from analysis.benchmark.baseline import plain_phasing
+from analysis.benchmark.generator import chosen_classes
+from analysis.benchmark.judge import Row, Share, append_row, read_rows, run_cases, summarise
+from analysis.benchmark.tables import evidence_table, photon_table, quality_table, starts_table, trust_table
+from analysis.phasing.projections import fixed_threads
+from analysis.phasing.registration import overlap
 
 CASES = draw_cases(range(9000, 9006), 6)
 
@@ -118,8 +111,8 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(tmp_path, monkeypatch):
         beside.append(case.seed)
         return replace(row, baseline_starts=3)
 
-    monkeypatch.setattr(judging, "judge", judged)
-    monkeypatch.setattr(judging, "with_baseline", compared)
+    monkeypatch.setattr(judge, "judge", judged)
+    monkeypatch.setattr(judge, "with_baseline", compared)
     run = run_cases(CASES[:4], path)
     next(run), next(run)
     run.close()
@@ -158,11 +151,11 @@ def test_the_baseline_lets_unmeasured_voxels_float():
 @pytest.mark.slow
 def test_one_crystal_is_judged_from_pattern_to_row():
     kind = replace(CLASSES[0], name="easy", turns=0.5)
-    case = judging.Case(9003, kind, 1e5)
-    row = judging.judge(case)
+    case = judge.Case(9003, kind, 1e5)
+    row = judge.judge(case)
     assert row.overlap > 0.95
     assert row.baseline_starts == 0
-    beside = judging.with_baseline(case, replace(row, cpu_seconds=0.1))
+    beside = judge.with_baseline(case, replace(row, cpu_seconds=0.1))
     assert beside.overlap == row.overlap
     assert beside.baseline_starts == 1
     assert 0 < beside.baseline_overlap <= 1
@@ -197,8 +190,8 @@ def test_classes_are_chosen_by_words_in_their_names():
 @pytest.mark.slow
 def test_policies_of_starts_are_compared_on_the_same_crystal():
     kind = replace(CLASSES[0], name="easy", turns=0.5)
-    outcomes = list(starts.compare([judging.Case(9003, kind, 1e5)]))
-    assert [outcome.policy for outcome in outcomes] == list(starts.POLICIES)
+    outcomes = list(comparisons.compare([judge.Case(9003, kind, 1e5)]))
+    assert [outcome.policy for outcome in outcomes] == list(comparisons.POLICIES)
     assert all(outcome.overlap > 0.95 and outcome.iterations > 0 for outcome in outcomes)
     table = starts_table(outcomes)
     assert table.row_count == 3

@@ -7,16 +7,14 @@ import pytest
 import torch
 
 from analysis import reconstruct
-from analysis.phasing.agreement import Candidate, match
-from analysis.phasing.ambiguities import overlap
 from analysis.phasing.calibration import PRIOR, STEADY, Response, calibrate, responded
-from analysis.phasing.coherence import COHERENT
-from analysis.phasing.engine import fixed_threads, to_centre, to_corner
-from analysis.phasing.kernels import PixelKernel
-from analysis.phasing.levels import Level
-from analysis.phasing.recipes import support_of
+from analysis.phasing.pattern import COHERENT
+from analysis.phasing.pixel_kernel import PixelKernel
+from analysis.phasing.projections import fixed_threads, to_centre, to_corner
+from analysis.phasing.reconstruction import checked_pattern
 from analysis.phasing.refinement import final_support, finish
-from analysis.phasing.validation import checked_pattern
+from analysis.phasing.registration import Candidate, match, overlap
+from analysis.phasing.schedules import Level, support_of
 
 SHAPE, THIN = (64, 48, 48), 24
 """The crystal lies within `THIN` of its box: of one that fills it frames say little of their exposure."""

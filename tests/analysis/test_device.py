@@ -7,12 +7,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from analysis import reconstruct
-from analysis.phasing import device, from_truth, validation
-from analysis.phasing.agreement import Candidate
-from analysis.phasing.coherence import COHERENT
-from analysis.phasing.engine import fixed_threads, to_corner
-from analysis.phasing.ensemble import LEAST, shared
-from analysis.phasing.validation import checked_pattern
+from analysis.phasing import device, from_truth, reconstruction
+from analysis.phasing.calibration import LEAST, shared
+from analysis.phasing.pattern import COHERENT
+from analysis.phasing.projections import fixed_threads, to_corner
+from analysis.phasing.reconstruction import checked_pattern
+from analysis.phasing.registration import Candidate
 
 SHAPE = (32, 32, 32)
 ACCELERATOR = torch.device("cuda", 0)
@@ -80,7 +80,7 @@ def accelerated(monkeypatch):
 
     def call(function, *args, **options):
         with monkeypatch.context() as patch, SecondDevice() as mode:
-            patch.setattr(validation, "DEVICE", ACCELERATOR)
+            patch.setattr(reconstruction, "DEVICE", ACCELERATOR)
             result = function(*args, **options)
         assert mode.computed > 1000
         return result
@@ -138,7 +138,7 @@ def test_what_many_starts_share_stays_on_its_device(counts, accelerated, make_cr
 
 
 def test_the_device_is_chosen_once_and_can_be_named(monkeypatch):
-    assert validation.DEVICE is device.DEVICE
+    assert reconstruction.DEVICE is device.DEVICE
     assert device.choose_device(1) in (torch.device("cpu"), torch.device("cuda", 1))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert device.choose_device(1) == torch.device("cuda", 1)

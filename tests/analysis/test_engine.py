@@ -5,14 +5,30 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from analysis.phasing.engine import SPACE, Engine, expand, fixed_threads, power, to_centre, to_corner
-from analysis.phasing.levels import Level, coarsest, crop, finer, pad, resample
-from analysis.phasing.recipes import Recipe, flattened, iterate, wrap
-from analysis.phasing.support import (
+from analysis.phasing.projections import (
+    SPACE,
+    Engine,
     about_origin,
     autocorrelation_extent,
     box,
+    expand,
     extent_of,
+    fixed_threads,
+    power,
+    to_centre,
+    to_corner,
+)
+from analysis.phasing.schedules import (
+    Level,
+    Recipe,
+    coarsest,
+    crop,
+    finer,
+    flattened,
+    iterate,
+    pad,
+    resample,
+    wrap,
 )
 
 SHAPE = (12, 15, 16)

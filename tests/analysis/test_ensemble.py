@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.phasing.agreement import Candidate, match
-from analysis.phasing.coherence import COHERENT
-from analysis.phasing.engine import fixed_threads, to_centre, to_corner
-from analysis.phasing.ensemble import LEAST, crowd, mean, shared, split
-from analysis.phasing.kernels import PixelKernel
-from analysis.phasing.validation import checked_pattern
+from analysis.phasing.calibration import LEAST, crowd, mean, shared, split
+from analysis.phasing.pattern import COHERENT
+from analysis.phasing.pixel_kernel import PixelKernel
+from analysis.phasing.projections import fixed_threads, to_centre, to_corner
+from analysis.phasing.reconstruction import checked_pattern
+from analysis.phasing.registration import Candidate, match
 
 SHAPE = (32, 32, 32)
 

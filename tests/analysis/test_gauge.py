@@ -3,9 +3,8 @@ import pytest
 from scipy import ndimage
 
 from analysis.order_parameter import TWIN_MARGIN, fix_gauge
-from analysis.order_parameter.origin import refine_origin
-from analysis.order_parameter.ramp import relative_ramp, without_ramp
-from analysis.phasing.ambiguities import shift, twin
+from analysis.order_parameter.two_objects import refine_origin, relative_ramp, without_ramp
+from analysis.phasing.registration import shift, twin
 from analysis.structure import isosurface, present
 
 

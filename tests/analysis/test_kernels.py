@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.phasing.coherence import fit_coherence
-from analysis.phasing.engine import power, to_corner
-from analysis.phasing.finish import descend
-from analysis.phasing.kernels import PixelKernel, free_of_blur
+from analysis.phasing.pattern import fit_coherence
+from analysis.phasing.pixel_kernel import PixelKernel, free_of_blur
+from analysis.phasing.projections import power, to_corner
+from analysis.phasing.refinement import descend
 
 N = 16
 

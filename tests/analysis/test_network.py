@@ -5,9 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from analysis.phasing.architectures import NetworkConfig, build_network
-from analysis.phasing.layers import centre_crop, centre_pad, fold, unfold
-from analysis.phasing.losses import (
+from analysis.phasing.network.losses import (
     amplitude_loss,
     eqn1,
     fourier_loss,
@@ -17,9 +15,18 @@ from analysis.phasing.losses import (
     phase_loss,
     register,
 )
-from analysis.phasing.network import load_pretrained, save_weights
-from analysis.phasing.orientations import orient, twin
-from analysis.phasing.training_set import VALIDATION_SEED, TrainingSetConfig, simulate_block
+from analysis.phasing.network.model import (
+    NetworkConfig,
+    build_network,
+    centre_crop,
+    centre_pad,
+    fold,
+    orient,
+    twin,
+    unfold,
+)
+from analysis.phasing.network.pretrained import load_pretrained, save_weights
+from analysis.phasing.network.training_data import VALIDATION_SEED, TrainingSetConfig, simulate_block
 
 TINY = NetworkConfig(width=8, refiner_width=8, refinements=1)
 

@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
 
 from analysis.order_parameter import OrderParameter, analyse_series, best_fit
-from analysis.phasing.ambiguities import twin
+from analysis.phasing.registration import twin
 from analysis.results import read_order_parameter, write_series
 
 

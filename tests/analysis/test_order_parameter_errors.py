@@ -18,9 +18,9 @@ from analysis.order_parameter import (
     fit_transition,
     follow_phases,
 )
-from analysis.order_parameter.spread import block_grams
+from analysis.order_parameter.estimator import block_grams
 from analysis.order_parameter.transition import step
-from analysis.phasing.ambiguities import twin
+from analysis.phasing.registration import twin
 from analysis.results import read_order_parameter, read_series, write_series
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from analysis import reconstruct
-from analysis.phasing import from_truth, network, reconstruction
-from analysis.phasing.agreement import Candidate
-from analysis.phasing.ambiguities import centre_of_mass, overlap
-from analysis.phasing.coherence import COHERENT
+from analysis.phasing import from_truth, reconstruction
+from analysis.phasing.network import pretrained
+from analysis.phasing.pattern import COHERENT
+from analysis.phasing.registration import Candidate, centre_of_mass, overlap
 from analysis.phasing.search import Found
 
 APS = Path(__file__).parents[3] / "shared" / "data" / "aps34idc_scan54.npz"
@@ -162,7 +162,7 @@ def test_masked_voxels_may_hold_anything():
 
 
 def test_missing_weights_are_said(monkeypatch, tmp_path):
-    monkeypatch.setattr(network, "DEFAULT_WEIGHTS", tmp_path / "nothing.safetensors")
+    monkeypatch.setattr(pretrained, "DEFAULT_WEIGHTS", tmp_path / "nothing.safetensors")
     with pytest.raises(ValueError, match="weights file"):
         reconstruct(np.ones((32, 32, 32)))
 

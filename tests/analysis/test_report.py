@@ -13,11 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from analysis import figures
-from analysis.figures.rendering import SWITCH, View, render
-from analysis.figures.surface_mesh import finer, surface
-from analysis.figures.unit_cells import STRUCTURES, vanadium_steps
+from analysis.figures.lattice import STRUCTURES, vanadium_steps
+from analysis.figures.rendering import SWITCH, View, finer, render, surface
 from analysis.order_parameter import analyse_series
-from analysis.phasing.architectures import NetworkConfig, build_network
+from analysis.phasing.network.model import NetworkConfig, build_network
 from analysis.report import drawings, make, write_report
 from analysis.structure import PERCENTS, strain_table
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.phasing import guesses
-from analysis.phasing.agreement import AGAIN, NETWORK, Candidate, match
-from analysis.phasing.engine import to_corner
-from analysis.phasing.levels import Level
-from analysis.phasing.network import load_pretrained
-from analysis.phasing.recipes import OPENED, TIGHTEN, Recipe
+from analysis.phasing import starts
+from analysis.phasing.network.pretrained import load_pretrained
+from analysis.phasing.projections import to_corner
+from analysis.phasing.reconstruction import checked_pattern
+from analysis.phasing.registration import AGAIN, NETWORK, Candidate, match
+from analysis.phasing.schedules import OPENED, TIGHTEN, Level, Recipe
 from analysis.phasing.search import (
     LEAST_SURE,
     LEFT_BY_CUTTING,
@@ -22,7 +22,6 @@ from analysis.phasing.search import (
     Found,
     Search,
 )
-from analysis.phasing.validation import checked_pattern
 
 SHAPE = (32, 32, 32)
 
@@ -96,16 +95,16 @@ def test_the_network_is_asked_when_its_turn_comes_and_fine_tuned_last(truth, mon
         asked.append((steps, seed))
         return np.ones((1, *SHAPE), np.complex64), [0.3, 0.2]
 
-    monkeypatch.setattr(guesses, "fine_tune", tuned)
-    opinions = guesses.Guesses(load_pretrained(), search.pattern, 4)
-    assert len(opinions) == len(guesses.ORIENTATIONS) + 1
+    monkeypatch.setattr(starts, "fine_tune", tuned)
+    opinions = starts.Guesses(load_pretrained(), search.pattern, 4)
+    assert len(opinions) == len(starts.ORIENTATIONS) + 1
     assert opinions[0].shape == SHAPE
     assert opinions[0].is_complex()
     assert not torch.allclose(opinions[0], opinions[1])
     assert asked == []
     assert len(opinions.losses) == 0
     assert opinions[len(opinions) - 1].shape == SHAPE
-    assert asked == [(guesses.TRANSFER_STEPS, 4)]
+    assert asked == [(starts.TRANSFER_STEPS, 4)]
     assert list(opinions.losses) == [0.3, 0.2]
 
 

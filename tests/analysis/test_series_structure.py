@@ -3,8 +3,8 @@ import pytest
 
 from analysis.geometry import reciprocal_steps
 from analysis.order_parameter import analyse_series, bragg_shift, fix_gauge
-from analysis.order_parameter.ramp import without_ramp
-from analysis.phasing.ambiguities import twin
+from analysis.order_parameter.two_objects import without_ramp
+from analysis.phasing.registration import twin
 from analysis.results import read_order_parameter, read_series, write_series
 from analysis.structure import Domain
 

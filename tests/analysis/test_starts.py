@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.phasing.engine import SPACE, power, to_centre
-from analysis.phasing.levels import Level
+from analysis.phasing.projections import SPACE, box, frequencies, power, to_centre
+from analysis.phasing.schedules import Level
 from analysis.phasing.starts import SIGNS, _bent, curved_start, matched_curvature, second_moments
-from analysis.phasing.support import box, frequencies
 
 SHAPE = (48, 48, 48)
 EXTENT = (0.5, 0.4, 0.45)

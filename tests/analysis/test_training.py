@@ -5,11 +5,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from analysis.phasing.architectures import NetworkConfig
-from analysis.phasing.network import load_pretrained
-from analysis.phasing.publish import publish
-from analysis.phasing.training import Trainer, TrainingConfig, batches, learning_rate, train
-from analysis.phasing.training_log import read_log
+from analysis.phasing.network.commands import publish
+from analysis.phasing.network.model import NetworkConfig
+from analysis.phasing.network.pretrained import load_pretrained
+from analysis.phasing.network.training import Trainer, TrainingConfig, batches, learning_rate, read_log, train
 
 TINY = TrainingConfig(
     network=NetworkConfig(width=8, refiner_width=8, refinements=1),

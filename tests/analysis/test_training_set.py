@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.phasing import patterns
-from analysis.phasing.crystals import (
+from analysis.phasing.network import training_data
+from analysis.phasing.network.crystals import (
     BOX,
     FIELD_OF_VIEW,
     CrystalConfig,
@@ -11,9 +11,16 @@ from analysis.phasing.crystals import (
     polyhedron,
     random_crystal,
 )
-from analysis.phasing.orientations import ORIENTATIONS, orient, orient_back, twin
-from analysis.phasing.patterns import DetectorConfig, band_limited_amplitude, simulate
-from analysis.phasing.training_set import TRAINING_SEED, VALIDATION_SEED, TrainingSetConfig, simulate_block
+from analysis.phasing.network.model import ORIENTATIONS, orient, orient_back, twin
+from analysis.phasing.network.training_data import (
+    TRAINING_SEED,
+    VALIDATION_SEED,
+    DetectorConfig,
+    TrainingSetConfig,
+    band_limited_amplitude,
+    simulate,
+    simulate_block,
+)
 
 CLEAN = DetectorConfig(
     photons=(1e6, 1e6), blur_share=0, background_share=0, gap_share=0, dead_share=0, off_centre=0
@@ -136,7 +143,7 @@ def blurred_full_pixel(truth: torch.Tensor) -> torch.Tensor:
         def random(self):
             return next(self.draws)
 
-    return patterns._blurred(truth, FullPixel(), DetectorConfig())
+    return training_data._blurred(truth, FullPixel(), DetectorConfig())
 
 
 def test_unmeasured_voxels_are_zero_and_flagged():

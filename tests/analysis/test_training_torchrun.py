@@ -8,10 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from analysis.phasing.architectures import NetworkConfig
-from analysis.phasing.training import Trainer, TrainingConfig, batches
-from analysis.phasing.training_log import read_log
-from analysis.phasing.training_set import Batch
+from analysis.phasing.network.model import NetworkConfig
+from analysis.phasing.network.training import Trainer, TrainingConfig, batches, read_log
+from analysis.phasing.network.training_data import Batch
 
 # The plateau lasts to the end, so that the rate of a step does not depend on where the run is told to stop.
 CONFIG = TrainingConfig(
@@ -32,7 +31,7 @@ import os, sys
 from pathlib import Path
 from safetensors.torch import save_file
 from analysis.phasing import training
-from analysis.phasing.architectures import NetworkConfig
+from analysis.phasing.network.model import NetworkConfig
 
 made = []
 
@@ -63,10 +62,10 @@ def torchrun(tmp_path):
     """Return what runs a few steps of training on two processes and returns the parameters of both."""
     script = tmp_path / "process.py"
     imports = (
-        "from analysis.phasing.training import TrainingConfig\n"
-        "from analysis.phasing.training_set import TrainingSetConfig\n"
-        "from analysis.phasing.crystals import CrystalConfig\n"
-        "from analysis.phasing.patterns import DetectorConfig\n"
+        "from analysis.phasing.network.training import TrainingConfig\n"
+        "from analysis.phasing.network.training_data import TrainingSetConfig\n"
+        "from analysis.phasing.network.crystals import CrystalConfig\n"
+        "from analysis.phasing.network.training_data import DetectorConfig\n"
     )
     script.write_text(imports + PROCESS.format(config=repr(CONFIG)))
     folder = tmp_path / "run"

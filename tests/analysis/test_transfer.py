@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.phasing.architectures import NetworkConfig, build_network
-from analysis.phasing.network import load_pretrained, save_weights
-from analysis.phasing.training_set import VALIDATION_SEED, TrainingSetConfig, simulate_block
-from analysis.phasing.transfer import fine_tune
+from analysis.phasing.network.model import NetworkConfig, build_network
+from analysis.phasing.network.pretrained import load_pretrained, save_weights
+from analysis.phasing.network.training_data import VALIDATION_SEED, TrainingSetConfig, simulate_block
+from analysis.phasing.network.transfer import fine_tune
 
 TINY = NetworkConfig(width=8, refiner_width=8, refinements=1)
 

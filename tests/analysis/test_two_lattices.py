@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage
 
 import analysis.phasing.two_lattices as module
-from analysis.phasing.ambiguities import align
 from analysis.phasing.reconstruction import from_truth
+from analysis.phasing.registration import align
 from analysis.phasing.two_lattices import (
     Second,
     central,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from analysis.phasing.ambiguities import shift, twin
-from analysis.phasing.uncertainty import circular_deviation, resolution_of, spread, transfer_function
+from analysis.phasing.registration import shift, twin
+from analysis.phasing.trust import circular_deviation, resolution_of, spread, transfer_function
 
 
 def noisy(obj, sigma, seed):

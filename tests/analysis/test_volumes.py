@@ -5,8 +5,8 @@ import pytest
 import pyvista
 
 from analysis.geometry import rotation
-from analysis.results.volumes import Volume, fields, finest_pitch, laboratory_shape, on_laboratory_axes
-from analysis.results.vtk_files import write_arrays, write_collection, write_vti, write_vts
+from analysis.results.vtk_files import Volume, write_arrays, write_collection, write_vti, write_vts
+from analysis.structure.volumes import fields, finest_pitch, laboratory_shape, on_laboratory_axes
 
 Q = np.array([0.4, 1.9, 0.1])
 SLOPE = 2e-4
@@ -41,7 +41,9 @@ def test_the_fields_are_amplitude_phase_strain_and_displacement(slanted):
 
 def test_a_vti_holds_the_laboratory_grid_and_reads_back(slanted, tmp_path):
     cubic = on_laboratory_axes(slanted)
-    path = write_vti(tmp_path / "a.vti", cubic, facts={"run_uid": "abc", "temperature_K": 320.5})
+    path = write_vti(
+        tmp_path / "a.vti", cubic, fields(cubic), facts={"run_uid": "abc", "temperature_K": 320.5}
+    )
     grid = pyvista.read(path)
     pitch = finest_pitch(slanted.basis)
     assert grid.dimensions == laboratory_shape(slanted, pitch)
@@ -66,7 +68,7 @@ def test_a_vti_holds_the_laboratory_grid_and_reads_back(slanted, tmp_path):
 
 
 def test_a_vts_keeps_every_voxel_where_it_was_measured(slanted, tmp_path):
-    grid = pyvista.read(write_vts(tmp_path / "a.vts", slanted))
+    grid = pyvista.read(write_vts(tmp_path / "a.vts", slanted, fields(slanted)))
     assert grid.dimensions == (24, 24, 24)
     for index in ((12, 12, 12), (3, 5, 20)):
         place = slanted.basis @ (np.array(index) - 12)
@@ -101,9 +103,9 @@ def test_a_collection_plays_by_temperature(tmp_path):
 
 def test_what_cannot_be_written_is_refused_in_words(slanted, tmp_path):
     with pytest.raises(ValueError, match="on_laboratory_axes"):
-        write_vti(tmp_path / "a.vti", slanted)
+        write_vti(tmp_path / "a.vti", slanted, fields(slanted))
     with pytest.raises(ValueError, match="must end in '.vts'"):
-        write_vts(tmp_path / "a.vti", slanted)
+        write_vts(tmp_path / "a.vti", slanted, fields(slanted))
     with pytest.raises(ValueError, match="pitch must be a positive length"):
         on_laboratory_axes(slanted, 0.0)
     assert list(tmp_path.iterdir()) == []

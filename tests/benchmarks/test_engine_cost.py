@@ -5,8 +5,7 @@ import time
 import pytest
 import torch
 
-from analysis.phasing.engine import SPACE, Engine, fixed_threads
-from analysis.phasing.support import box
+from analysis.phasing.projections import SPACE, Engine, box, fixed_threads
 
 SIZE, TURNS = 128, 7
 LIMIT = 2.0

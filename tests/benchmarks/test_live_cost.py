@@ -12,12 +12,12 @@ import pytest
 from rich.console import Console
 
 from callbacks.live import LiveView
-from profile_collection import session as session_module
-from profile_collection import simulation
-from profile_collection.server import stop_server
-from profile_collection.session_plans import SessionPlans
-from profile_collection.settings import Settings
-from profile_collection.simulation import QUICK
+from profile_collection.catalogue.client import stop_server
+from profile_collection.session import session as session_module
+from profile_collection.session import simulation
+from profile_collection.session.plans import SessionPlans
+from profile_collection.session.settings import Settings
+from profile_collection.session.simulation import QUICK
 from profile_collection.twin import Clock, CrystalConfig, DetectorConfig, TwinConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

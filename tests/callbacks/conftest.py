@@ -122,7 +122,7 @@ def listener():
 @pytest.fixture
 def collecting(tmp_path):
     """Return a collector with what it handed on and what it remarked."""
-    from callbacks.collector import ScanCollector
+    from callbacks.collect import ScanCollector
 
     jobs, remarks = [], []
     collector = ScanCollector(

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from callbacks.catalogue import Address
-from callbacks.catalogue_writer import CatalogueWriter
-from callbacks.journal import left_behind
+from callbacks.journal.catalogue_writer import CatalogueWriter
+from callbacks.journal.journal import left_behind
 
 
 @pytest.fixture

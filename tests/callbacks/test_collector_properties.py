@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from callbacks.collector import ScanCollector
+from callbacks.collect import ScanCollector
 
 POINTS = 5
 bounded = settings(

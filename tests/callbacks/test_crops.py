@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from callbacks.crops import FINE, M1_BAND, parse_crop
-from callbacks.ingest import Aps34idcScan, ingest_documents
-from callbacks.scan_analysis import crop_shape, rutile_peak
-from profile_collection.offline import job_of
-from profile_collection.settings import Settings, load_settings
+from callbacks.analyse import crop_shape, rutile_peak
+from callbacks.jobs import FINE, M1_BAND, parse_crop
+from callbacks.replay import Aps34idcScan, ingest_documents
+from profile_collection.session.settings import Settings, load_settings
+from profile_collection.session.stored_runs import job_of
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from event_model import DocumentNames, schema_validators
 
 from callbacks.frames import FrameFileError, read_frames
-from callbacks.ingest import Aps34idcScan, ingest_documents, read_counts
-from callbacks.recovery import find_frame_file, read_scan_file
+from callbacks.journal.recovery import find_frame_file, read_scan_file
+from callbacks.replay import Aps34idcScan, ingest_documents, read_counts
 
 COUNTS = np.random.default_rng(1).poisson(5.0, (6, 4, 5))
 
@@ -32,7 +32,7 @@ def test_its_documents_are_valid_and_make_a_job_with_the_same_frames(ingested, c
 
 
 def test_its_geometry_is_that_of_34idc(ingested, collecting):
-    from callbacks.scan_analysis import crop_shape, scan_geometry
+    from callbacks.analyse import crop_shape, scan_geometry
 
     for name, doc in ingested:
         collecting.collector(name, doc)

@@ -3,7 +3,7 @@ from dataclasses import replace
 from event_model import DocumentNames, schema_validators
 
 from callbacks.jobs import OrderPoint, ScanSummary, failed
-from callbacks.publishing import derived_documents
+from callbacks.publish import derived_documents
 
 
 def summary_of(job, **changes):

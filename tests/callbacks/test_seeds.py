@@ -7,11 +7,11 @@ import pytest
 from scipy import ndimage
 from typer.testing import CliRunner
 
-import callbacks.seeds as seeds_module
+import callbacks.analyse as seeds_module
 from analysis.results import read_series, write_scan
-from callbacks.seeds import repeat_series
+from callbacks.analyse import repeat_series
 from callbacks.series import update_series
-from profile_collection.cli import app
+from profile_collection.cli.app import app
 
 UID = "20260101-000000-abcdef"
 

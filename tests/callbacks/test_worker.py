@@ -37,8 +37,8 @@ def result_of(job, make_scan):
 
 @pytest.fixture
 def reconstruction(monkeypatch, make_scan):
-    """Stand in for `callbacks.scan_analysis.analyse`; ``fails`` makes it raise."""
-    stand_in = types.ModuleType("callbacks.scan_analysis")
+    """Stand in for `callbacks.analyse.analyse`; ``fails`` makes it raise."""
+    stand_in = types.ModuleType("callbacks.analyse")
     stand_in.fails = ""
 
     def analyse(job):
@@ -47,7 +47,7 @@ def reconstruction(monkeypatch, make_scan):
         return result_of(job, make_scan)
 
     stand_in.analyse = analyse
-    monkeypatch.setitem(sys.modules, "callbacks.scan_analysis", stand_in)
+    monkeypatch.setitem(sys.modules, "callbacks.analyse", stand_in)
     monkeypatch.setattr(series_module, "draw_figures", lambda *_: [])
     return stand_in
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from profile_collection.server import stop_server
-from profile_collection.settings import Settings
+from profile_collection.catalogue.client import stop_server
+from profile_collection.session.settings import Settings
 
 FAKE_ANALYSIS = '''
 """Stands in for the analysis where that is not the subject."""

@@ -16,10 +16,11 @@ import psutil
 import pytest
 
 from callbacks.catalogue import derived_runs
-from callbacks.journal import left_behind
-from callbacks.reingest import contents, stored_documents
-from profile_collection.locks import exclusive_lock
-from profile_collection.server import ensure_server, open_catalogue, status
+from callbacks.journal.journal import left_behind
+from callbacks.journal.reingest import contents, stored_documents
+from profile_collection.catalogue.client import ensure_server, status
+from profile_collection.catalogue.private_folder import exclusive_lock
+from profile_collection.session.storage import open_catalogue
 
 pytestmark = pytest.mark.slow
 
@@ -27,9 +28,9 @@ SESSION = """
 import json, sys
 from pathlib import Path
 
-from profile_collection.session import open_session
-from profile_collection.session_plans import SessionPlans
-from profile_collection.simulation import QUICK
+from profile_collection.session.session import open_session
+from profile_collection.session.plans import SessionPlans
+from profile_collection.session.simulation import QUICK
 
 folder, temperatures, stops = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
 session = open_session()

@@ -17,11 +17,11 @@ import errno, json, os, resource, sys
 from pathlib import Path
 
 from callbacks.catalogue import rocking_starts
-from callbacks.recovery import read_scan_file
-from profile_collection.server import stop_server
-from profile_collection.session import open_session
-from profile_collection.session_plans import SessionPlans
-from profile_collection.simulation import QUICK
+from callbacks.journal.recovery import read_scan_file
+from profile_collection.catalogue.client import stop_server
+from profile_collection.session.session import open_session
+from profile_collection.session.plans import SessionPlans
+from profile_collection.session.simulation import QUICK
 
 means, outside = sys.argv[1], Path(sys.argv[2])
 session = open_session()
@@ -76,8 +76,8 @@ make_room()
 session.RE(plans.rocking_scan(17.75, 17.9, 0.01))
 session.close()
 documents = {}
-from callbacks.reingest import contents, stored_documents
-from profile_collection.server import open_catalogue
+from callbacks.journal.reingest import contents, stored_documents
+from profile_collection.session.storage import open_catalogue
 catalogue = open_catalogue(session.settings)
 for start in rocking_starts(catalogue):
     held = contents(stored_documents(catalogue.raw.v3, start["uid"]))

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from callbacks.catalogue import derived_runs, rocking_starts
-from callbacks.recovery import unfinished_runs
-from profile_collection.resuming import series_progress
-from profile_collection.server import open_catalogue
+from callbacks.journal.recovery import unfinished_runs
+from profile_collection.session.resuming import series_progress
+from profile_collection.session.storage import open_catalogue
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from callbacks.catalogue import derived_runs, rocking_starts
-from profile_collection.process_variables import read_process_variables
-from profile_collection.resuming import series_progress
-from profile_collection.server import open_catalogue
+from profile_collection.devices.epics.process_variables import read_process_variables
+from profile_collection.session.resuming import series_progress
+from profile_collection.session.storage import open_catalogue
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from analysis.phasing.ambiguities import align
+from analysis.phasing.registration import align
 from analysis.phasing.trust import compactness
 from analysis.results import read_scan
 from callbacks.catalogue import derived_runs
-from callbacks.ingest import Aps34idcScan
 from callbacks.live import LiveView
-from profile_collection import offline
-from profile_collection.server import open_catalogue, stop_server
-from profile_collection.settings import Settings
+from callbacks.replay import Aps34idcScan
+from profile_collection.catalogue.client import stop_server
+from profile_collection.session import stored_runs
+from profile_collection.session.settings import Settings
+from profile_collection.session.storage import open_catalogue
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -34,7 +35,7 @@ def ingested(tmp_path_factory):
     settings = Settings(data=folder / "data", results=folder / "results")
     view = LiveView(Console(file=io.StringIO(), width=200))
     with contextlib.closing(open_catalogue(settings)) as catalogue:
-        found = offline.ingest(catalogue, settings, view, SCAN, Aps34idcScan(), name="gold")
+        found = stored_runs.ingest(catalogue, settings, view, SCAN, Aps34idcScan(), name="gold")
         yield catalogue, settings, found
     stop_server(settings.data)
 
@@ -66,6 +67,6 @@ def test_the_reconstruction_is_right(ingested):
 def test_another_seed_agrees(ingested):
     catalogue, settings, found = ingested
     changed = Settings(data=settings.data, results=settings.results, seed=1)
-    job = offline.stored_job(catalogue, changed, found.run_uid, settings.results)
-    other = offline.reconstruct_job(job, settings.results / "seed1.h5").object
+    job = stored_runs.stored_job(catalogue, changed, found.run_uid, settings.results)
+    other = stored_runs.reconstruct_job(job, settings.results / "seed1.h5").object
     assert align(other, read_scan(found.summary.result_file).object).overlap >= 0.98

@@ -13,8 +13,8 @@ from bluesky_queueserver import ZMQCommSendThreads
 
 import profile_collection
 from callbacks.catalogue import rocking_starts
-from profile_collection.locks import exclusive_lock
-from profile_collection.server import open_catalogue
+from profile_collection.catalogue.private_folder import exclusive_lock
+from profile_collection.session.storage import open_catalogue
 
 pytestmark = pytest.mark.slow
 

@@ -13,9 +13,10 @@ import pytest
 
 from analysis.results import read_order_parameter, read_scan
 from callbacks.catalogue import as_v3, derived_runs, last_series, series_runs
-from profile_collection.server import open_catalogue, stop_server
-from profile_collection.settings import Settings
-from profile_collection.truth import compare_with_truth
+from profile_collection.catalogue.client import stop_server
+from profile_collection.checks.truth import compare_with_truth
+from profile_collection.session.settings import Settings
+from profile_collection.session.storage import open_catalogue
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

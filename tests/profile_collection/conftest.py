@@ -5,8 +5,8 @@ import operator
 
 import pytest
 
-from profile_collection.server import ensure_server, stop_server
-from profile_collection.settings import Settings
+from profile_collection.catalogue.client import ensure_server, stop_server
+from profile_collection.session.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +65,7 @@ def tiny_detector(monkeypatch):
     """Have sessions read a few pixels about the centre of a chip."""
     import dataclasses
 
-    from profile_collection import simulation
+    from profile_collection.session import simulation
     from profile_collection.twin import CrystalConfig, DetectorConfig, TwinConfig
 
     roi = (116, 140, 116, 140)
@@ -85,7 +85,7 @@ def make_session(fake_analysis, tiny_detector):
     from rich.console import Console
 
     from callbacks.live import LiveView
-    from profile_collection.session import open_session
+    from profile_collection.session.session import open_session
 
     opened = []
 

@@ -6,18 +6,18 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from profile_collection import benchmark_ceiling
-from profile_collection.benchmark_ceiling import CeilingRow, ceiling_rows, ceiling_table, chosen_scans
-from profile_collection.cli import app
+from profile_collection.checks import ceiling_benchmark
+from profile_collection.checks.ceiling_benchmark import CeilingRow, ceiling_rows, ceiling_table, chosen_scans
+from profile_collection.cli.app import app
 
 ROW = CeilingRow("345 K", 0.2, stored=0.97, overlap=0.98, ceiling=0.992, trusted=True, cpu_seconds=12.0)
 
 
 def test_the_coldest_scan_and_the_wanted_rutile_fractions_are_chosen(monkeypatch, tmp_path):
     rutile = {365: 0.9, 350: 0.41, 320: 0.0, 345: 0.23, 340: 0.1}
-    monkeypatch.setattr(benchmark_ceiling, "truth_file", lambda scan, folder: scan.temperature_setpoint)
+    monkeypatch.setattr(ceiling_benchmark, "truth_file", lambda scan, folder: scan.temperature_setpoint)
     monkeypatch.setattr(
-        benchmark_ceiling, "crystal_truth", lambda path: SimpleNamespace(rutile_fraction=rutile[path])
+        ceiling_benchmark, "crystal_truth", lambda path: SimpleNamespace(rutile_fraction=rutile[path])
     )
     scans = [SimpleNamespace(temperature_setpoint=t) for t in rutile]
     chosen = chosen_scans(scans, tmp_path)

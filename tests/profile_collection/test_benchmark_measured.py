@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from profile_collection.benchmark_measured import MeasuredRow, around_peak, measured_rows, measured_table
-from profile_collection.cli import app
+from analysis.benchmark.comparisons import MeasuredRow, around_peak, measured_rows, measured_table
+from profile_collection.cli.app import app
 
 ROW = MeasuredRow(3, 0.0057, 1.8, 0.997, trusted=True, overlap=0.99, cpu_seconds=70.0)
 

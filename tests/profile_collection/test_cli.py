@@ -9,9 +9,10 @@ import event_model
 import pytest
 from typer.testing import CliRunner
 
-from callbacks.crops import parse_crop
-from profile_collection.cli import app, parse_temperatures
-from profile_collection.server import open_catalogue, status
+from callbacks.jobs import parse_crop
+from profile_collection.catalogue.client import status
+from profile_collection.cli.app import app, parse_temperatures
+from profile_collection.session.storage import open_catalogue
 
 COMMANDS = [
     "series",
@@ -38,7 +39,7 @@ def vo2(served, monkeypatch):
 
 
 def test_the_program_starts_without_loading_anything_heavy():
-    code = f"import sys, profile_collection.cli; print([m for m in {HEAVY} if m in sys.modules])"
+    code = f"import sys, profile_collection.cli.app; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )

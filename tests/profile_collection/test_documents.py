@@ -7,11 +7,11 @@ import pytest
 from event_model import DocumentNames, schema_validators
 
 from callbacks.catalogue import derived_runs
-from callbacks.compose import scan_documents
-from callbacks.journal import keep, left_behind
-from callbacks.reingest import contents, reingest, stored_documents
-from profile_collection.session_plans import SessionPlans
-from profile_collection.simulation import QUICK
+from callbacks.journal.journal import keep, left_behind
+from callbacks.journal.recovery import scan_documents
+from callbacks.journal.reingest import contents, reingest, stored_documents
+from profile_collection.session.plans import SessionPlans
+from profile_collection.session.simulation import QUICK
 
 WINDOW = {"eta_start": 17.76, "eta_stop": 17.84, "eta_step": 0.02, "locate": False}
 
@@ -121,7 +121,7 @@ def test_a_half_written_run_is_replaced_and_a_journal_cut_short_is_left_alone(me
 
 
 def test_a_journal_that_is_being_written_is_not_touched(measured, tmp_path):
-    from callbacks.journal import Journal
+    from callbacks.journal.journal import Journal
 
     _, session = measured
     with contextlib.closing(Journal(tmp_path / "live.jsonl")) as journal:

@@ -6,8 +6,8 @@ import pyvista
 from typer.testing import CliRunner
 
 from analysis.results import write_scan
-from profile_collection import exporting
-from profile_collection.cli import app
+from profile_collection.cli.app import app
+from profile_collection.session import exporting
 
 
 @pytest.fixture

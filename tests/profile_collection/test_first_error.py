@@ -1,6 +1,6 @@
 """What a failed series says went wrong: the cause, not what failed while cleaning up after it."""
 
-from profile_collection.unattended import first_error
+from profile_collection.session.unattended import first_error
 
 
 def caught(function):

@@ -14,7 +14,7 @@ import hdf5plugin  # noqa: F401 - registers the filter for reading
 import numpy as np
 import pytest
 
-from profile_collection.frame_file import DETECTOR_GROUP, FRAMES, SCALARS, FrameFile
+from profile_collection.twin.frame_file import DETECTOR_GROUP, FRAMES, SCALARS, FrameFile
 
 SHAPE = (32, 48)
 
@@ -91,7 +91,7 @@ def test_another_process_reads_while_it_is_written(tmp_path):
 def test_frames_survive_kill_9(tmp_path):
     program = f"""
         import os, signal, numpy as np, pathlib
-        from profile_collection.frame_file import FrameFile
+        from profile_collection.twin.frame_file import FrameFile
         file = FrameFile(pathlib.Path({str(tmp_path / "frames.h5")!r}), (4, 4))
         for index in range(5):
             frame = np.full((4, 4), index, np.uint32)

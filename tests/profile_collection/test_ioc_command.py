@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from profile_collection.process_variables import read_process_variables
-from profile_collection.settings import Settings, load_settings
+from profile_collection.devices.epics.process_variables import read_process_variables
+from profile_collection.session.settings import Settings, load_settings
 
 PROGRAM = Path(sys.executable).parent / "vo2"
 NAMES = Path(sys.modules[read_process_variables.__module__].__file__).parent
@@ -95,8 +95,7 @@ def test_one_line_of_the_configuration_chooses(tmp_path):
 def test_an_address_that_comes_too_late_is_told(monkeypatch, tmp_path):
     import ophyd  # noqa: F401  Channel Access is running in this process
 
-    from profile_collection.channel_access import prepare_client
-    from profile_collection.startup_error import StartupError
+    from profile_collection.session.startup_checks import StartupError, prepare_client
 
     monkeypatch.setenv("EPICS_CA_SERVER_PORT", "5064")
     with pytest.raises(StartupError, match="start this program with EPICS_CA_SERVER_PORT=16000"):

@@ -4,9 +4,9 @@ import pytest
 
 import vo2_plans
 from callbacks.catalogue import UnknownRunError, derived_runs
-from profile_collection.resuming import is_complete, series_progress
-from profile_collection.session_plans import SessionPlans, current_plans
-from profile_collection.simulation import QUICK
+from profile_collection.session.plans import SessionPlans, current_plans
+from profile_collection.session.resuming import is_complete, series_progress
+from profile_collection.session.simulation import QUICK
 from vo2_plans import SeriesProgress
 
 WINDOW = {"eta_start": 17.76, "eta_stop": 17.84, "eta_step": 0.02, "exposure": 10.0, "locate": False}

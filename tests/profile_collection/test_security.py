@@ -17,9 +17,10 @@ import pytest
 from bluesky_tiled_plugins import TiledWriter
 
 from callbacks.catalogue import rocking_starts
-from callbacks.compose import scan_documents
 from callbacks.frames import DATASET, FrameFileError, read_frames, write_frames
-from profile_collection.server import ensure_server, open_catalogue, status
+from callbacks.journal.recovery import scan_documents
+from profile_collection.catalogue.client import ensure_server, status
+from profile_collection.session.storage import open_catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("profile_collection", "vo2_plans", "callbacks", "analysis")
@@ -209,7 +210,7 @@ def test_the_look_for_such_code_finds_it(code):
 def test_weights_are_safetensors_only(tmp_path):
     import torch
 
-    from analysis.phasing.network import load_pretrained
+    from analysis.phasing.network.pretrained import load_pretrained
 
     assert {path.suffix for path in (ROOT / "analysis" / "phasing").rglob("*.pt*")} == set()
     path = tmp_path / "weights.safetensors"
@@ -221,8 +222,8 @@ def test_weights_are_safetensors_only(tmp_path):
 @pytest.mark.slow
 def test_the_key_is_in_one_file_and_nowhere_else(served, make_session):
     """Not in logs, documents, results, nor in any process's arguments."""
-    from profile_collection.session_plans import SessionPlans
-    from profile_collection.simulation import QUICK
+    from profile_collection.session.plans import SessionPlans
+    from profile_collection.session.simulation import QUICK
 
     session = make_session(served)
     plans = SessionPlans(session.beamline, QUICK)

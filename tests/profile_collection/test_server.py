@@ -16,13 +16,8 @@ import psutil
 import pytest
 
 from callbacks.catalogue import Address, connect
-from profile_collection.server import (
-    ServerError,
-    ensure_server,
-    open_catalogue,
-    status,
-    stop_server,
-)
+from profile_collection.catalogue.client import ServerError, ensure_server, status, stop_server
+from profile_collection.session.storage import open_catalogue
 
 
 def test_its_address_is_for_this_user_alone_and_its_key_is_not_shown(served):
@@ -93,7 +88,7 @@ def test_who_answers_to_a_dead_servers_record_is_not_taken_for_it(served, own_se
         record.unlink()
         return True
 
-    monkeypatch.setattr("profile_collection.server._answers", answers_and_is_another)
+    monkeypatch.setattr("profile_collection.catalogue.client._answers", answers_and_is_another)
     assert status(own_settings.data) is None
 
 
@@ -124,7 +119,7 @@ def kept_run():
 
 
 def test_a_second_server_process_refuses_and_names_the_first(served):
-    command = [sys.executable, "-m", "profile_collection.server_process", str(served.data)]
+    command = [sys.executable, "-m", "profile_collection.catalogue.server_process", str(served.data)]
     second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert second.returncode == 3
     assert f"process {status(served.data).pid}" in second.stderr

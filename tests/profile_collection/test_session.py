@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from callbacks.catalogue import UnknownRunError, derived_runs, unanalysed_runs
-from profile_collection.session import open_session
-from profile_collection.session_plans import SessionPlans
-from profile_collection.simulation import QUICK
-from profile_collection.startup_error import StartupError
-from profile_collection.storage import TruthRecorder
+from profile_collection.session.plans import SessionPlans
+from profile_collection.session.session import open_session
+from profile_collection.session.simulation import QUICK
+from profile_collection.session.startup_checks import StartupError
+from profile_collection.session.storage import TruthRecorder
 
 WINDOW = {"eta_start": 17.76, "eta_stop": 17.84, "eta_step": 0.02, "locate": False}
 POINTS = 5
@@ -86,7 +86,7 @@ def test_an_unknown_uid_is_refused_in_words(session):
 
 
 def test_there_is_one_session_at_a_time_and_the_other_is_named(session, served):
-    code = "from profile_collection.session import open_session; open_session()"
+    code = "from profile_collection.session.session import open_session; open_session()"
     other = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | served.environment(),

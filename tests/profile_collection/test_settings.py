@@ -1,6 +1,6 @@
 import pytest
 
-from profile_collection.settings import Settings, load_settings
+from profile_collection.session.settings import Settings, load_settings
 
 
 def test_an_argument_beats_the_environment_and_that_beats_the_file(tmp_path):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 import profile_collection
-from profile_collection.settings import Settings
+from profile_collection.session.settings import Settings
 
 STARTUP = Path(profile_collection.__file__).parent / "startup"
 
@@ -31,7 +31,7 @@ PLANS = {
 @pytest.fixture
 def namespace(tmp_path):
     """Return what 10-plans.py defines over the devices of a session."""
-    from profile_collection.devices import make_simulated
+    from profile_collection.devices.simulated.beamline import make_simulated
     from profile_collection.twin import Twin
 
     session = SimpleNamespace(beamline=make_simulated(Twin(), tmp_path), settings=Settings(quick=True))

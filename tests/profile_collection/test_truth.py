@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from analysis.phasing.ambiguities import twin as twinned
+from analysis.phasing.registration import twin as twinned
 from analysis.results import write_scan
-from profile_collection.cli import app
-from profile_collection.truth import (
+from profile_collection.checks.truth import (
     TruthReport,
     TruthRow,
     ceilings,
@@ -21,6 +20,7 @@ from profile_collection.truth import (
     verdict_lines,
     verdicts,
 )
+from profile_collection.cli.app import app
 from profile_collection.twin import Clock, CrystalConfig, DetectorConfig, ThermalConfig, Twin, TwinConfig
 from profile_collection.twin.truth import crystal_truth, truth_objects
 

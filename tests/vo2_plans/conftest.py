@@ -8,7 +8,8 @@ import pytest
 from bluesky import RunEngine
 from event_model import DocumentNames, schema_validators
 
-from profile_collection.devices import Beamline, make_simulated
+from profile_collection.devices.beamline import Beamline
+from profile_collection.devices.simulated.beamline import make_simulated
 from profile_collection.twin import Clock, CrystalConfig, DetectorConfig, Twin, TwinConfig
 
 TINY = TwinConfig(

@@ -5,13 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from profile_collection.devices import make_simulated
+from profile_collection.devices.simulated.beamline import make_simulated
 from profile_collection.twin import Clock, MountConfig, Twin
 from vo2_plans import SeriesPlace, locate_reflection, recentre
-from vo2_plans.alignment import Alignment, check_clear_of_gaps
-from vo2_plans.curve import RockingCurve
-from vo2_plans.detector_arm import Arm
-from vo2_plans.scan import measure
+from vo2_plans.alignment import Alignment, Arm, RockingCurve, check_clear_of_gaps
+from vo2_plans.rocking import measure
 
 PLACE = SeriesPlace("series", 0, 1, 300.0)
 ARM = Arm(1310.0, 0.055, (515, 515))

@@ -5,7 +5,7 @@ import pytest
 
 from profile_collection.twin.config import DetectorConfig
 from profile_collection.twin.geometry import Pose, pixel_q
-from vo2_plans.detector_arm import Arm, chip_centre, distance_to_gap
+from vo2_plans.alignment import Arm, chip_centre, distance_to_gap
 
 ARM = Arm(1310.0, 0.055, (515, 515))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vo2_plans import EtaWindow, preflight, rocking_scan, temperature_series
-from vo2_plans.oversampling import sampling_of
+from vo2_plans.preflight import sampling_of
 
 PAPER = EtaWindow(16.7, 18.9, 0.01, 30.0)
 

@@ -16,7 +16,7 @@ from caproto.server.server import (
 )
 
 if TYPE_CHECKING:
-    from profile_collection.twin.clock import Clock
+    from profile_collection.twin.instruments import Clock
 
 Record = Any
 """A record of caproto; its type parameters say nothing more."""

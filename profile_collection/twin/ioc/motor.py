@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from profile_collection.twin.ioc.database import Database, Record, pass_time, post
 
 if TYPE_CHECKING:
-    from profile_collection.twin.clock import Clock
+    from profile_collection.twin.instruments import Clock
 
 REAL_SECONDS_PER_STEP = 0.1
 """How often a slow motion tells where it is."""

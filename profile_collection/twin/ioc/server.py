@@ -13,13 +13,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from profile_collection.process_variables import ChannelAccess
     from profile_collection.twin.ioc.beamline import TwinIoc
 
 logger = logging.getLogger(__name__)
 
 
-def prepare_server(access: ChannelAccess) -> None:
+def prepare_server(access: Any) -> None:
     """Set the server's environment: this address and port, no beacons to anybody."""
     os.environ |= access.environment() | {
         "EPICS_CAS_SERVER_PORT": str(access.port),
@@ -28,13 +27,13 @@ def prepare_server(access: ChannelAccess) -> None:
     }
 
 
-def serve(ioc: TwinIoc, access: ChannelAccess, *, on_ready: Callable[[], None] | None = None) -> None:
+def serve(ioc: TwinIoc, access: Any, *, on_ready: Callable[[], None] | None = None) -> None:
     """Serve until interrupted or terminated; the shutter is closed at the end.
 
     Parameters
     ----------
     ioc : TwinIoc
-    access : ChannelAccess
+    access : Any
         Address and port to serve on.
     on_ready : callable, optional
         Called once clients are answered.
@@ -49,7 +48,7 @@ def serve(ioc: TwinIoc, access: ChannelAccess, *, on_ready: Callable[[], None] |
     asyncio.run(_serve(ioc, access, on_ready))
 
 
-def _refuse_second(access: ChannelAccess) -> None:
+def _refuse_second(access: Any) -> None:
     """Two IOCs with the same names on one port would answer by turns."""
     try:
         with socket.create_connection((access.address, access.port), timeout=2):
@@ -79,14 +78,14 @@ class _Repeater(asyncio.DatagramProtocol):
         self._transport.sendto(self._CONFIRM + socket.inet_aton(addr[0]), addr)
 
 
-async def _repeat(access: ChannelAccess) -> None:
+async def _repeat(access: Any) -> None:
     """Answer registrations, unless another repeater has the port."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(OSError):
         await loop.create_datagram_endpoint(_Repeater, local_addr=(access.address, access.port + 1))
 
 
-async def _serve(ioc: TwinIoc, access: ChannelAccess, on_ready: Callable[[], None] | None) -> None:
+async def _serve(ioc: TwinIoc, access: Any, on_ready: Callable[[], None] | None) -> None:
     from caproto.asyncio.server import Context
     from caproto.server import common
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from profile_collection.twin.ioc.database import Database, Record, post
 
 if TYPE_CHECKING:
-    from profile_collection.twin.thermal import HeatedStage
+    from profile_collection.twin.instruments import HeatedStage
 
 FASTEST_RAMP = 20.0
 """K/min; a demand above it is cut down to it, and so fast the heater goes with the ramp switched off."""

@@ -16,13 +16,13 @@ from rich.console import Console
 
 from callbacks.catalogue import derived_runs
 from callbacks.live import LiveView
-from profile_collection import simulation
-from profile_collection.campaign.beamline import ARM
-from profile_collection.resuming import series_progress
-from profile_collection.server import stop_server
-from profile_collection.session import open_session
-from profile_collection.session_plans import current_plans
-from profile_collection.settings import Settings
+from profile_collection.catalogue.client import stop_server
+from profile_collection.checks.campaign.series import ARM
+from profile_collection.session import simulation
+from profile_collection.session.plans import current_plans
+from profile_collection.session.resuming import series_progress
+from profile_collection.session.session import open_session
+from profile_collection.session.settings import Settings
 from profile_collection.twin import BeamConfig, CrystalConfig, DetectorConfig, ThermalConfig, TwinConfig
 
 TEMPERATURES = [320.0, 330.0]

@@ -8,7 +8,7 @@ from bluesky.run_engine import RunEngineInterrupted
 
 from callbacks.catalogue import derived_runs
 from callbacks.pool import make_pool
-from profile_collection.resuming import series_progress
+from profile_collection.session.resuming import series_progress
 
 pytestmark = pytest.mark.slow
 

@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 
 from callbacks.frames import write_frames
-from profile_collection.campaign.judge import judge_frames
-from profile_collection.campaign.kinds import KINDS, POINTS, SeriesTask, draw
-from profile_collection.campaign.records import Records, SeriesRecord, Verdict
-from profile_collection.campaign.tally import is_sound, tally_lines
-from profile_collection.settings import Settings
+from profile_collection.checks.campaign.campaign import is_sound, tally_lines
+from profile_collection.checks.campaign.judge import judge_frames
+from profile_collection.checks.campaign.series import (
+    KINDS,
+    POINTS,
+    Records,
+    SeriesRecord,
+    SeriesTask,
+    Verdict,
+    draw,
+)
+from profile_collection.session.settings import Settings
 
 
 def test_every_kind_comes_at_least_ten_times_in_two_hundred_faults():

@@ -6,7 +6,7 @@ import time
 import pytest
 from ophyd.utils import LimitError
 
-from profile_collection.devices import SimulatedAxis
+from profile_collection.devices.simulated.axes import SimulatedAxis
 from profile_collection.twin import Clock
 
 

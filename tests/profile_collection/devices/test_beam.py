@@ -9,7 +9,7 @@ from bluesky.run_engine import RunEngineInterrupted
 from bluesky.suspenders import SuspendFloor
 from ophyd.utils import LimitError, ReadOnlyError
 
-from profile_collection.devices import VO2_M1
+from profile_collection.devices.diffractometer import VO2_M1
 from vo2_plans import rocking_scan, soak
 
 

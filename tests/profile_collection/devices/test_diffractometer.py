@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 
 from analysis import unit_cells
-from profile_collection.devices import VO2_M1, OrientationReflection, orient, simulated_mount
-from profile_collection.devices.diffractometer import check_orientation, ub_matrix
-from profile_collection.devices.orientation import HC, rotation_matrices
+from profile_collection.devices.diffractometer import (
+    HC,
+    VO2_M1,
+    OrientationReflection,
+    check_orientation,
+    orient,
+    rotation_matrices,
+    simulated_mount,
+    ub_matrix,
+)
 
 
 def test_axes_have_plain_names_in_documents(beamline):

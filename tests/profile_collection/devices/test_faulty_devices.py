@@ -3,7 +3,7 @@
 import pytest
 from bluesky.utils import FailedStatus
 
-from profile_collection.devices.fresh_frame import ATTEMPTS
+from profile_collection.devices.frames import ATTEMPTS
 
 
 @pytest.fixture

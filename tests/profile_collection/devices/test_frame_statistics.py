@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from profile_collection.devices.frame_statistics import PeakSearch, frame_statistics
+from profile_collection.devices.frames import PeakSearch, frame_statistics
 
 
 def blob(shape, row, column, counts, width=4.0):

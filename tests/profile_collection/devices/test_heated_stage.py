@@ -5,7 +5,7 @@ import time
 import pytest
 from ophyd.utils import LimitError
 
-from profile_collection.devices import HeatedStage
+from profile_collection.devices.simulated.beamline import HeatedStage
 from profile_collection.twin import Clock, ThermalConfig
 
 
@@ -13,7 +13,7 @@ class Hardware:
     """Just enough of a twin: the thermal model with axes for the sample's translations."""
 
     def __init__(self, clock):
-        from profile_collection.twin.thermal import HeatedStage as Thermal
+        from profile_collection.twin.instruments import HeatedStage as Thermal
 
         self.thermal = Thermal(ThermalConfig(), clock, seed=0)
         self.axes = {"sx": 0.0, "sy": 0.0, "sz": 0.0}

@@ -11,7 +11,7 @@ from bluesky.suspenders import SuspendBoolHigh
 from bluesky.utils import Msg
 from ophyd import Signal
 
-from profile_collection.frame_file import DETECTOR_GROUP, FRAMES
+from profile_collection.twin.frame_file import DETECTOR_GROUP, FRAMES
 from vo2_plans import rocking_scan
 
 ETAS = [17.75, 17.76, 17.77, 17.78, 17.79, 17.80]

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from profile_collection.frame_file import FRAMES
+from profile_collection.twin.frame_file import FRAMES
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from profile_collection.process_variables import read_process_variables
+from profile_collection.devices.epics.process_variables import read_process_variables
 from profile_collection.twin import Clock, CrystalConfig, DetectorConfig, Twin, TwinConfig
 from profile_collection.twin.ioc import TwinIoc, prepare_server, serve
 

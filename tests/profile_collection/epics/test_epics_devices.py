@@ -11,8 +11,7 @@ import pytest
 from ophyd.status import MoveStatus
 from ophyd.utils import LimitError
 
-from profile_collection.devices.epics_axis import EpicsAxis
-from profile_collection.devices.epics_signals import fresh_text, put_and_wait
+from profile_collection.devices.epics.signals import EpicsAxis, fresh_text, put_and_wait
 
 START = {"uid": "0123456789", "series_uid": "epics", "purpose": "align", "plan_name": "test"}
 
@@ -180,8 +179,8 @@ def test_a_text_is_read_whole_after_an_empty_one(beamline, monkeypatch):
 
 
 def test_a_new_session_finds_the_shutter_open_and_closes_it(beamline, pv, data_folder):
-    from profile_collection.devices import make_epics
-    from profile_collection.process_variables import read_process_variables
+    from profile_collection.devices.epics.beamline import make_epics
+    from profile_collection.devices.epics.process_variables import read_process_variables
 
     pv("EA-SHTR-01:CON").put("Open", wait=True)
     assert beamline.beam.shutter.position == "open"

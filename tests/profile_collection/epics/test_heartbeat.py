@@ -10,9 +10,9 @@ import pytest
 pytestmark = pytest.mark.slow
 
 CLIENT = """
-from profile_collection.heartbeat import Heartbeat
-from profile_collection.process_variables import read_process_variables
-from profile_collection.devices.epics_beam import EpicsShutter
+from profile_collection.session.hardware import Heartbeat
+from profile_collection.devices.epics.process_variables import read_process_variables
+from profile_collection.devices.epics.beam import EpicsShutter
 import time
 
 names = read_process_variables()

@@ -13,8 +13,8 @@ from profile_collection.twin import (
     Twin,
     TwinConfig,
 )
-from profile_collection.twin.detector import Counter
-from profile_collection.twin.lookahead import LookAhead
+from profile_collection.twin.diffraction import LookAhead
+from profile_collection.twin.instruments import Counter
 
 SMALL = TwinConfig(
     crystal=CrystalConfig(size=(250.0, 300.0, 350.0)),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from profile_collection.twin import Clock, CrystalConfig, DetectorConfig, FrameLostError, Twin, TwinConfig
-from profile_collection.twin.faults import PATIENCE
+from profile_collection.twin.beamline import PATIENCE
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ import pytest
 
 from profile_collection.twin import CrystalConfig, DetectorConfig, TwinConfig
 from profile_collection.twin.crystal import crystal
-from profile_collection.twin.diffraction import Diffraction
+from profile_collection.twin.diffraction import Diffraction, Scatterer
 from profile_collection.twin.geometry import Pose
-from profile_collection.twin.scattering import Scatterer
 
 SMALL = CrystalConfig(size=(300.0, 360.0, 420.0))
 POSE = Pose(0.0, 90.0, 0.0, 24.807, 0.0, 9.0)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from profile_collection.twin import Clock, ThermalConfig
-from profile_collection.twin.thermal import HeatedStage
+from profile_collection.twin.instruments import HeatedStage
 
 
 @pytest.fixture

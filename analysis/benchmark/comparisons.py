@@ -1,0 +1,151 @@
+"""The same patterns phased from different starts: with and without the network, and from several seeds.
+
+Policies of starts are compared on benchmark crystals, seeds on one measured rocking scan.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from analysis.benchmark.generator import Case
+from analysis.benchmark.judge import overlap_with_truth
+from analysis.phasing import reconstruct
+from analysis.phasing.network.pretrained import load_pretrained
+from analysis.phasing.pattern import Pattern
+from analysis.phasing.reconstruction import Reconstruction, checked_pattern, from_guesses
+from analysis.phasing.registration import align
+from analysis.phasing.starts import Guesses
+
+POLICIES = ("no network", "network, not fine-tuned", "network, fine-tuned at last")
+"""Where the starts of a search come from; the last is what `reconstruct` does."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One crystal under one policy.
+
+    Parameters
+    ----------
+    policy : str
+    seed, kind : int, str
+        Of the case.
+    overlap : float
+        With the truth.
+    trusted : bool
+    iterations : int
+        On the coarsest level.
+    cpu_seconds : float
+    """
+
+    policy: str
+    seed: int
+    kind: str
+    overlap: float
+    trusted: bool
+    iterations: int
+    cpu_seconds: float
+
+
+def compare(cases: Sequence[Case]) -> Iterator[Outcome]:
+    """Phase each of ``cases`` under each of the `POLICIES`, same seed, one after the other."""
+    for case in cases:
+        made = case.pattern()
+        pattern = checked_pattern(made.counts, **made.arguments())
+        for policy in POLICIES:
+            began = time.process_time()
+            found = _phased(pattern, policy, case.seed)
+            used = time.process_time() - began
+            reached = overlap_with_truth(found, made)
+            yield Outcome(policy, case.seed, case.kind.name, reached, found.trusted, found.iterations, used)
+
+
+def _phased(pattern: Pattern, policy: str, seed: int) -> Reconstruction:
+    if policy == POLICIES[0]:
+        return from_guesses(pattern, (), seed)
+    pretrained = load_pretrained()
+    guesses = Guesses(pretrained, pattern, seed, transfer=policy == POLICIES[2])
+    return from_guesses(pattern, guesses, seed, pretrained.hash)
+
+
+CHI_SQUARED, AGREEING = 0.015, 0.98
+"""Largest χ² and least overlap between any two seeds that are wanted."""
+
+
+@dataclass(frozen=True)
+class MeasuredRow:
+    """What one seed came to; ``overlap`` is the least with a seed before it, NaN for the first."""
+
+    seed: int
+    chi_squared: float
+    noise_ratio: float
+    agreement: float
+    trusted: bool
+    overlap: float
+    cpu_seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is trusted, explains the counts and agrees with the seeds before it."""
+        return self.trusted and self.chi_squared <= CHI_SQUARED and not self.overlap < AGREEING
+
+
+def around_peak(counts: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
+    """Cut ``shape`` voxels out of (points, rows, cols) counts, the brightest at index n // 2.
+
+    Raises
+    ------
+    ValueError
+        So much was not measured about the peak.
+    """
+    peak = np.unravel_index(int(np.argmax(counts)), counts.shape)
+    first = [int(p) - n // 2 for p, n in zip(peak, shape, strict=True)]
+    if min(first) < 0 or any(a + n > m for a, n, m in zip(first, shape, counts.shape, strict=True)):
+        raise ValueError(
+            f"a crop of {shape} about the peak at {tuple(map(int, peak))} must lie in the {counts.shape} "
+            "voxels measured; choose a smaller one with --crop"
+        )
+    return counts[tuple(slice(a, a + n) for a, n in zip(first, shape, strict=True))]
+
+
+def measured_rows(
+    counts: NDArray[Any], shape: tuple[int, int, int], seeds: Sequence[int]
+) -> Iterator[MeasuredRow]:
+    """Phase the crop of ``shape`` about the peak from each seed, and compare it with those before."""
+    crop = around_peak(counts, shape)
+    objects: list[NDArray[np.complex64]] = []
+    for seed in seeds:
+        began = time.process_time()
+        found = reconstruct(crop, seed=seed)
+        used = time.process_time() - began
+        least = min((align(found.object, other).overlap for other in objects), default=float("nan"))
+        objects.append(found.object)
+        yield MeasuredRow(
+            seed, found.chi_squared, found.noise_ratio, found.agreement, found.trusted, least, used
+        )
+
+
+def measured_table(rows: Sequence[MeasuredRow], shape: tuple[int, int, int]) -> Table:
+    """Return the rows as a table."""
+    table = Table(title=f"{shape}: trusted, χ² at most {CHI_SQUARED}, seeds alike to {AGREEING}")
+    names = ("seed", "χ²", "noise ratio", "agreement", "least overlap", "trusted", "CPU s", "")
+    for name in names:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            str(row.seed),
+            f"{row.chi_squared:.4f}",
+            f"{row.noise_ratio:.2f}",
+            f"{row.agreement:.4f}",
+            "" if np.isnan(row.overlap) else f"{row.overlap:.4f}",
+            "yes" if row.trusted else "NO",
+            f"{row.cpu_seconds:.0f}",
+            "[green]✓[/]" if row.passed else "[red]✗[/]",
+        )
+    return table

@@ -1,0 +1,153 @@
+"""Rows of a phasing benchmark as tables for the console."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from rich.table import Table
+
+from analysis.benchmark.comparisons import Outcome
+from analysis.benchmark.generator import CLASSES, BenchmarkClass
+from analysis.benchmark.judge import SUCCESS, Row, Share, Summary, share, summarise
+
+OVERLAP_TARGET, SECONDS_TARGET = 0.99, 3.0
+"""Least median overlap and most median CPU seconds that are wanted."""
+
+TRUSTED_RIGHT_TARGET, RIGHT_DISTRUSTED_TARGET = 0.97, 0.10
+"""Least share of right results among trusted ones, most of distrusted ones among right ones."""
+
+
+def quality_table(rows: Sequence[Row]) -> Table:
+    """Return success, overlap and seconds of each class, beside target and baseline."""
+    table = Table(
+        title=f"Phasing on {len(rows)} crystals; success is an overlap above 0.95, with 95 % intervals"
+    )
+    for name in ("class (phase, photons, data)", "success", "target", "median overlap", "CPU s"):
+        table.add_column(name, justify="left" if name.startswith("class") else "right")
+    for name in ("baseline success", "overlap", "CPU s"):
+        table.add_column(name, justify="right", style="dim")
+    for kind in CLASSES:
+        chosen = [row for row in rows if row.kind == kind.name]
+        if chosen:
+            table.add_row(kind.name, *_quality_cells(summarise(chosen), kind))
+    table.add_section()
+    whole = summarise(rows)
+    table.add_row("all", *_quality_cells(whole, None))
+    return table
+
+
+def _quality_cells(found: Summary, kind: BenchmarkClass | None) -> list[str]:
+    return [
+        str(found.success),
+        f"≥ {kind.target:.0%} {_met(found.success.value >= kind.target)}" if kind else "",
+        f"{found.overlap:.4f} {_met(found.overlap >= OVERLAP_TARGET)}",
+        f"{found.cpu_seconds:.1f} {_met(found.cpu_seconds <= SECONDS_TARGET)}",
+        str(found.baseline_success),
+        _number(found.baseline_overlap, 3),
+        _number(found.baseline_cpu_seconds, 1),
+    ]
+
+
+def trust_table(rows: Sequence[Row]) -> Table:
+    """Return how far trust can be trusted, for point samples, detector frames and both."""
+    table = Table(title="Trust")
+    for name in ("data", "n", "trusted", "right among trusted (≥ 97 %)", "distrusted among right (≤ 10 %)"):
+        table.add_column(name, justify="left" if name == "data" else "right")
+    groups = [("plain", [r for r in rows if not r.detector]), ("detector", [r for r in rows if r.detector])]
+    for name, chosen in [*groups, ("both", list(rows))]:
+        if chosen:
+            found = summarise(chosen)
+            table.add_row(name, str(len(chosen)), str(found.trusted), *_trust_cells(found))
+    return table
+
+
+def _trust_cells(found: Summary) -> list[str]:
+    right, lost = found.trusted_right, found.right_distrusted
+    return [
+        f"{right} {_met(right.value >= TRUSTED_RIGHT_TARGET)}" if right.total else "–",
+        f"{lost} {_met(lost.value <= RIGHT_DISTRUSTED_TARGET)}" if lost.total else "–",
+    ]
+
+
+def photon_table(rows: Sequence[Row]) -> Table:
+    """Return success by phase and photons, point samples and detector frames together."""
+    photons = sorted({row.photons for row in rows})
+    table = Table(title="Success by photons at the peak")
+    table.add_column("phase")
+    for number in photons:
+        table.add_column(f"{number:.0e}".replace("e+0", "e"), justify="right")
+    for turns in sorted({row.turns for row in rows}):
+        cells = [_success(rows, turns, number) for number in photons]
+        table.add_row(f"{turns:g}π", *(str(cell) for cell in cells))
+    return table
+
+
+def _success(rows: Iterable[Row], turns: float, photons: float) -> Share:
+    return share(
+        [r for r in rows if (r.turns, r.photons) == (turns, photons)], lambda row: row.overlap > 0.95
+    )
+
+
+def evidence_table(rows: Sequence[Row]) -> Table:
+    """Return what right and wrong results look like to the judge of trust: 5, 50 and 95 % quantiles."""
+    table = Table(title="Evidence: 5, 50 and 95 % quantiles")
+    for name in ("data", "result", "n", "agreement", "noise ratio", "compactness", "oversampling"):
+        table.add_column(name, justify="left" if name in ("data", "result") else "right")
+    for detector in (False, True):
+        for right in (True, False):
+            chosen = [r for r in rows if r.detector == detector and (r.overlap > 0.95) == right]
+            if chosen:
+                measured = [
+                    [r.agreement for r in chosen],
+                    [r.noise_ratio for r in chosen],
+                    [r.compactness for r in chosen],
+                    [r.oversampling for r in chosen],
+                ]
+                table.add_row(
+                    "detector" if detector else "plain",
+                    "right" if right else "wrong",
+                    str(len(chosen)),
+                    *(_quantiles(values) for values in measured),
+                )
+    return table
+
+
+def _quantiles(values: Sequence[float]) -> str:
+    return " ".join(f"{x:.2f}" for x in np.quantile(values, [0.05, 0.5, 0.95]))
+
+
+def _number(value: float, digits: int) -> str:
+    return "–" if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def _met(met: bool) -> str:
+    return "[green]✓[/]" if met else "[red]✗[/]"
+
+
+def starts_table(outcomes: Sequence[Outcome]) -> Table:
+    """Return success, trust and cost of each policy of starts, on the same crystals."""
+    table = Table(title="Where starts come from; success is an overlap above 0.95, with 95 % intervals")
+    for name in (
+        "starts",
+        "success",
+        "trusted",
+        "median overlap",
+        "median iterations",
+        "CPU s: median",
+        "mean",
+    ):
+        table.add_column(name, justify="left" if name == "starts" else "right")
+    for policy in dict.fromkeys(outcome.policy for outcome in outcomes):
+        chosen = [outcome for outcome in outcomes if outcome.policy == policy]
+        seconds = [outcome.cpu_seconds for outcome in chosen]
+        table.add_row(
+            policy,
+            str(Share(sum(outcome.overlap > SUCCESS for outcome in chosen), len(chosen))),
+            str(Share(sum(outcome.trusted for outcome in chosen), len(chosen))),
+            f"{np.median([outcome.overlap for outcome in chosen]):.4f}",
+            f"{np.median([outcome.iterations for outcome in chosen]):.0f}",
+            f"{np.median(seconds):.1f}",
+            f"{np.mean(seconds):.1f}",
+        )
+    return table

@@ -1,0 +1,1 @@
+"""The phasing network: model, training data, losses, training, transfer, weights."""

@@ -1,0 +1,219 @@
+"""The measured voxel has a width: the intensity integrated over it, as a known kernel.
+
+Integration over a pixel multiplies the autocorrelation by a sinc, partial coherence by a Gaussian.  An
+autocorrelation is twice as wide as its object, so along a blurred axis it is formed on a box twice as
+wide, which is a q grid twice as fine (science.md §3); elsewhere the plain grid is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from analysis.phasing.projections import SPACE, Smoother, frequencies, power
+
+UNWRAPPED = 0.48
+"""An object that fills less of an axis has an autocorrelation that does not wrap."""
+
+LARGEST_RATIO = 4.0
+"""Bound on measured over predicted amplitude, and on point-sampled over integrated intensity.
+
+A band-limited kernel rings below zero: near there a prediction says nothing about its neighbours."""
+
+
+def lag_transfer(
+    shape: Sequence[int],
+    grown: Sequence[int],
+    widths: Sequence[float],
+    sigma: Sequence[float],
+    device: torch.device,
+    dims: Sequence[int] = SPACE,
+) -> Tensor:
+    """Return what the kernel multiplies the autocorrelation with, on the half-space of `rfftn`, float32.
+
+    One number along the axes that are not transformed.
+
+    Parameters
+    ----------
+    shape, grown : three int
+        The measured array, and the same with the blurred axes doubled.
+    widths : three float
+        Full width of the measured voxel in units of its pitch, per axis; sinc(width·lag/n), lag in voxels.
+    sigma : three float, voxels
+        Standard deviation of a Gaussian blur in q; exp(−2π²σ²(lag/n)²).
+    dims : sequence of int
+        The axes that are transformed, from −3 to −1; those left out must be neither wide nor blurred.
+    """
+    transfer = torch.ones(1, 1, 1, device=device)
+    axes = frequencies(grown, device)
+    for axis in dims:
+        lag = axes[axis] * (grown[axis] / shape[axis])
+        factor = torch.sinc(widths[axis] * lag) * torch.exp(-2 * (torch.pi * sigma[axis] * lag) ** 2)
+        if axis == dims[-1]:
+            factor = factor.narrow(axis, 0, grown[axis] // 2 + 1)
+        transfer = transfer * factor
+    return transfer
+
+
+class PixelKernel:
+    """Forward model and gradient of an intensity that is integrated over each voxel.
+
+    Parameters
+    ----------
+    shape : three int
+        Shape of the measured array.
+    widths : three float
+        Voxel widths in units of the pitch (0 = point samples).
+    sigma : three float, voxels
+        Gaussian blur beside it (0 = full coherence).
+    extent : three float
+        Of the object, as a fraction of each axis: below one half its autocorrelation fits the plain box.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        widths: Sequence[float],
+        sigma: Sequence[float] = (0.0, 0.0, 0.0),
+        *,
+        extent: Sequence[float] = (1.0, 1.0, 1.0),
+        device: torch.device | None = None,
+    ) -> None:
+        device = device or torch.device("cpu")
+        self.shape = tuple(shape)
+        self.widths, self.sigma = tuple(widths), tuple(sigma)
+        blurred = [w > 0 or s > 0 for w, s in zip(widths, sigma, strict=True)]
+        self.trivial = not any(blurred)
+        self._factor = tuple(2 if b and e > UNWRAPPED else 1 for b, e in zip(blurred, extent, strict=True))
+        self.grown = tuple(n * f for n, f in zip(shape, self._factor, strict=True))
+        # Where nothing is blurred nothing need be transformed.
+        self._dims = tuple(axis for axis, b in zip(SPACE, blurred, strict=True) if b)
+        self._sizes = tuple(n for n, b in zip(self.grown, blurred, strict=True) if b)
+        self._transfer = lag_transfer(self.shape, self.grown, widths, sigma, device, self._dims)
+        self._every = tuple(slice(None, None, f) for f in self._factor)
+        self._padded = torch.zeros(self.grown, dtype=torch.complex64, device=device)
+
+    def _corners(self) -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+        """Return pairs of slices that carry an object in corner order into the grown box."""
+        per_axis = []
+        for n, f in zip(self.shape, self._factor, strict=True):
+            whole, ahead, behind = slice(None), slice(None, (n + 1) // 2), slice(-(n // 2), None)
+            per_axis.append([whole] if f == 1 else [ahead, behind])
+        return [(c, c) for c in product(*per_axis)]
+
+    def _fine_field(self, x: Tensor) -> Tensor:
+        """Return the transform of ``x`` (n0, n1, n2) complex64 on the finer q grid."""
+        if max(self._factor) == 1:
+            return torch.fft.fftn(x, dim=SPACE)
+        self._padded.zero_()
+        for here, there in self._corners():
+            self._padded[there] = x[here]
+        return torch.fft.fftn(self._padded, dim=SPACE)
+
+    def _blur(self, fine: Tensor) -> Tensor:
+        if self.trivial:
+            return fine
+        spectrum = torch.fft.rfftn(fine, dim=self._dims).mul_(self._transfer)
+        return torch.fft.irfftn(spectrum, s=self._sizes, dim=self._dims)
+
+    def measured(self, fine: Tensor) -> Tensor:
+        """Pick the measured grid out of the finer one, (…, n0, n1, n2)."""
+        return fine[self._every]
+
+    def fine_correlation(self, x: Tensor) -> Tensor:
+        """Return the autocorrelation of ``x`` (n0, n1, n2) on the grown box: `rfftn`'s half, complex64."""
+        return torch.fft.rfftn(power(self._fine_field(x)), dim=SPACE)
+
+    def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (point-sampled, integrated) intensity, float32 counts, of ``x`` (n0, n1, n2) complex64."""
+        fine = power(self._fine_field(x))
+        return fine[self._every], self._blur(fine)[self._every].clamp_min(0)
+
+    def misfit(self, x: Tensor, amplitude: Tensor, measured: Tensor, background: Tensor | float) -> float:
+        """Return χ² of ``x`` (n0, n1, n2) complex64 against √counts (n0, n1, n2) float32, background added.
+
+        ``measured`` (n0, n1, n2) float32 is 1 where a voxel was measured, else 0.
+        """
+        root = (self._blur(power(self._fine_field(x)))[self._every].clamp_min(0) + background).sqrt_()
+        total = (amplitude.square() * measured).sum().clamp_min(1e-12)
+        return float((root.sub_(amplitude).mul_(measured)).square_().sum() / total)
+
+    def gradient(
+        self, x: Tensor, amplitude: Tensor, measured: Tensor | None, background: Tensor | float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Return (g, I_b): the step to the measured amplitude through the kernel, and the predicted counts.
+
+        For point samples x − g is the modulus projection of ``x``; with a kernel it is the projection of the
+        sub-voxel waves on their common modulus, averaged back, so projected descent with it never raises χ².
+
+        Parameters
+        ----------
+        x : Tensor, (n0, n1, n2) complex64, corner order
+        amplitude : Tensor, (n0, n1, n2) float32, √counts
+            Background included.
+        measured : Tensor, (n0, n1, n2) float32, optional
+            1 where a voxel was measured, else 0.
+        background : Tensor or float, counts
+        """
+        field = self._fine_field(x)
+        predicted = self._blur(power(field))[self._every].clamp_min(0) + background
+        ratio = amplitude * (predicted + 1e-12).rsqrt()
+        weight = 1 - (ratio if self.trivial else ratio.clamp_max_(LARGEST_RATIO))
+        if measured is not None:
+            weight = weight * measured
+        if self.trivial:
+            return torch.fft.ifftn(field.mul_(weight), dim=SPACE), predicted
+        comb = torch.zeros(self.grown, dtype=torch.float32, device=x.device)
+        comb[self._every] = weight * float(torch.tensor(self._factor).prod())
+        step = torch.fft.ifftn(field.mul_(self._blur(comb)), dim=SPACE)
+        g = torch.empty_like(x)
+        for here, there in self._corners():
+            g[here] = step[there]
+        return g, predicted
+
+    def freed_amplitude(self, x: Tensor, counts: Tensor, background: Tensor | float) -> Tensor:
+        """Return the amplitude that point samples would have had if ``x`` were right, (n0, n1, n2) float32.
+
+        The counts less background, times the predicted ratio of point-sampled to integrated intensity.
+        """
+        point, integrated = self.predict(x)
+        ratio = (point / integrated.clamp_min(1e-6)).clamp_max_(LARGEST_RATIO)
+        return ((counts - background).clamp_min(0) * ratio).sqrt_()
+
+
+def free_of_blur(
+    amplitude: Tensor, mask: Tensor, widths: Sequence[float], sigma: Sequence[float], noise: float = 1e-2
+) -> Tensor:
+    """Return the amplitude (n0, n1, n2) float32 that point samples would have had, roughly: Wiener's filter.
+
+    On the measured grid, so lags beyond half the box are mistaken for their aliases; good enough to search
+    with, for the lags near zero carry most of the weight.  The finish uses the exact kernel.
+
+    Parameters
+    ----------
+    amplitude : Tensor, (n0, n1, n2) float32, √counts, corner order
+    mask : Tensor, (n0, n1, n2) bool
+        True where not measured; filled from the neighbours, so that holes do not spread.
+    widths : three float
+        Voxel widths in units of the pitch.
+    sigma : three float, voxels
+        Gaussian blur per axis.
+    noise : float
+        Wiener's constant.
+    """
+    if max(widths) <= 0 and max(sigma) <= 0:
+        return amplitude
+    shape = tuple(amplitude.shape)
+    intensity = amplitude.square()
+    if bool(mask.any()):
+        smoother = Smoother(shape, amplitude.device)
+        keep = (~mask).float()
+        filled = smoother(intensity * keep, 1.0) / smoother(keep, 1.0).clamp_min(0.05)
+        intensity = torch.where(mask, filled, intensity)
+    transfer = lag_transfer(shape, shape, widths, sigma, amplitude.device)
+    wiener = transfer * (1 + noise) / (transfer.square() + noise)
+    freed = torch.fft.irfftn(torch.fft.rfftn(intensity, dim=SPACE) * wiener, s=shape, dim=SPACE)
+    return freed.clamp_min(0).sqrt()

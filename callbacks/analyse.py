@@ -1,0 +1,260 @@
+"""From a job to a `ScanResult`: read the frames, prepare, reconstruct, measure the strain.
+
+Stored scans are phased again from other seeds: the spread of the results is the order parameter's error.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import platform
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis import reconstruct
+from analysis.geometry.scan import ScanGeometry, aps_34idc_geometry, i16_geometry
+from analysis.order_parameter import analyse_series
+from analysis.phasing.two_lattices import holds_both, reconstruct_both
+from analysis.preprocessing import PreparedScan, prepare_scan
+from analysis.results import ScanResult, SeriesResult, read_series, write_scan, write_series
+from analysis.structure import rutile_offset, strain_table, structure_summary
+from callbacks.frames import read_beside, read_frames
+from callbacks.jobs import M1_BAND, ScanJob
+from callbacks.series import SEEDS, read_repeats, read_results, series_lock
+
+if TYPE_CHECKING:
+    from analysis import Reconstruction
+
+
+logger = logging.getLogger(__name__)
+
+M1_REFLECTION = [0, 1, 1]
+"""Of monoclinic M1, whose counterpart in rutile is (110)."""
+PACKAGES = ("vo2-bcdi", "numpy", "scipy", "torch", "h5py")
+
+
+def analyse(job: ScanJob) -> ScanResult:
+    """Return the reconstruction of one scan with its provenance.
+
+    Raises
+    ------
+    ValueError
+        The frames cannot be read or used; the message says why.
+    """
+    frames = read_frames(job.frame_file, job.dataset, job.frame_index)
+    geometry = scan_geometry(job)
+    bad, shape = _bad_pixels(job, geometry), crop_shape(job)
+    prepared = prepare_scan(frames, job.eta, job.monitor, geometry, mask=bad, shape=shape)
+    del frames
+    return _result(job, prepared, _phased(job, prepared))
+
+
+def _phased(job: ScanJob, prepared: PreparedScan) -> Reconstruction:
+    """Phase a crop; one that also holds the peak of rutile is phased as two lattices."""
+    intensity, mask, background = prepared.intensity, prepared.mask, prepared.background
+    kernel, offset = prepared.pixel_kernel, rutile_peak(job, prepared)
+    if offset is None:
+        return reconstruct(intensity, mask, seed=job.seed, pixel_kernel=kernel, background=background)
+    return reconstruct_both(
+        intensity,
+        mask,
+        offset=offset,
+        band=M1_BAND,
+        seed=job.seed,
+        pixel_kernel=kernel,
+        background=background,
+    )
+
+
+def rutile_peak(job: ScanJob, prepared: PreparedScan) -> NDArray[np.float64] | None:
+    """Return where rutile's peak is, in voxels from that of M1, or None where the crop does not hold it."""
+    if list(job.start.get("reflection") or ()) != M1_REFLECTION:
+        return None
+    shape = prepared.intensity.shape
+    offset = rutile_offset(prepared.voxel_basis, prepared.q_vector, shape)
+    return offset if holds_both(shape, offset, M1_BAND) else None
+
+
+def crop_shape(job: ScanJob) -> tuple[int, int, int]:
+    """Return the voxels about the peak that are phased: as the job or its run asks, else the M1 band."""
+    first, second, third = (int(size) for size in job.crop or job.start.get("crop") or M1_BAND)
+    return first, second, third
+
+
+def scan_geometry(job: ScanJob) -> ScanGeometry:
+    """Return the geometry of a job's scan, of whichever instrument took it."""
+    if job.start.get("instrument") == "APS 34-ID-C":
+        detector = job.start["detector"]
+        return aps_34idc_geometry(
+            delta=job.positions["delta"],
+            gamma=job.positions["gam"],
+            energy=job.start["energy"],
+            distance=detector["distance_mm"],
+            pixel_size=detector["pixel_size_mm"],
+            shape=tuple(detector["shape"]),
+        )
+    return i16_geometry(job.start, {**job.positions, "eta": float(np.mean(job.eta))})
+
+
+def _bad_pixels(job: ScanJob, geometry: ScanGeometry) -> NDArray[np.bool_] | None:
+    """Return the pixels known to be bad, (rows, cols) bool of the region read out, or None."""
+    known = job.start["detector"].get("bad_pixel")
+    if not known:
+        return None
+    row0, row1, col0, col1 = geometry.roi
+    mask = np.zeros(geometry.shape, dtype=bool)
+    rows, cols = np.asarray(known, dtype=int).T
+    mask[rows, cols] = True
+    return mask[row0:row1, col0:col1]
+
+
+def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> ScanResult:
+    """Put a reconstruction and its provenance together."""
+    start = job.start
+    phased = phasing_values(found, prepared.voxel_basis, prepared.q_vector)
+    return ScanResult(
+        **phased | {"reasons": (*found.reasons, *prepared.notes)},
+        intensity=prepared.intensity,
+        mask=prepared.mask,
+        background=prepared.background,
+        pixel_kernel=prepared.pixel_kernel,
+        voxel_basis=prepared.voxel_basis,
+        q_vector=prepared.q_vector,
+        d_spacing=prepared.d_spacing,
+        d_spacing_error=prepared.d_spacing_error,
+        temperature=float(job.temperature.mean()),
+        temperature_sigma=float(job.temperature.std()),
+        temperature_setpoint=float(start["temperature_setpoint"]),
+        branch=str(start["branch"]),
+        attempt=int(start["attempt"]),
+        series_uid=job.series_uid,
+        series_index=int(start.get("series_index", 0)),
+        run_uid=job.run_uid,
+        versions=versions(),
+        parameters={**prepared.parameters, "threads": torch_threads(), "extra_frames": job.extra_frames},
+        sample=_sample(job),
+        instrument=_instrument(job),
+    )
+
+
+def phasing_values(
+    found: Reconstruction, voxel_basis: NDArray[np.float64], q_vector: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Return the fields of a `ScanResult` that its phasing gives, by name."""
+    return {
+        "object": found.object,
+        "support": found.support,
+        "chi_squared": float(found.chi_squared),
+        "noise_ratio": float(found.noise_ratio),
+        "trusted": bool(found.trusted),
+        "reasons": tuple(found.reasons),
+        "loss_history": np.asarray(found.loss_history, dtype=np.float64),
+        "seed": int(found.seed),
+        "seconds": float(found.seconds),
+        "weights_hash": str(found.weights_hash),
+        "coherence": found.coherence,
+        "flat_field": found.flat_field if found.calibrated else None,
+        "exposure": found.exposure if found.calibrated else None,
+        "strain": strain_table(found.object, voxel_basis, q_vector),
+        "structure": structure_summary(found.object, voxel_basis, q_vector),
+    }
+
+
+def torch_threads() -> int:
+    """Return the threads that torch computes with; part of what makes a result repeatable."""
+    import torch
+
+    return int(torch.get_num_threads())
+
+
+def _sample(job: ScanJob) -> dict[str, Any]:
+    copied = ("UB", "lattice", "reflection", "crystal_size_nm", "proposal", "operator")
+    return {
+        "name": job.start.get("sample", ""),
+        **{key: job.start[key] for key in copied if key in job.start},
+    }
+
+
+def _instrument(job: ScanJob) -> dict[str, Any]:
+    """Return angles and counters under the instrument's own names."""
+    axis = job.start["scan"]["axis"]
+    transmission = read_beside(job.frame_file, job.dataset, "transmission", job.frame_index)
+    attenuator = {} if transmission is None else {"transmission": float(transmission.mean())}
+    return {
+        "name": str(job.start.get("instrument", "Diamond I16")),
+        **{name: float(value) for name, value in job.positions.items()},
+        axis: float(job.eta.mean()),
+        "en": float(job.start["energy"]),
+        "ic1monitor": float(job.monitor.mean()),
+        **attenuator,
+        "detector": dict(job.start["detector"]),
+        "scan": dict(job.start["scan"]),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computed the result."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def repeat_series(
+    folder: Path, seeds: Iterable[int], *, progress: Callable[[str], None] = lambda what: None
+) -> SeriesResult:
+    """Phase every scan of a series from each of ``seeds`` and store the order parameter with its spread.
+
+    The stored intensity is all it takes. What was computed before is kept: a call may be interrupted.
+
+    Parameters
+    ----------
+    folder : Path
+        Results of the series.
+    seeds : iterable of int
+        The one that the series was analysed with is passed over.
+    progress : callable
+        Called with a word on each scan before it is phased.
+
+    Raises
+    ------
+    ValueError
+        There is nothing to repeat.
+    """
+    scans = read_results(folder)
+    if not scans:
+        raise ValueError(f"results are required in {str(folder)!r}, none came: analyse the series first")
+    for scan in sorted(scans, key=lambda one: one.series_index):
+        for seed in sorted(set(seeds) - {scan.seed}):
+            path = folder / SEEDS / f"{Path(scan.filename).stem}_seed{seed}.h5"
+            if not path.is_file():
+                progress(f"{scan.label}, seed {seed}")
+                write_scan(path, phased_again(scan, seed))
+    with series_lock(folder):
+        series = analyse_series([*scans, *read_repeats(folder, scans)], expected=_expected(folder))
+        write_series(folder, series)
+    return series
+
+
+def phased_again(scan: ScanResult, seed: int) -> ScanResult:
+    """Return the reconstruction of the same intensity from another seed."""
+    found = reconstruct(
+        scan.intensity, scan.mask, seed=seed, pixel_kernel=scan.pixel_kernel, background=scan.background
+    )
+    return replace(scan, **phasing_values(found, scan.voxel_basis, scan.q_vector))
+
+
+def _expected(folder: Path) -> int | None:
+    try:
+        expected = read_series(folder)["expected"]
+    except FileNotFoundError:
+        return None
+    return None if expected is None else int(expected)

@@ -1,0 +1,1 @@
+"""The catalogue: the one process that opens it, its guard, its client."""

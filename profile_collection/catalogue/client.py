@@ -1,0 +1,173 @@
+"""Finding, starting and stopping the catalogue's server, from the side of those who use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from callbacks.catalogue import Address
+from profile_collection.catalogue.private_folder import private_folder
+from profile_collection.catalogue.server_process import ADDRESS_FILE, ALREADY_RUNNING, LOG_FILE
+
+START_TIMEOUT = 90.0
+"""Seconds a server may need to come up; a first start on a busy machine takes about ten."""
+STOP_TIMEOUT = 15.0
+
+_started: list[subprocess.Popen[bytes]] = []
+"""Servers that are children of this process, kept to be reaped when they end."""
+
+
+class ServerError(RuntimeError):
+    """The catalogue's server could not be reached, started or stopped."""
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """A server that answers: where, and which process."""
+
+    uri: str
+    pid: int
+    host: str
+    since: str
+    api_key: str = field(repr=False)
+
+    @property
+    def address(self) -> Address:
+        """Address and key for a client."""
+        return Address(self.uri, self.api_key)
+
+
+def status(data: Path) -> ServerStatus | None:
+    """Return the live server of `data`, or None where none answers to the stored key."""
+    found = _stored(data)
+    # A killed server's successor listens where it did and may have answered to the dead one's record, which
+    # it removes before it listens.
+    return found if found and _answers(found) and _stored(data) == found else None
+
+
+def _stored(data: Path) -> ServerStatus | None:
+    """Return what the address file says."""
+    try:
+        stored = json.loads((data / ".vo2" / ADDRESS_FILE).read_text())
+        return ServerStatus(**{name: stored[name] for name in ("uri", "pid", "host", "since", "api_key")})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _answers(server: ServerStatus) -> bool:
+    """Ask the server something only the holder of its key is told."""
+    import httpx
+
+    try:
+        reply = httpx.get(
+            f"{server.uri}/api/v1/metadata/",
+            headers={"Authorization": f"Apikey {server.api_key}"},
+            timeout=5.0,
+            trust_env=False,
+        )
+    except httpx.HTTPError:
+        return False
+    return reply.status_code == 200
+
+
+def ensure_server(data: Path, *, timeout: float = START_TIMEOUT) -> ServerStatus:
+    """Return the live server of `data`, starting one, detached, where there is none.
+
+    Raises
+    ------
+    ServerError
+        It did not come up; the message quotes its log.
+    """
+    if found := status(data):
+        return found
+    check_writable(data)
+    process = _start(data)
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if found := status(data):
+            return found
+        # A loser of the race for the lock leaves at once; the winner answers soon.
+        if process.poll() not in (None, ALREADY_RUNNING):
+            break
+        time.sleep(0.1)
+    raise ServerError(
+        f"the catalogue of {data} did not start: {_last_words(data)}; see {data / '.vo2' / LOG_FILE}"
+    )
+
+
+def check_writable(data: Path) -> None:
+    """Find out that nothing can be written before a server says it in a traceback.
+
+    Raises
+    ------
+    ServerError
+        In words.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=private_folder(data), prefix=".probe-"):
+            pass
+    except OSError as error:
+        raise ServerError(
+            f"a folder that can be written was expected for the catalogue, {str(data)!r} came "
+            f"({error.strerror}); choose another with VO2_DATA"
+        ) from error
+
+
+def _start(data: Path) -> subprocess.Popen[bytes]:
+    """Start the server in a session of its own: it outlives us and our Ctrl-C."""
+    log = private_folder(data) / LOG_FILE
+    _started[:] = [process for process in _started if process.poll() is None]
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "profile_collection.catalogue.server_process", str(data)],
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            start_new_session=True,
+            cwd=Path(__file__).resolve().parents[2],
+        )
+    finally:
+        os.close(descriptor)
+    _started.append(process)
+    return process
+
+
+def _last_words(data: Path) -> str:
+    try:
+        lines = [line for line in (data / ".vo2" / LOG_FILE).read_text().splitlines() if line.strip()]
+    except OSError:
+        return "it left no log"
+    return lines[-1] if lines else "it left no log"
+
+
+def stop_server(data: Path, *, timeout: float = STOP_TIMEOUT) -> bool:
+    """End the server of `data`; return False where none ran.
+
+    Raises
+    ------
+    ServerError
+        It runs on another machine, or does not end.
+    """
+    server = status(data)
+    if server is None:
+        return False
+    if server.host != socket.gethostname():
+        raise ServerError(f"the server of {data} runs on {server.host!r}; stop it there")
+    os.kill(server.pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if status(data) is None and not (data / ".vo2" / ADDRESS_FILE).exists():
+            return True
+        time.sleep(0.05)
+    raise ServerError(
+        f"the server of {data}, process {server.pid}, did not end within {timeout:g} s; end it by hand"
+    )

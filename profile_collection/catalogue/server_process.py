@@ -1,0 +1,198 @@
+"""The process that opens the catalogue: a Tiled server over SQLite and a folder, on loopback, behind a key.
+
+Only this process opens the database (several on one SQLite catalogue lose runs); all others are its HTTP
+clients. `profile_collection.catalogue.client` runs it, as ``python -m
+profile_collection.catalogue.server_process <data>``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import json
+import logging
+import secrets
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from profile_collection.catalogue.guard import decode_paths, guard_assets
+from profile_collection.catalogue.private_folder import (
+    exclusive_lock,
+    lock_holder,
+    private_folder,
+    this_process,
+    write_private,
+)
+
+logger = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+ANYWHERE = "0.0.0.0"  # noqa: S104  only where a person asks for it
+ADDRESS_FILE = "server.json"
+LOCK_FILE = "server.lock"
+LOG_FILE = "server.log"
+ALREADY_RUNNING = 3
+LOOK_EVERY = 2.0
+"""Seconds between two looks whether the folder that is served still exists."""
+
+
+class ServerRunningError(RuntimeError):
+    """Another process already serves this data folder."""
+
+
+def serve(data: Path, *, host: str = HOST, port: int = 0) -> None:
+    """Serve the catalogue of `data` until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    data
+        The folder.
+    host, port
+        Where to listen; on loopback, at a free port, by default.
+
+    Raises
+    ------
+    ServerRunningError
+        Another process serves this folder.
+    """
+    folder = private_folder(data)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn shuts down on these and then raises them again, which would end us before the tidying up.
+        signal.signal(number, _already_heeded)
+    try:
+        with exclusive_lock(folder / LOCK_FILE):
+            asyncio.run(_serve(data, folder, (host, port)))
+    except BlockingIOError as error:
+        holder = lock_holder(folder / LOCK_FILE)
+        raise ServerRunningError(f"{data} is already served by {holder}; see 'vo2 serve --status'") from error
+
+
+def _already_heeded(*_: Any) -> None:
+    """Do nothing: the server has shut down."""
+
+
+async def _serve(data: Path, folder: Path, where: tuple[str, int]) -> None:
+    """Open the catalogue, listen, publish address and key, serve."""
+    import uvicorn
+
+    listener, key = _listen(folder / ADDRESS_FILE, where)
+    host, port = listener.getsockname()[:2]
+    uri = f"http://{HOST if host == ANYWHERE else host}:{port}"
+    config = uvicorn.Config(
+        await _application(data, folder, key), log_config=_log_config(), timeout_graceful_shutdown=5
+    )
+    server = uvicorn.Server(config)
+    announced = asyncio.create_task(_announce(server, folder / ADDRESS_FILE, uri, key))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        announced.cancel()
+        listener.close()
+        (folder / ADDRESS_FILE).unlink(missing_ok=True)
+
+
+def _listen(address: Path, where: tuple[str, int]) -> tuple[socket.socket, str]:
+    """Return a listening socket and the key.
+
+    Address and key are new, but for a server that was killed: there its successor takes over what is still in
+    the address file, so that a session in mid-scan finds the catalogue where it was.
+    """
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        stored = json.loads(address.read_text())
+        address.unlink()  # lest it be taken for ours, with the dead one's process, before we answer
+        parts = urlsplit(stored["uri"])
+        here = where[0] in (HOST, parts.hostname) and where[1] in (0, parts.port)
+        if here and stored["host"] == socket.gethostname() and len(stored["api_key"]) == 64:
+            return socket.create_server((where[0], int(parts.port or 0))), str(stored["api_key"])
+    return socket.create_server(where), secrets.token_hex(32)
+
+
+async def _application(data: Path, folder: Path, key: str) -> Any:
+    """Build the ASGI application: SQLite catalogue, SQLite tables, arrays in a folder, frames read-only."""
+    from tiled.catalog import from_uri
+    from tiled.config import Authentication
+    from tiled.server.app import build_app
+
+    frames = data / "raw" / "frames"
+    arrays = folder / "arrays"
+    for needed in (frames, arrays):
+        needed.mkdir(parents=True, exist_ok=True)
+    await _create_database(folder / "catalog.db")
+    tree = from_uri(
+        f"sqlite:///{folder / 'catalog.db'}",
+        readable_storage=[str(frames)],
+        writable_storage=[str(arrays), f"sqlite:///{folder / 'tables.db'}"],
+    )
+    _register_exporter()
+    guard_assets()
+    decode_paths()
+    authentication = Authentication(single_user_api_key=key, allow_anonymous_access=False)
+    return build_app(tree, authentication)
+
+
+async def _create_database(path: Path) -> None:
+    """Make an empty catalogue database and stamp its schema version, once."""
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from tiled.alembic_utils import stamp_head
+    from tiled.catalog.alembic_constants import ALEMBIC_DIR, ALEMBIC_INI_TEMPLATE_PATH
+    from tiled.catalog.core import initialize_database
+    from tiled.utils import ensure_specified_sql_driver
+
+    if path.exists():
+        return
+    uri = ensure_specified_sql_driver(f"sqlite:///{path}")
+    engine = create_async_engine(uri)
+    await initialize_database(engine)
+    await engine.dispose()
+    await asyncio.to_thread(stamp_head, ALEMBIC_INI_TEMPLATE_PATH, ALEMBIC_DIR, uri)
+
+
+def _register_exporter() -> None:
+    """Let ``BlueskyRun.documents()`` be answered; without it the server says 406."""
+    from bluesky_tiled_plugins.exporters import json_seq_exporter
+    from tiled.media_type_registration import default_serialization_registry
+
+    default_serialization_registry.register("BlueskyRun", "application/json-seq", json_seq_exporter)
+
+
+async def _announce(server: Any, path: Path, uri: str, key: str) -> None:
+    """Write address and key once the server answers; end the server when its folder is gone."""
+    while not server.started:
+        await asyncio.sleep(0.02)
+    write_private(path, {"uri": uri, "api_key": key, **this_process()})
+    logger.info("catalogue served at %s", uri)
+    while path.exists():
+        await asyncio.sleep(LOOK_EVERY)
+    logger.warning("%s is gone: nobody can find this server any more", path)
+    server.should_exit = True
+
+
+def _log_config() -> dict[str, Any]:
+    """Return Tiled's logging without one line per request: a scan makes thousands."""
+    from tiled.server.logging_config import LOGGING_CONFIG
+
+    config: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
+    for formatter in config["formatters"].values():
+        formatter["use_colors"] = False
+    config["loggers"]["uvicorn.access"]["level"] = "WARNING"
+    return config
+
+
+def main() -> int:
+    """Serve the folder named on the command line."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        serve(Path(sys.argv[1]).resolve())
+    except ServerRunningError as error:
+        logger.info("%s", error)
+        return ALREADY_RUNNING
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""The fault campaign: seeded random faults over quick series of real processes, judged against the truth."""

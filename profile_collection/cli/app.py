@@ -1,0 +1,178 @@
+"""The program ``vo2``: a thin layer over this package; heavy imports wait until they are needed."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from profile_collection.cli.benchmark import benchmark_app
+from profile_collection.cli.checks import checks_app
+from profile_collection.cli.common import DataOption, ResultsOption, configured, console, explained
+from profile_collection.cli.data import data_app
+from profile_collection.cli.ioc import ioc_app
+from profile_collection.cli.results import results_app
+from profile_collection.session.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Live Bragg coherent diffraction imaging of the structural phase transition in a VO2 nanocrystal.",
+)
+app.add_typer(data_app)
+app.add_typer(checks_app)
+app.add_typer(ioc_app)
+app.add_typer(results_app)
+app.add_typer(benchmark_app, name="benchmark")
+
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="Three temperatures on a small detector region.", show_default=False)
+]
+TemperaturesOption = Annotated[
+    str | None, typer.Option(help="K, in the order of measurement, for example '320,335,350'.")
+]
+EtaStart = Annotated[float | None, typer.Option(help="First eta of the rocking curve, degrees.")]
+EtaStop = Annotated[float | None, typer.Option(help="Last eta, degrees.")]
+EtaStep = Annotated[float | None, typer.Option(help="Step of eta, degrees.")]
+Exposure = Annotated[float | None, typer.Option(help="Seconds per point.")]
+
+
+@app.command()
+def series(
+    quick: QuickOption = False,
+    realtime: Annotated[bool, typer.Option("--realtime", help="Simulated durations at true pace.")] = False,
+    temperatures: TemperaturesOption = None,
+    eta_start: EtaStart = None,
+    eta_stop: EtaStop = None,
+    eta_step: EtaStep = None,
+    exposure: Exposure = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(help="Go on with the series of this uid; -1 is the last.", show_default=False),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the simulation and the phasing.")] = None,
+    data: DataOption = None,
+    results: ResultsOption = None,
+) -> None:
+    """Measure a temperature series and analyse it meanwhile: RE(temperature_series()) in IPython."""
+    from profile_collection.session.unattended import call, run_in_ipython
+
+    with explained():
+        settings = configured(data, results, quick=quick or None, realtime=realtime or None, seed=seed)
+        asked = {
+            "temperatures": parse_temperatures(temperatures),
+            "eta_start": eta_start,
+            "eta_stop": eta_stop,
+            "eta_step": eta_step,
+            "exposure": exposure,
+            "resume": resume,
+        }
+    raise typer.Exit(run_in_ipython(settings, f"RE({call('temperature_series', asked)})"))
+
+
+@app.command()
+def dry_run(
+    quick: QuickOption = False,
+    temperatures: TemperaturesOption = None,
+    eta_start: EtaStart = None,
+    eta_stop: EtaStop = None,
+    eta_step: EtaStep = None,
+    exposure: Exposure = None,
+    data: DataOption = None,
+) -> None:
+    """Print what a temperature series would do and how long it would take; nothing moves."""
+    import vo2_plans
+    from profile_collection.devices.simulated.beamline import make_simulated
+    from profile_collection.session.plans import SessionPlans
+    from profile_collection.session.simulation import series_defaults, twin_config
+    from profile_collection.twin import Twin
+
+    with explained():
+        settings = configured(data, None, quick=quick or None)
+        beamline = make_simulated(Twin(twin_config(settings)), settings.data)
+        plans = SessionPlans(beamline, series_defaults(settings))
+        asked = parse_temperatures(temperatures)
+        plan = plans.temperature_series(asked, eta_start, eta_stop, eta_step, exposure)
+        console.print(vo2_plans.dry_run(plan).text(), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def serve(
+    data: DataOption = None,
+    stop: Annotated[bool, typer.Option("--stop", help="End the running server.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Say whether one runs, and where.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen at; loopback alone is private.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at; 0 takes a free one.", min=0, max=65535)] = 0,
+) -> None:
+    """Serve the catalogue in the foreground; sessions start one of their own where none runs."""
+    with explained():
+        _serve(configured(data, None), stop=stop, status=status, host=host, port=port)
+
+
+def _serve(settings: Settings, *, stop: bool, status: bool, host: str, port: int) -> None:
+    from profile_collection.catalogue import client
+    from profile_collection.catalogue.server_process import serve as serve_forever
+
+    if stop:
+        stopped = client.stop_server(settings.data)
+        console.print(
+            f"the server of {settings.data} has ended" if stopped else f"no server of {settings.data} runs"
+        )
+        return
+    if status:
+        found = client.status(settings.data)
+        if found is None:
+            console.print(f"no server of {settings.data} runs")
+            raise typer.Exit(1)
+        console.print(f"{settings.data} is served at {found.uri} by process {found.pid} since {found.since}")
+        return
+    if not ipaddress.ip_address(host).is_loopback:
+        console.print(
+            f"[yellow]listening at {host}: whoever reaches this machine and has the key in "
+            f"{settings.private / 'server.json'} reads and writes the catalogue, and the key travels "
+            "unencrypted. Put a proxy with TLS in front of it.[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
+    serve_forever(settings.data, host=host, port=port)
+
+
+@app.command()
+def train(
+    folder: Annotated[
+        Path, typer.Argument(help="Receives weights, checkpoint, log and curve; resumes if not empty.")
+    ],
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Patterns per step.")] = None,
+    architecture: Annotated[str, typer.Option(help="'refined' or 'paper'.")] = "refined",
+    threads: Annotated[int | None, typer.Option(help="Threads of torch.")] = None,
+) -> None:
+    """Train the phasing network; a second call with the same folder continues."""
+    from analysis.phasing.network.commands import train_network
+
+    given = {"steps": steps, "batch": batch, "threads": threads}
+    with explained():
+        train_network(
+            folder, architecture=architecture, **{name: value for name, value in given.items() if value}
+        )
+
+
+def parse_temperatures(text: str | None) -> list[float] | None:
+    """Return the temperatures named in `text`, K, None where none are.
+
+    Raises
+    ------
+    ValueError
+        One of them is no number.
+    """
+    if text is None:
+        return None
+    try:
+        return [float(word) for word in text.replace(";", ",").split(",") if word.strip()]
+    except ValueError as error:
+        raise ValueError(
+            f"temperatures are numbers with commas between, as '320,335', {text!r} came"
+        ) from error

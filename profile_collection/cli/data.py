@@ -1,0 +1,213 @@
+"""Commands of ``vo2`` about stored data: replay, recover, ingest, reconstruct, clean."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from callbacks.jobs import parse_crop
+from profile_collection.cli.common import DataOption, ResultsOption, configured, console, explained, opened
+
+if TYPE_CHECKING:
+    from analysis.results import ScanResult
+    from callbacks.catalogue import Catalogue
+    from profile_collection.session.settings import Settings
+
+data_app = typer.Typer()
+
+OutputOption = Annotated[Path | None, typer.Option(help="Where to write.", show_default=False)]
+
+
+@data_app.command(context_settings={"ignore_unknown_options": True})
+def replay(
+    which: Annotated[str, typer.Argument(help="Uid of a series or of a run; -1 is the last series.")] = "-1",
+    pending: Annotated[bool, typer.Option("--pending", help="Analyse all that is not analysed yet.")] = False,
+    output: OutputOption = None,
+    data: DataOption = None,
+    results: ResultsOption = None,
+) -> None:
+    """Send stored runs through the live path again; results go to results/<series>/replay."""
+    from callbacks.live import LiveView
+    from profile_collection.session import stored_runs
+
+    with explained():
+        settings = configured(data, results)
+        view = LiveView(console)
+        with opened(settings) as catalogue:
+            if pending:
+                count = stored_runs.analyse_pending(catalogue, settings, view)
+                console.print(f"{count} scans were waiting")
+                return
+            order = stored_runs.replay(catalogue, settings, view, which, output)
+    for point in order:
+        console.print(f"{point.temperature:g} K  O {point.value:.6f} ± {point.error:.6f}", highlight=False)
+
+
+@data_app.command()
+def recover(
+    uid: Annotated[
+        str | None, typer.Argument(help="Uid of the run, or its beginning.", show_default=False)
+    ] = None,
+    backup: Annotated[
+        bool, typer.Option("--backup", help="Store all runs that the catalogue missed while it was down.")
+    ] = False,
+    data: DataOption = None,
+    results: ResultsOption = None,
+) -> None:
+    """Complete a run from its frame file after a session was killed, or store the runs kept in the backup."""
+    with explained():
+        settings = configured(data, results)
+        if (uid is None) != backup:
+            raise ValueError("give the uid of a run, or --backup alone for the runs the catalogue missed")
+        with opened(settings) as catalogue:
+            if uid is None:
+                _store_kept(catalogue, settings)
+            else:
+                _recover_run(catalogue, settings, uid)
+
+
+def _recover_run(catalogue: Catalogue, settings: Settings, uid: str) -> None:
+    from profile_collection.session.stored_runs import recover_run
+
+    found = recover_run(catalogue, settings, uid)
+    state = "complete" if found.complete else "not complete: measure it again as the next attempt"
+    console.print(f"{found.uid}: {found.before} points in the catalogue before, {found.after} now; {state}")
+
+
+def _store_kept(catalogue: Catalogue, settings: Settings) -> None:
+    from profile_collection.session.storage import store_kept
+
+    words = {
+        "stored": "stored now",
+        "known": "was in the catalogue already",
+        "unfinished": "never ended; complete it: vo2 recover {uid}",
+        "failed": "not stored: {reason}",
+    }
+    found = store_kept(catalogue, settings)
+    for one in found:
+        console.print(f"{one.uid}: {words[one.outcome].format(uid=one.uid[:8], reason=one.reason)}")
+    if not found:
+        console.print("nothing is kept: the catalogue has every run")
+    if any(one.outcome == "failed" for one in found):
+        raise typer.Exit(1)
+
+
+@data_app.command()
+def ingest(
+    path: Annotated[Path, typer.Argument(help="npz file with the array 'counts' (rocking, row, column).")],
+    name: Annotated[str, typer.Option(help="Of the sample.")] = "aps34idc",
+    theta_start: Annotated[float, typer.Option(help="First angle, degrees.")] = -0.28,
+    theta_step: Annotated[float, typer.Option(help="Step, degrees.")] = 0.005,
+    delta: Annotated[float, typer.Option(help="Detector arm, in plane, degrees.")] = 32.174,
+    gamma: Annotated[float, typer.Option(help="Detector arm, vertical, degrees.")] = 12.6346,
+    energy: Annotated[float, typer.Option(help="keV.")] = 9.0,
+    distance: Annotated[float, typer.Option(help="Sample to detector, mm.")] = 500.0,
+    pixel_size: Annotated[float, typer.Option(help="mm.")] = 0.055,
+    lattice: Annotated[float, typer.Option(help="Cubic lattice constant, Å.")] = 4.08,
+    crop: Annotated[str, typer.Option(help="Voxels about the peak that are phased.")] = "64,128,128",
+    data: DataOption = None,
+    results: ResultsOption = None,
+) -> None:
+    """Store a scan of APS 34-ID-C as a run and analyse it; the defaults are its published scan 54."""
+    from callbacks.live import LiveView
+    from callbacks.replay import Aps34idcScan
+    from profile_collection.session import stored_runs
+
+    with explained():
+        settings = configured(data, results)
+        scan = Aps34idcScan(
+            theta_start=theta_start,
+            theta_step=theta_step,
+            delta=delta,
+            gamma=gamma,
+            energy=energy,
+            distance_mm=distance,
+            pixel_size_mm=pixel_size,
+            lattice=lattice,
+            crop=parse_crop(crop),
+        )
+        with opened(settings) as catalogue:
+            found = stored_runs.ingest(catalogue, settings, LiveView(console), path, scan, name=name)
+    console.print(f"run {found.run_uid}, series {found.series_uid}")
+    if found.summary is None or found.summary.error:
+        raise typer.Exit(1)
+    console.print(f"results: {settings.results / found.series_uid}")
+
+
+@data_app.command()
+def reconstruct(
+    target: Annotated[str, typer.Argument(help="Uid of a stored run, a frame file (.h5), or an npz file.")],
+    output: OutputOption = None,
+    seed: Annotated[int, typer.Option(help="Of the phasing.")] = 0,
+    crop: Annotated[
+        str | None,
+        typer.Option(help="Voxels about the peak: 'm1', '20nm' (with the rutile peak), or three sizes."),
+    ] = None,
+    data: DataOption = None,
+) -> None:
+    """Reconstruct one scan; of an npz file the array 'intensity', with q = 0 at index n//2."""
+    with explained():
+        settings = configured(data, None, seed=seed, crop=crop)
+        path = Path(target)
+        if path.suffix == ".npz":
+            _reconstruct_array(path, output, seed)
+        else:
+            _reconstruct_scan(target, output, settings)
+
+
+def _reconstruct_array(path: Path, output: Path | None, seed: int) -> None:
+    from profile_collection.session.stored_runs import reconstruct_array
+
+    goal = output or path.with_name(f"{path.stem}_object.npz")
+    with console.status("reconstructing"):
+        found = reconstruct_array(path, goal, seed)
+    verdict = "trusted" if found.trusted else f"not trusted: {'; '.join(found.reasons)}"
+    console.print(f"χ² {found.chi_squared:.4f}, {verdict}; written to {goal}")
+
+
+def _reconstruct_scan(target: str, output: Path | None, settings: Settings) -> None:
+    from profile_collection.session import stored_runs
+
+    path = Path(target)
+    folder = Path() if output is None else output.parent
+    if path.suffix in (".h5", ".hdf5"):
+        job = stored_runs.file_job(path, settings)
+    else:
+        with opened(settings) as catalogue:
+            job = stored_runs.stored_job(catalogue, settings, target, folder)
+    goal = output or Path(f"{job.stem}.h5")
+    with console.status("reconstructing"):
+        result: ScanResult = stored_runs.reconstruct_job(job, goal)
+    verdict = "trusted" if result.trusted else f"not trusted: {'; '.join(result.reasons)}"
+    console.print(
+        f"χ² {result.chi_squared:.4f}, noise ratio {result.noise_ratio:.2f}, {verdict}; written to {goal}"
+    )
+
+
+@data_app.command()
+def clean(
+    keep: Annotated[int, typer.Option(help="Newest simulated series to keep.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed.")] = False,
+    data: DataOption = None,
+    results: ResultsOption = None,
+) -> None:
+    """List old simulated series with frames and results; delete them with --yes. Measured data stays."""
+    from profile_collection.session.stored_runs import old_series, remove
+
+    with explained():
+        settings = configured(data, results)
+        with opened(settings) as catalogue:
+            found = old_series(catalogue, settings, keep)
+            for one in found:
+                begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.begun))
+                console.print(f"{one.uid}  begun {begun}  {len(one.raw)} runs  {one.size / 1e6:.1f} MB")
+            if not found:
+                console.print("nothing to delete")
+            elif yes:
+                remove(catalogue, found)
+                console.print(f"{len(found)} series deleted")
+            else:
+                console.print("nothing was deleted; add --yes to delete what is listed")

@@ -1,0 +1,98 @@
+"""Commands of ``vo2`` about analysed series: report, export, repeat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from profile_collection.cli.common import ResultsOption, configured, console, explained
+
+results_app = typer.Typer()
+
+OutputOption = Annotated[Path | None, typer.Option(help="Folder to write into.", show_default=False)]
+
+
+@results_app.command(context_settings={"ignore_unknown_options": True})
+def report(
+    series: Annotated[str, typer.Argument(help="Uid or folder of a series; -1 is the newest.")] = "-1",
+    output: OutputOption = None,
+    results: ResultsOption = None,
+) -> None:
+    """Draw all figures of a series as PNG and PDF, and one HTML page with them and the tables."""
+    from profile_collection.session.exporting import report_series, series_folder
+
+    with explained():
+        folder = series_folder(configured(None, results).results, series)
+        with console.status("drawing"):
+            written = report_series(folder, output)
+    for note in written.notes:
+        console.print(f"[yellow]{note}[/]", highlight=False, soft_wrap=True)
+    console.print(f"{len(written.figures)} files of figures; page: {written.page}", soft_wrap=True)
+
+
+@results_app.command(context_settings={"ignore_unknown_options": True})
+def export(
+    target: Annotated[
+        str, typer.Argument(help="A result file (.h5), or uid or folder of a series; -1 is the newest.")
+    ] = "-1",
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="vti: cubic voxels along the laboratory axes; vts: the measured ones; npy: Bonsu.",
+        ),
+    ] = "vti",
+    percent: Annotated[
+        float, typer.Option(help="Isosurface inside which strain and displacement are given.")
+    ] = 95.0,
+    output: OutputOption = None,
+    results: ResultsOption = None,
+) -> None:
+    """Export amplitude, phase, support, strain and displacement for ParaView, or arrays for Bonsu."""
+    from profile_collection.session.exporting import export_target
+
+    with explained(), console.status("exporting"):
+        paths = export_target(configured(None, results).results, target, kind, output, percent)
+    for path in paths:
+        console.print(str(path), highlight=False, soft_wrap=True)
+
+
+@results_app.command(context_settings={"ignore_unknown_options": True})
+def repeat(
+    series: Annotated[str, typer.Argument(help="Uid or folder of an analysed series; -1 is the newest.")],
+    seeds: Annotated[str, typer.Option(help="Seeds of the phasing, with commas between.")] = "1,2",
+    results: ResultsOption = None,
+) -> None:
+    """Phase a series again from other seeds; the spread becomes the order parameter's error."""
+    from callbacks.analyse import repeat_series
+    from profile_collection.session.exporting import series_folder
+
+    with explained():
+        chosen = parse_seeds(seeds)
+        folder = series_folder(configured(None, results).results, series)
+        with console.status("phasing again") as status:
+            found = repeat_series(folder, chosen, progress=status.update)
+    console.print("    T / K   O / rad   from the fit  bootstrap  over seeds  seeds", highlight=False)
+    for n, label in enumerate(found.labels):
+        over = "–" if found.seeds[n] == 1 else f"{found.seed_spread[n]:.3f}"
+        line = (
+            f"{label:>9} {found.order_parameter[n]:9.2f} {found.errors[n]:14.2f} "
+            f"{found.bootstrap_error[n]:10.2f} {over:>11} {found.seeds[n]:6d}"
+        )
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds named in `text`.
+
+    Raises
+    ------
+    ValueError
+        One of them is no whole number of 0 or more, or there is none.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words or not all(word.isdigit() for word in words):
+        raise ValueError(f"seeds are whole numbers of 0 or more with commas between, as '1,2'; {text!r} came")
+    return [int(word) for word in words]

@@ -1,0 +1,1 @@
+"""Devices whose hardware is the twin, an injected object."""

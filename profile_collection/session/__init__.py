@@ -1,0 +1,1 @@
+"""The session: devices, storage, plans and callbacks put together; what starts, guards and resumes it."""

@@ -1,0 +1,155 @@
+"""Stored results in the formats of other programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from callbacks.series import FAILED, SCANS, read_results
+
+if TYPE_CHECKING:
+    from analysis.report import Report
+    from analysis.results import ScanResult, SeriesResult
+    from analysis.results.vtk_files import Volume
+
+FORMATS = ("vti", "vts", "npy")
+LATEST = "-1"
+
+
+def series_folder(results: Path, which: str) -> Path:
+    """Return the results folder of a series: by its path, its uid, or -1 for the newest.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is none with scans in it.
+    """
+    if which == LATEST:
+        found = sorted(path.parent for path in results.glob(f"*/{SCANS}") if any(path.glob("*.h5")))
+        if not found:
+            raise FileNotFoundError(f"no series with results is in {str(results)!r}: measure one first")
+        return found[-1]
+    for folder in (results / which, Path(which)):
+        if any((folder / SCANS).glob("*.h5")):
+            return folder
+    raise FileNotFoundError(
+        f"a series with results is required; {which!r} is none in {str(results)!r}, nor a folder with "
+        f"{SCANS}/*.h5: give its uid or its path"
+    )
+
+
+def report_series(folder: Path, output: Path | None = None) -> Report:
+    """Write the report of a stored series, by default into its folder ``report``."""
+    from analysis.report import write_report
+
+    results = read_results(folder)
+    series = _analysed(folder, results)
+    failures = {}
+    for path in sorted((folder / SCANS).glob(f"*{FAILED}")):
+        failures[path.name.removesuffix(FAILED)] = str(json.loads(path.read_text())["error"])
+    return write_report(output or folder / "report", series, results, failures=failures)
+
+
+def export_target(
+    results: Path, target: str, kind: str, output: Path | None = None, percent: float = 95.0
+) -> list[Path]:
+    """Export a result file, or every temperature of a series, and return the files.
+
+    Parameters
+    ----------
+    results
+        Folder of all results.
+    target
+        Path of a result file, or a series as `series_folder` takes it.
+    kind
+        One of `FORMATS`.
+    output
+        Folder to write into: by default that of the file, or ``export`` in that of the series.
+    percent
+        Isosurface inside which strain and displacement are given.
+    """
+    if kind not in FORMATS:
+        raise ValueError(f"the format must be one of {FORMATS!r}; got {kind!r}")
+    if not 0 < percent <= 100:
+        raise ValueError(f"percent must lie in (0, 100]; got {percent!r}")
+    if Path(target).suffix in (".h5", ".cxi"):
+        from analysis.results import read_scan
+
+        return export_scan(read_scan(Path(target)), kind, output or Path(target).parent, percent)
+    folder = series_folder(results, target)
+    return export_series(folder, kind, output or folder / "export", percent)
+
+
+def export_series(folder: Path, kind: str, goal: Path, percent: float) -> list[Path]:
+    """Export every temperature of a stored series and return the files.
+
+    As ``vti`` all are in the series' one gauge, on one laboratory grid, with a collection that ParaView plays
+    by temperature (cooling after the top). As ``vts`` and ``npy`` each is as it was reconstructed.
+    """
+    results = read_results(folder)
+    goal.mkdir(parents=True, exist_ok=True)
+    if kind != "vti":
+        return [path for result in results for path in export_scan(result, kind, goal, percent)]
+    from analysis.results.vtk_files import Volume, write_collection, write_vti
+    from analysis.structure.volumes import fields, finest_pitch, laboratory_shape, on_laboratory_axes
+
+    series = _analysed(folder, results)
+    by_uid = {result.run_uid: result for result in results}
+    volumes = [Volume(array, series.support, series.basis, series.q_vector) for array in series.aligned]
+    pitch = finest_pitch(series.basis)
+    shapes = np.array([laboratory_shape(volume, pitch) for volume in volumes])
+    first, second, third = (int(size) for size in shapes.max(axis=0))
+    steps = []
+    for row, volume in enumerate(volumes):
+        result = by_uid[series.run_uids[row]]
+        path = goal / f"{Path(result.filename).stem}.vti"
+        cubic = on_laboratory_axes(volume, pitch, (first, second, third))
+        write_vti(path, cubic, fields(cubic, percent), facts=_facts(result))
+        top, setpoint = float(np.max(series.setpoints)), float(series.setpoints[row])
+        steps.append((2 * top - setpoint if series.branches[row] == "cooling" else setpoint, path))
+    return [*(path for _, path in steps), write_collection(goal / "series.pvd", steps)]
+
+
+def export_scan(result: ScanResult, kind: str, goal: Path, percent: float) -> list[Path]:
+    """Export one scan's result into the folder ``goal`` and return the files."""
+    from analysis.results.vtk_files import write_arrays, write_vti, write_vts
+    from analysis.structure.volumes import fields, on_laboratory_axes
+
+    stem, volume = Path(result.filename).stem, _volume(result)
+    goal.mkdir(parents=True, exist_ok=True)
+    if kind == "npy":
+        return write_arrays(goal, stem, volume)
+    if kind == "vts":
+        path, inside, write = goal / f"{stem}.vts", volume, write_vts
+    else:
+        path, inside, write = goal / f"{stem}.vti", on_laboratory_axes(volume), write_vti
+    return [write(path, inside, fields(inside, percent), facts=_facts(result))]
+
+
+def _volume(result: ScanResult) -> Volume:
+    from analysis.results.vtk_files import Volume
+
+    return Volume(result.object, result.support, result.voxel_basis, result.q_vector)
+
+
+def _facts(result: ScanResult) -> dict[str, str | float]:
+    return {
+        "temperature_K": result.temperature,
+        "branch": result.branch,
+        "run_uid": result.run_uid,
+        "weights_hash": result.weights_hash,
+        "chi_squared": result.chi_squared,
+        "trusted": "yes" if result.trusted else "no: " + "; ".join(result.reasons),
+    }
+
+
+def _analysed(folder: Path, results: list[ScanResult]) -> SeriesResult:
+    """Return the series as it stands: it is computed anew, for its volumes are not stored."""
+    from analysis.order_parameter import analyse_series
+
+    record = folder / "series.json"
+    expected = json.loads(record.read_text()).get("expected") if record.is_file() else None
+    return analyse_series(results, expected=expected)

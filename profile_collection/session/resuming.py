@@ -1,0 +1,104 @@
+"""A series that was interrupted: what of it is stored, and the analysis of what was measured and left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from callbacks.catalogue import Catalogue, UnknownRunError, as_v3, find_run, last_series, unanalysed_runs
+from callbacks.replay import send
+from vo2_plans import SeriesProgress
+from vo2_plans.run_metadata import Branch
+from vo2_plans.series import setup_of
+
+if TYPE_CHECKING:
+    from callbacks.pipeline import Pipeline
+
+CIRCLES = ("mu", "chi", "phi", "delta", "gam")
+
+LAST = "-1"
+"""Stands for the series measured last."""
+
+
+def series_progress(catalogue: Catalogue, series_uid: str) -> SeriesProgress:
+    """Return how far a stored series has come.
+
+    A scan is complete if its run ended with success and has all its points; whatever else was begun at a
+    temperature is an attempt.
+
+    Parameters
+    ----------
+    catalogue
+        Where the series is stored.
+    series_uid
+        Its uid, or "-1" for the last one.
+
+    Raises
+    ------
+    UnknownRunError
+        The catalogue holds no run of it, or none that says how the series was to go on.
+    """
+    uid = last_series(catalogue) if series_uid == LAST else series_uid
+    runs = _runs(catalogue, uid)
+    arguments = next((run.metadata["start"].get("series_plan") for run in runs), None)
+    if not arguments:
+        raise UnknownRunError(
+            f"the uid of a stored temperature series was expected, {series_uid!r} came, and the catalogue "
+            "holds no run of it that says how it goes on; 'vo2 series' begins a new one"
+        )
+    complete: dict[int, str] = {}
+    attempts: dict[int, int] = {}
+    branches: dict[int, Branch] = {}
+    for run in runs:
+        start = run.metadata["start"]
+        if start.get("purpose") != "rocking":
+            continue
+        index = int(start["series_index"])
+        attempts[index] = max(attempts.get(index, 0), int(start["attempt"]))
+        branches[index] = start["branch"]
+        if is_complete(start, run.metadata.get("stop")):
+            complete[index] = str(start["uid"])
+    setup = setup_of(runs[0].metadata["start"])
+    last = complete[max(complete)] if complete else None
+    pose = next((_pose(run) for run in runs if run.metadata["start"]["uid"] == last), {})
+    return SeriesProgress(uid, dict(arguments), complete, attempts, branches, setup, pose)
+
+
+def _pose(run: Any) -> dict[str, float]:
+    """Return where the diffractometer stood in a rocking scan, degrees; eta at the middle of its curve."""
+    try:
+        pose = {axis: float(run[f"baseline/{axis}"].read()[0]) for axis in CIRCLES}
+    except KeyError:
+        return {}  # the peak is then searched for, as in a new series
+    scan = run.metadata["start"]["scan"]
+    return {**pose, "eta": (float(scan["start"]) + float(scan["stop"])) / 2}
+
+
+def _runs(catalogue: Catalogue, series_uid: str) -> list[Any]:
+    """Return all runs of a series, oldest first."""
+    from tiled.queries import Key
+
+    found = catalogue.raw.v3.search(Key("start.series_uid") == series_uid)
+    return sorted((as_v3(run) for run in found.values()), key=lambda run: run.metadata["start"]["time"])
+
+
+def is_complete(start: Any, stop: Any) -> bool:
+    """Return whether a run ended well and with all its points."""
+    if not stop or stop.get("exit_status") != "success":
+        return False
+    return int(stop.get("num_events", {}).get("primary", 0)) >= int(start["scan"]["num"])
+
+
+def analyse_rest(catalogue: Catalogue, pipeline: Pipeline, series_uid: str | None = None) -> int:
+    """Hand the pipeline those complete scans, of a series or of all, that nobody has analysed.
+
+    Returns
+    -------
+    int
+        How many there were.
+    """
+    waiting = [
+        start["uid"]
+        for start in unanalysed_runs(catalogue)
+        if series_uid in (None, start.get("series_uid")) and start["uid"] not in pipeline.queue.taken
+    ]
+    return send([find_run(catalogue, uid) for uid in waiting], pipeline.collector)

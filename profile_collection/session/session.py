@@ -1,0 +1,324 @@
+"""The session: the only place where devices, storage, plans and callbacks are put together; and its log.
+
+The log is a file that takes everything; what a person should read goes onto the screen too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import logging
+import multiprocessing.util
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, MutableMapping
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bluesky import RunEngine
+
+from callbacks.catalogue import Catalogue, unanalysed_runs
+from callbacks.jobs import OrderPoint
+from callbacks.journal.recovery import unfinished_runs
+from callbacks.journal.reingest import report
+from callbacks.live import LiveView, make_console
+from callbacks.pipeline import Pipeline, PipelineSettings
+from callbacks.pool import LOG_FORMAT
+from profile_collection.catalogue.client import ServerError, check_writable
+from profile_collection.devices.beamline import Beamline
+from profile_collection.session import stored_runs
+from profile_collection.session.hardware import connect_beamline
+from profile_collection.session.locks import take_lock
+from profile_collection.session.resuming import analyse_rest, series_progress
+from profile_collection.session.settings import Settings, load_settings
+from profile_collection.session.startup_checks import StartupError
+from profile_collection.session.storage import (
+    TruthRecorder,
+    document_writer,
+    open_catalogue,
+    persistent_metadata,
+    store_kept,
+)
+from profile_collection.session.suspenders import BEAM_SETTLES, install_suspenders
+from vo2_plans import SeriesProgress
+
+if TYPE_CHECKING:
+    from profile_collection.twin import Twin
+
+
+logger = logging.getLogger(__name__)
+
+SHOWN = ("vo2_plans", "profile_collection.devices", "bluesky_tiled_plugins")
+"""Loggers whose warnings are meant for people."""
+
+
+class _Shown(logging.Handler):
+    """Passes warnings on to the view."""
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._warn = warn
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record's message without its traceback."""
+        self._warn(record.getMessage())
+
+
+class _LogFile(logging.FileHandler):
+    """The log file; a full disk is said by what failed to write its data, not once more per log record."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
+        """Leave a record out that cannot be written."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
+@contextlib.contextmanager
+def session_log(path: Path, warn: Callable[[str], None]) -> Iterator[None]:
+    """Log to `path`, readable by this user alone, while the session lives.
+
+    Parameters
+    ----------
+    path
+        File to append to.
+    warn
+        Shows a sentence.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_APPEND, 0o600))
+    detail = _LogFile(path)
+    detail.setFormatter(logging.Formatter(LOG_FORMAT))
+    shown = _Shown(warn)
+    root = logging.getLogger()
+    root.addHandler(detail)
+    for name in SHOWN:
+        logging.getLogger(name).addHandler(shown)
+    try:
+        yield
+    finally:
+        root.removeHandler(detail)
+        for name in SHOWN:
+            logging.getLogger(name).removeHandler(shown)
+        detail.close()
+
+
+REVIVAL_TIME = 60.0
+"""Seconds that the end of a session gives a catalogue that is coming up again."""
+
+
+class Session:
+    """One acquisition session; `open_session` makes it.
+
+    Parameters
+    ----------
+    settings
+        Its configuration.
+    view
+        Shows what happens.
+    make_executor
+        Makes the executor of the analysis; one spawned process by default.
+
+    Attributes
+    ----------
+    catalogue
+        Both halves of the catalogue.
+    db
+        databroker's facade over the measurements: ``db[-1]`` is the last one.
+    twin, beamline
+        The simulation, if it runs in this process, and the devices.
+    RE
+        The RunEngine.
+    pipeline
+        The live analysis.
+    """
+
+    def __init__(
+        self, settings: Settings, view: LiveView, make_executor: Callable[[], Executor] | None = None
+    ) -> None:
+        self.settings = settings
+        self.view = view
+        self._make_executor = make_executor
+        self._stack = contextlib.ExitStack()
+        self._closed = False
+        with contextlib.ExitStack() as undo:  # whatever fails below gives back what was taken above it
+            check_writable(settings.data)
+            take_lock(settings.data, undo)
+            undo.enter_context(session_log(settings.log, view.warn))
+            self.catalogue: Catalogue = open_catalogue(settings)
+            undo.callback(self.catalogue.close)
+            self.twin: Twin | None
+            self.beamline: Beamline
+            self.twin, self.beamline = connect_beamline(settings, self._identity(), undo)
+            self.pipeline = Pipeline(self._pipeline_settings(), view, make_executor)
+            undo.callback(self.pipeline.close)
+            metadata = persistent_metadata(settings.private / "md", self.catalogue, view.warn)
+            undo.callback(metadata.close)
+            self.writer = document_writer(self.catalogue, settings, warn=view.warn, say=view.say)
+            undo.callback(self.writer.close)
+            self.RE = self._make_run_engine(metadata)
+            undo.callback(self.RE.clear_suspenders)
+            self.db = self._facade()
+            self._stack = undo.pop_all()
+
+    # -- putting together --------------------------------------------------------------------------------
+
+    def _identity(self) -> dict[str, str]:
+        """Return who measures what, with which software, for every start document."""
+        settings = self.settings
+        return {
+            "sample": settings.sample,
+            "proposal": settings.proposal,
+            "operator": settings.operator,
+            "software_version": importlib.metadata.version("vo2-bcdi"),
+        }
+
+    def _pipeline_settings(self) -> PipelineSettings:
+        settings = self.settings
+        return PipelineSettings(
+            folder_of=lambda series_uid: settings.results / series_uid,
+            folders=(settings.frames,),
+            address=self.catalogue.address,
+            pending=settings.private / "pending",
+            seed=settings.seed,
+            crop=settings.crop_shape,
+            threads=settings.analysis_threads,
+            log=settings.log,
+            analysis=settings.analysis,
+        )
+
+    def _make_run_engine(self, metadata: MutableMapping[str, Any]) -> RunEngine:
+        """Return the RunEngine with its documents going to catalogue, analysis and views."""
+        settings = self.settings
+        engine: Any = RunEngine(metadata)  # type: ignore[arg-type]  # any mutable mapping serves
+        engine.subscribe(self.writer)
+        if self.twin is not None:
+            engine.subscribe(TruthRecorder(self.twin.write_truth, settings.data / "truth"))
+        engine.subscribe(self.view)
+        engine.subscribe(self.pipeline.collector)
+        engine.state_hook = self.view.state_changed
+        install_suspenders(engine, self.beamline, settle=BEAM_SETTLES if settings.realtime else 0.0)
+        return engine
+
+    def _facade(self) -> Any:
+        """Return databroker's facade; it turns the runs it touches into their V2 form, ours stay V3."""
+        from databroker import Broker
+
+        return Broker(self.catalogue.raw)
+
+    # -- use ---------------------------------------------------------------------------------------------
+
+    def replay(self, which: Any = -1, output: Path | None = None) -> tuple[OrderPoint, ...]:
+        """Send stored runs through the live path again and return the order parameter.
+
+        Parameters
+        ----------
+        which
+            Uid of a series, -1 for the last one, a run (``db[-1]``) or its uid.
+        output
+            Folder of the results; ``results/<series>/replay`` by default.
+        """
+        return stored_runs.replay(
+            self.catalogue, self.settings, self.view, which, output, make_executor=self._make_executor
+        )
+
+    def resume(self, series_uid: str) -> SeriesProgress:
+        """Return how far a stored series has come; what of it was left unanalysed is analysed now."""
+        progress = series_progress(self.catalogue, series_uid)
+        if count := analyse_rest(self.catalogue, self.pipeline, progress.series_uid):
+            self.view.say(f"{count} scans of {progress.series_uid} were measured and are analysed now")
+        return progress
+
+    def remarks(self) -> list[str]:
+        """Return what earlier sessions left undone, with the command that does it."""
+        found = []
+        for start in unfinished_runs(self.catalogue):
+            found.append(
+                f"the scan {start['uid'][:8]} at {start.get('temperature_setpoint', 0):g} K never ended; "
+                f"go on with its series: vo2 series --resume {start.get('series_uid', '-1')}, or complete "
+                f"the scan from its frames: vo2 recover {start['uid'][:8]}"
+            )
+        if waiting := unanalysed_runs(self.catalogue):
+            found.append(f"{len(waiting)} stored scans are not analysed yet; do it: vo2 replay --pending")
+        return found
+
+    def catch_up(self) -> None:
+        """Store what the catalogue missed while it did not answer."""
+        report(store_kept(self.catalogue, self.settings), say=self.view.say, warn=self.view.warn)
+
+    def drain(self) -> None:
+        """Wait for the analysis, showing what is left; Ctrl-C leaves the rest for another session."""
+        if left := self.pipeline.queue.backlog:
+            self.view.say(f"waiting for the analysis of {left} scans (Ctrl-C leaves them for later)")
+        self.pipeline.finish(tick=self.view.waiting)
+
+    def _close_shutter(self) -> None:
+        """Close the shutter; hardware that does not answer must not keep the analysis from being finished."""
+        try:
+            self.beamline.beam.shutter.close()
+        except Exception as error:
+            logger.exception("the shutter could not be closed")
+            self.view.fail(f"the shutter could not be closed, close it by hand: {error}")
+
+    def close(self) -> None:
+        """Close the shutter, finish the analysis, give everything back; safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self.RE.state == "paused":
+            self.RE.abort("the session was closed")
+        self._close_shutter()
+        try:
+            self.drain()
+            if self.writer.wait_for_revival(REVIVAL_TIME):
+                self.catch_up()
+        except KeyboardInterrupt:
+            self.view.warn("the analysis is left for another session: vo2 replay --pending")
+        finally:
+            self._stack.close()
+
+
+def open_session(
+    settings: Settings | None = None,
+    *,
+    view: LiveView | None = None,
+    make_executor: Callable[[], Executor] | None = None,
+    **given: Any,
+) -> Session:
+    """Return the session of this process, closed when the process ends.
+
+    Parameters
+    ----------
+    settings
+        Its configuration; from the environment by default, with `given` on top.
+    view, make_executor
+        Stand-ins for the terminal and the worker process.
+    **given
+        Fields of `Settings`.
+
+    Raises
+    ------
+    StartupError
+        In one line: why not, and what to do.
+    """
+    try:
+        settings = dataclasses.replace(settings, **given) if settings else load_settings(**given)
+        session = Session(settings, view or LiveView(make_console()), make_executor)
+    except StartupError:
+        raise
+    except (ServerError, ConnectionError) as error:
+        raise StartupError(str(error), "then start again") from error
+    except Exception as error:
+        raise StartupError(
+            f"{type(error).__name__}: {error}", "see the log, correct it, start again"
+        ) from error
+    session.pipeline.queue.start()
+    # The executor's own exit hook waits for its workers in silence and runs before atexit's; ours is earlier.
+    threading._register_atexit(session.close)  # type: ignore[attr-defined]  # noqa: SLF001
+    # The queue server's worker, a process of multiprocessing, waits for its children before either hook.
+    multiprocessing.util.Finalize(None, session.close, exitpriority=100)
+    session.catch_up()
+    for remark in session.remarks():
+        session.view.warn(remark)
+    return session

@@ -1,0 +1,60 @@
+"""What the simulated beamline looks like for the paper's series and for the quick one."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from profile_collection.session.settings import Settings
+from profile_collection.twin import Clock, Twin, TwinConfig
+
+QUICK_REGION = (64, 192, 64, 192)
+"""Rows and columns read out in the quick series: 128 × 128 about the centre of a chip."""
+
+BEGIN = 1_795_359_600.0
+"""When simulated time begins, epoch seconds: fixed, so that a seed means the same drift on any day."""
+
+
+@dataclass(frozen=True)
+class SeriesDefaults:
+    """What is measured where nothing else is asked for.
+
+    Parameters
+    ----------
+    temperatures
+        K, in the order of the series.
+    eta_start, eta_stop, eta_step
+        Rocking curve, degrees.
+    exposure
+        Seconds per point.
+    """
+
+    temperatures: tuple[float, ...] = tuple(320.0 + 5.0 * n for n in range(10))
+    eta_start: float = 16.7
+    eta_stop: float = 18.9
+    eta_step: float = 0.01
+    exposure: float = 30.0
+
+
+PAPER = SeriesDefaults()
+QUICK = SeriesDefaults(temperatures=(320.0, 335.0, 350.0), eta_start=17.3, eta_stop=18.3)
+
+
+def series_defaults(settings: Settings) -> SeriesDefaults:
+    """Return the defaults of a session: the paper's, or the quick ones."""
+    return QUICK if settings.quick else PAPER
+
+
+def twin_config(settings: Settings) -> TwinConfig:
+    """Return the configuration of the simulated beamline."""
+    config = TwinConfig()
+    if not settings.quick:
+        return config
+    return dataclasses.replace(config, detector=dataclasses.replace(config.detector, roi=QUICK_REGION))
+
+
+def make_twin(settings: Settings) -> Twin:
+    """Return the simulated beamline of a session, or of the soft IOC in its place."""
+    clock = Clock(1.0 if settings.realtime else math.inf, start=BEGIN)
+    return Twin(twin_config(settings), clock, settings.seed)
