@@ -9,10 +9,17 @@ from vo2_plans.preflight import Preflight, preflight
 from vo2_plans.protocols import BeamlineLike
 from vo2_plans.rocking import rocking_scan
 from vo2_plans.run_metadata import EtaWindow, SeriesPlace, new_series_uid
-from vo2_plans.series import TEMPERATURES, SeriesProgress, soak, temperature_series
+from vo2_plans.series import (
+    SeriesProgress,
+    Temperatures,
+    call_of,
+    series_name,
+    setpoints,
+    soak,
+    temperature_series,
+)
 
 __all__ = [
-    "TEMPERATURES",
     "Alignment",
     "BeamlineLike",
     "DryRun",
@@ -20,6 +27,8 @@ __all__ = [
     "Preflight",
     "SeriesPlace",
     "SeriesProgress",
+    "Temperatures",
+    "call_of",
     "dry_run",
     "duration_text",
     "estimate_time",
@@ -28,6 +37,8 @@ __all__ = [
     "preflight",
     "recentre",
     "rocking_scan",
+    "series_name",
+    "setpoints",
     "soak",
     "temperature_series",
 ]

@@ -150,11 +150,8 @@ class SaturationWatch:
 
 def rocking_scan(
     beamline: BeamlineLike,
+    window: EtaWindow,
     *,
-    eta_start: float = 16.7,
-    eta_stop: float = 18.9,
-    eta_step: float = 0.01,
-    exposure: float = 30.0,
     place: SeriesPlace | None = None,
     reflection: HKL = (0, 1, 1),
     md: Mapping[str, Any] | None = None,
@@ -164,10 +161,8 @@ def rocking_scan(
     Parameters
     ----------
     beamline : BeamlineLike
-    eta_start, eta_stop, eta_step : float
-        Degrees; both ends are measured: 221 points as given.
-    exposure : float
-        Seconds per point.
+    window : EtaWindow
+        Positions and exposure; a mapping that `EtaWindow.of` takes will do.
     place : SeriesPlace, optional
         The scan's place in a series; on its own it is a series of one at the present setpoint.
     reflection : tuple of int
@@ -175,7 +170,7 @@ def rocking_scan(
     md : mapping, optional
         Goes into the start document.
     """
-    window = EtaWindow(eta_start, eta_stop, eta_step, exposure)
+    window = EtaWindow.of(window)
     check_window(beamline, window)
     place = place or SeriesPlace(new_series_uid(), 0, 1, float(beamline.heated_stage.setpoint))
     document = start_metadata(
@@ -191,7 +186,7 @@ def rocking_scan(
     uid = yield from measure(
         beamline,
         window.positions(),
-        exposure=exposure,
+        exposure=window.exposure,
         temperature=place.temperature,
         md=document,
         on_point=watch.look,

@@ -1,11 +1,13 @@
 """What makes a run findable: its window of eta, its series and place in it, and its start document."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import floor, isfinite
-from numbers import Real
-from typing import Any, Literal
+from numbers import Integral, Real
+from typing import Any, Literal, Self
 from uuid import uuid4
 
 from vo2_plans.protocols import BeamlineLike
@@ -15,18 +17,78 @@ _HALF_A_MILLIDEGREE = 5e-4  # rounding error allowed where the window is not a w
 
 @dataclass(frozen=True)
 class EtaWindow:
-    """Equidistant positions of eta (degrees), each exposed for `exposure` seconds.
+    """The rocking window: equidistant positions of eta, from the command line to the scan one object.
+
+    Attributes
+    ----------
+    start, stop : float
+        First and last position, degrees; both are measured.
+    step : float
+        From one position to the next, degrees.
+    exposure : float
+        Seconds per position.
 
     Examples
     --------
     >>> EtaWindow(16.7, 18.9, 0.01, 30.0).num
     221
+    >>> EtaWindow.about(17.8, width=1.0, points=101, exposure=30.0)
+    EtaWindow(start=17.3, stop=18.3, step=0.01, exposure=30.0)
+    >>> EtaWindow.of({"start": 17.3, "stop": 18.3, "step": 0.01, "exposure": 30.0}).changed(exposure=10.0)
+    EtaWindow(start=17.3, stop=18.3, step=0.01, exposure=10.0)
     """
 
     start: float
     stop: float
     step: float
     exposure: float
+
+    @classmethod
+    def about(cls, centre: float, *, width: float, points: int, exposure: float) -> Self:
+        """Return the window of `points` positions over `width` degrees about `centre`."""
+        if isinstance(points, bool) or not isinstance(points, Integral) or points < 2:
+            raise ValueError(f"a window needs a whole number of points, at least 2; got {points!r}")
+        start, stop = centre - width / 2, centre + width / 2
+        return cls(round(start, 6), round(stop, 6), round(width / (points - 1), 9), exposure)
+
+    @classmethod
+    def of(cls, given: EtaWindow | Mapping[str, Any]) -> EtaWindow:
+        """Return what a person or a document gave as a window.
+
+        Parameters
+        ----------
+        given : EtaWindow or mapping
+            `start`, `stop`, `step` and `exposure`, or `centre`, `width`, `points` and `exposure`. The part
+            `scan` of a start document is such a mapping; its `axis` and `num` follow from the others.
+
+        Raises
+        ------
+        ValueError
+            It is neither.
+        """
+        if isinstance(given, EtaWindow):
+            return given
+        names = set(given) - {"axis", "num"} if isinstance(given, Mapping) else set()
+        if names == {"start", "stop", "step", "exposure"}:
+            return cls(**{name: given[name] for name in names})
+        if names == {"centre", "width", "points", "exposure"}:
+            return cls.about(**{name: given[name] for name in names})
+        raise ValueError(
+            "a rocking window has start, stop, step and exposure, or centre, width, points and exposure "
+            f"(degrees, s); got {given!r}"
+        )
+
+    def changed(
+        self,
+        *,
+        start: float | None = None,
+        stop: float | None = None,
+        step: float | None = None,
+        exposure: float | None = None,
+    ) -> EtaWindow:
+        """Return this window with what is given instead; None leaves a part as it is."""
+        given = {"start": start, "stop": stop, "step": step, "exposure": exposure}
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
 
     def problems(self) -> list[str]:
         """Return, in words, what makes this window impossible to measure."""
@@ -69,7 +131,7 @@ class EtaWindow:
         """Return all positions, degrees, free of accumulated rounding."""
         return [round(self.start + index * self.step, 6) for index in range(self.num)]
 
-    def centred_on(self, eta: float) -> "EtaWindow":
+    def centred_on(self, eta: float) -> EtaWindow:
         """Return this window shifted by the whole number of steps that brings its centre next to `eta`."""
         shift = round((eta - self.centre) / self.step) * self.step
         return replace(self, start=round(self.start + shift, 6), stop=round(self.stop + shift, 6))

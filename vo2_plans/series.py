@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
@@ -17,6 +17,66 @@ from vo2_plans.preflight import preflight
 from vo2_plans.protocols import BeamlineLike
 from vo2_plans.rocking import in_words, rocking_scan
 from vo2_plans.run_metadata import HKL, Branch, EtaWindow, SeriesPlace, branch_of, new_series_uid
+
+Temperatures = float | str | Iterable[float]
+
+
+def setpoints(given: Temperatures) -> list[float]:
+    """Return the temperatures that a person gave, in their order, K.
+
+    Parameters
+    ----------
+    given : float, str or iterable of float
+        One temperature; a text with commas between; a list, an array of one axis, a generator.
+
+    Raises
+    ------
+    ValueError
+        It has no order (a set), more than one axis, or holds something that is no number.
+
+    Examples
+    --------
+    >>> setpoints(320), setpoints("320,335"), setpoints(range(320, 331, 5))
+    ([320.0], [320.0, 335.0], [320.0, 325.0, 330.0])
+    """
+    wanted = "temperatures must be numbers of K in the order of measurement, as 320,335 or [320, 335]"
+    if isinstance(given, str):
+        values: list[Any] = [word for word in given.replace(";", ",").split(",") if word.strip()]
+    elif isinstance(given, Set | Mapping):
+        raise ValueError(f"{wanted}; got {given!r}, which has no order: give a list")
+    elif isinstance(given, Iterable) and getattr(given, "ndim", 1) != 0:
+        values = list(given)
+    else:
+        values = [given]
+    try:
+        if any(isinstance(value, bool) for value in values):
+            raise TypeError
+        return [float(value) for value in values]
+    except (TypeError, ValueError):
+        raise ValueError(f"{wanted}; got {given!r}") from None
+
+
+def series_name(given: str | int) -> str:
+    """Return the uid of a series as a person gave it; -1, as number or text, stands for the last one.
+
+    Raises
+    ------
+    ValueError
+        It is neither a text nor -1.
+    """
+    if isinstance(given, str) and given.strip():
+        return given.strip()
+    if given == -1 and not isinstance(given, bool):
+        return "-1"
+    raise ValueError(f"a series is named by its uid (text), or -1 for the last one; got {given!r}")
+
+
+def call_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `temperature_series` is called with, from what a start document has as `series_plan`."""
+    left = dict(arguments)
+    ends = {name: left.pop(f"eta_{name}") for name in ("start", "stop", "step")}
+    window = EtaWindow.of({**ends, "exposure": left.pop("exposure")})
+    return {**left, "window": window, "reflection": tuple(int(index) for index in left["reflection"])}
 
 
 def setup_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,20 +148,14 @@ class SeriesProgress:
 
 _log = logging.getLogger(__name__)
 
-TEMPERATURES = (320.0, 325.0, 330.0, 335.0, 340.0, 345.0, 350.0, 355.0, 360.0, 365.0)
-"""The temperatures of the published series, K."""
-
 _SOAKS = 3  # a soak is repeated this often where the temperature has left the tolerance meanwhile
 
 
 def temperature_series(
     beamline: BeamlineLike,
+    temperatures: Temperatures,
+    window: EtaWindow,
     *,
-    temperatures: Sequence[float] = TEMPERATURES,
-    eta_start: float = 16.7,
-    eta_stop: float = 18.9,
-    eta_step: float = 0.01,
-    exposure: float = 30.0,
     reflection: HKL = (0, 1, 1),
     align_exposure: float = 1.0,
     locate: bool = True,
@@ -117,12 +171,11 @@ def temperature_series(
     Parameters
     ----------
     beamline : BeamlineLike
-    temperatures : sequence of float
-        Setpoints in the order in which they are measured, K.
-    eta_start, eta_stop, eta_step : float
-        Degrees. The window keeps its width and step; its centre follows the peak by whole steps.
-    exposure : float
-        Seconds per point.
+    temperatures : float or iterable of float
+        Setpoints in the order in which they are measured, K (`setpoints`).
+    window : EtaWindow
+        Positions and exposure; a mapping that `EtaWindow.of` takes will do. The window keeps its width and
+        step; its centre follows the peak by whole steps.
     reflection : tuple of int
         Miller indices.
     align_exposure : float
@@ -140,7 +193,7 @@ def temperature_series(
     md : mapping, optional
         Goes into every start document.
     """
-    window = EtaWindow(eta_start, eta_stop, eta_step, exposure)
+    temperatures, window = setpoints(temperatures), EtaWindow.of(window)
     done = progress or SeriesProgress(series_uid or new_series_uid())
     done.check_setup(beamline.metadata())
     left = done.left(temperatures)
@@ -183,9 +236,7 @@ class _Settings:
         """Return what the start documents say under `series_plan`."""
         return {
             "temperatures": [float(temperature) for temperature in temperatures],
-            "eta_start": self.window.start,
-            "eta_stop": self.window.stop,
-            "eta_step": self.window.step,
+            **{f"eta_{name}": getattr(self.window, name) for name in ("start", "stop", "step")},
             "exposure": self.window.exposure,
             "reflection": list(self.reflection),
             "align_exposure": self.align_exposure,
@@ -224,10 +275,7 @@ def _measure_temperature(
     attenuation = {"attenuation": decided.as_metadata()} if decided else {}
     uid = yield from rocking_scan(
         beamline,
-        eta_start=window.start,
-        eta_stop=window.stop,
-        eta_step=window.step,
-        exposure=window.exposure,
+        window,
         place=place,
         reflection=how.reflection,
         md={**md, **attenuation},

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import vo2_plans
 from profile_collection.session.simulation import SeriesDefaults, series_defaults
@@ -14,15 +14,6 @@ if TYPE_CHECKING:
 
     from profile_collection.devices.beamline import Beamline
     from profile_collection.session.session import Session
-
-
-class Window(TypedDict):
-    """A rocking curve: degrees, and seconds per point."""
-
-    eta_start: float
-    eta_stop: float
-    eta_step: float
-    exposure: float
 
 
 @dataclass(frozen=True)
@@ -45,29 +36,30 @@ class SessionPlans:
 
     def temperature_series(
         self,
-        temperatures: Sequence[float] | None = None,
+        temperatures: vo2_plans.Temperatures | None = None,
         eta_start: float | None = None,
         eta_stop: float | None = None,
         eta_step: float | None = None,
         exposure: float | None = None,
         locate: bool = True,
         pre_expose: bool = True,
-        resume: str | None = None,
+        resume: str | int | None = None,
     ) -> MsgGenerator[Any]:
         """Measure a rocking curve at each temperature, or go on with the series `resume`."""
         if resume is not None:
             given = (temperatures, eta_start, eta_stop, eta_step, exposure)
-            progress = self._resumed(resume, alone=all(value is None for value in given))
+            series, alone = vo2_plans.series_name(resume), all(value is None for value in given)
+            progress = self._resumed(series, alone=alone)
             return (
                 yield from vo2_plans.temperature_series(
-                    self.beamline, progress=progress, **_arguments(progress)
+                    self.beamline, progress=progress, **vo2_plans.call_of(progress.arguments)
                 )
             )
         asked = self.defaults.temperatures if temperatures is None else temperatures
         window = self._window(eta_start, eta_stop, eta_step, exposure)
         return (
             yield from vo2_plans.temperature_series(
-                self.beamline, temperatures=asked, locate=locate, pre_expose=pre_expose, **window
+                self.beamline, asked, window, locate=locate, pre_expose=pre_expose
             )
         )
 
@@ -92,7 +84,7 @@ class SessionPlans:
     ) -> MsgGenerator[Any]:
         """Measure one rocking curve at the present temperature."""
         window = self._window(eta_start, eta_stop, eta_step, exposure)
-        return (yield from vo2_plans.rocking_scan(self.beamline, **window))
+        return (yield from vo2_plans.rocking_scan(self.beamline, window))
 
     def locate_reflection(self, exposure: float = 1.0) -> MsgGenerator[Any]:
         """Find (011), centre it in eta and on one chip of the detector."""
@@ -106,24 +98,11 @@ class SessionPlans:
 
     def _window(
         self, start: float | None, stop: float | None, step: float | None, exposure: float | None
-    ) -> Window:
-        """Fill the rocking curve's window up with the defaults."""
-        known = self.defaults
-        return {
-            "eta_start": known.eta_start if start is None else start,
-            "eta_stop": known.eta_stop if stop is None else stop,
-            "eta_step": known.eta_step if step is None else step,
-            "exposure": known.exposure if exposure is None else exposure,
-        }
+    ) -> vo2_plans.EtaWindow:
+        """Return the session's own window with what is given instead."""
+        return self.defaults.window.changed(start=start, stop=stop, step=step, exposure=exposure)
 
 
 def current_plans(session: Session) -> SessionPlans:
     """Return the plans of a session."""
     return SessionPlans(session.beamline, series_defaults(session.settings), lambda uid: session.resume(uid))
-
-
-def _arguments(progress: vo2_plans.SeriesProgress) -> dict[str, Any]:
-    """Return what `temperature_series` is called with to go on with a series."""
-    stored = dict(progress.arguments)
-    first, second, third = (int(index) for index in stored.pop("reflection"))
-    return {**stored, "reflection": (first, second, third)}

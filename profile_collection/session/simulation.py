@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from profile_collection.session.settings import Settings
 from profile_collection.twin import Clock, Twin, TwinConfig
+from vo2_plans import EtaWindow
 
 QUICK_REGION = (64, 192, 64, 192)
 """Rows and columns read out in the quick series: 128 × 128 about the centre of a chip."""
@@ -24,21 +25,16 @@ class SeriesDefaults:
     ----------
     temperatures
         K, in the order of the series.
-    eta_start, eta_stop, eta_step
-        Rocking curve, degrees.
-    exposure
-        Seconds per point.
+    window
+        Positions of eta and exposure.
     """
 
     temperatures: tuple[float, ...] = tuple(320.0 + 5.0 * n for n in range(10))
-    eta_start: float = 16.7
-    eta_stop: float = 18.9
-    eta_step: float = 0.01
-    exposure: float = 30.0
+    window: EtaWindow = EtaWindow(16.7, 18.9, 0.01, 30.0)
 
 
 PAPER = SeriesDefaults()
-QUICK = SeriesDefaults(temperatures=(320.0, 335.0, 350.0), eta_start=17.3, eta_stop=18.3)
+QUICK = SeriesDefaults(temperatures=(320.0, 335.0, 350.0), window=EtaWindow(17.3, 18.3, 0.01, 30.0))
 
 
 def series_defaults(settings: Settings) -> SeriesDefaults:

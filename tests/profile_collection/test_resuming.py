@@ -63,6 +63,6 @@ def test_what_cannot_be_resumed_is_refused_in_words(served, make_session):
         session.RE(plans.temperature_series([320.0], resume="-1"))
     progress = SeriesProgress("s", setup={"sample": "X"})
     with pytest.raises(ValueError, match=r"sample was 'X' and is 'VO2 nanocrystal'. Open the session as"):
-        session.RE(vo2_plans.temperature_series(session.beamline, progress=progress))
+        session.RE(vo2_plans.temperature_series(session.beamline, [320.0], QUICK.window, progress=progress))
     with pytest.raises(ValueError, match="these plans know no catalogue"):
         session.RE(SessionPlans(session.beamline, QUICK).temperature_series(resume="-1"))

@@ -2,11 +2,11 @@
 
 import pytest
 
-from vo2_plans import SeriesPlace, dry_run, temperature_series
+from vo2_plans import EtaWindow, SeriesPlace, dry_run, temperature_series
 from vo2_plans.attenuation import attenuate, brightest_step, upper_estimate
 
 PLACE = SeriesPlace("series", 0, 1, 320.0)
-WINDOW = {"eta_start": 17.76, "eta_stop": 17.84, "eta_step": 0.02, "exposure": 30.0, "locate": False}
+WINDOW = EtaWindow(17.76, 17.84, 0.02, 30.0)
 
 
 def rocking(documents):
@@ -32,7 +32,7 @@ def test_few_counts_are_not_taken_at_their_word():
 
 
 def test_a_deep_counter_takes_the_full_beam(beamline, engine, documents):
-    engine(temperature_series(beamline, temperatures=[320], **WINDOW))
+    engine(temperature_series(beamline, [320], WINDOW, locate=False))
     assert beamline.beam.transmission.get() == 1.0
     decided = rocking(documents)[0]["attenuation"]
     assert decided["transmission"] == 1.0
@@ -42,7 +42,7 @@ def test_a_deep_counter_takes_the_full_beam(beamline, engine, documents):
 
 def test_a_shallow_counter_is_protected(beamline, engine, documents):
     beamline.merlin.counter_depth.put(12)
-    engine(temperature_series(beamline, temperatures=[320], **WINDOW))
+    engine(temperature_series(beamline, [320], WINDOW, locate=False))
     start = rocking(documents)[0]
     assert start["attenuation"]["transmission"] == beamline.beam.transmission.get() < 1.0
     assert 100 < brightest(documents) < start["detector"]["saturation"] == 4095
@@ -50,7 +50,7 @@ def test_a_shallow_counter_is_protected(beamline, engine, documents):
 
 def test_saturated_frames_are_told(beamline, engine, documents, caplog):
     beamline.merlin.counter_depth.put(12)
-    engine(temperature_series(beamline, temperatures=[320], pre_expose=False, **WINDOW))
+    engine(temperature_series(beamline, [320], WINDOW, locate=False, pre_expose=False))
     assert brightest(documents) == 4095
     assert "5 of 5 points at 320 K are saturated (4095 counts and more)" in caplog.text
     assert "attenuation" not in rocking(documents)[0]

@@ -5,12 +5,14 @@ import pytest
 from bluesky.utils import Msg
 from ophyd.utils import LimitError
 
-from vo2_plans import dry_run, duration_text, estimate_time, rocking_scan, temperature_series
+from vo2_plans import EtaWindow, dry_run, duration_text, estimate_time, rocking_scan, temperature_series
+
+PAPER = EtaWindow(16.7, 18.9, 0.01, 30.0)
 
 
 def test_the_published_series(beamline):
     before = (beamline.twin.axes, beamline.twin.clock.now(), beamline.heated_stage.setpoint)
-    result = dry_run(temperature_series(beamline))
+    result = dry_run(temperature_series(beamline, range(320, 370, 5), PAPER))
     scans = [run for run in result.runs if run.md["purpose"] == "rocking"]
     assert len(scans) == 10
     assert [run.md["temperature_setpoint"] for run in scans] == [320 + 5 * n for n in range(10)]
@@ -25,7 +27,7 @@ def test_the_published_series(beamline):
 
 
 def test_the_report_has_a_line_per_run_and_the_whole(beamline):
-    text = dry_run(temperature_series(beamline, temperatures=[320, 330])).text()
+    text = dry_run(temperature_series(beamline, [320, 330], PAPER)).text()
     lines = text.splitlines()
     assert sum("rocking_scan" in line for line in lines) == 2
     assert "320.0 K" in lines[0]
@@ -34,7 +36,7 @@ def test_the_report_has_a_line_per_run_and_the_whole(beamline):
 
 
 def test_points_move_their_distance_and_wait_their_exposure(beamline):
-    seconds = estimate_time(rocking_scan(beamline, eta_start=17.0, eta_stop=18.0, eta_step=0.5, exposure=10))
+    seconds = estimate_time(rocking_scan(beamline, EtaWindow(17.0, 18.0, 0.5, 10.0)))
     travel = 1.0 / 0.5
     settle = 60  # the temperature is made sure of while eta goes to its first position
     assert seconds == pytest.approx(30 + travel + settle, abs=0.5)

@@ -4,8 +4,9 @@ import pytest
 from bluesky.simulators import RunEngineSimulator, assert_message_and_return_remaining, check_limits
 from ophyd.utils import LimitError
 
-from vo2_plans import SeriesPlace, rocking_scan, temperature_series
+from vo2_plans import EtaWindow, SeriesPlace, rocking_scan, temperature_series
 
+WINDOW = EtaWindow(16.7, 18.9, 0.1, 30.0)
 PLACE = SeriesPlace("series", 0, 1, 320.0)
 
 
@@ -15,8 +16,7 @@ def commands(messages, *wanted):
 
 @pytest.fixture
 def scan(beamline):
-    window = {"eta_start": 17.7, "eta_stop": 17.9, "eta_step": 0.1, "exposure": 5.0}
-    plan = rocking_scan(beamline, place=PLACE, **window)
+    plan = rocking_scan(beamline, EtaWindow(17.7, 17.9, 0.1, 5.0), place=PLACE)
     return RunEngineSimulator().simulate_plan(plan)
 
 
@@ -61,19 +61,19 @@ def test_baseline_is_read_before_and_after(scan, beamline):
 
 
 def test_limits_of_every_message(beamline, engine):
-    check_limits(temperature_series(beamline, temperatures=[320, 330], eta_step=0.1))
+    check_limits(temperature_series(beamline, [320, 330], WINDOW))
     assert engine.state == "idle"
 
 
 def test_limits_are_found_in_a_plan_that_breaks_them(beamline, engine):
     beamline.heated_stage.limits = (295.0, 321.0)
-    plan = rocking_scan(beamline, eta_step=0.1, place=SeriesPlace("series", 0, 1, 330.0))
+    plan = rocking_scan(beamline, WINDOW, place=SeriesPlace("series", 0, 1, 330.0))
     with pytest.raises(LimitError, match="temperature of heated_stage must be a number from 295 to 321 K"):
         check_limits(plan)
 
 
 def test_a_series_soaks_aligns_and_scans_at_each_temperature(beamline):
-    plan = temperature_series(beamline, temperatures=[320, 330], eta_step=0.1, series_uid="here")
+    plan = temperature_series(beamline, [320, 330], WINDOW, series_uid="here")
     messages = RunEngineSimulator().simulate_plan(plan)
     runs = [message.kwargs for message in messages if message.command == "open_run"]
     assert [(run["temperature_setpoint"], run["plan_name"]) for run in runs] == [
@@ -89,7 +89,7 @@ def test_a_series_soaks_aligns_and_scans_at_each_temperature(beamline):
 
 
 def test_the_heater_is_left_as_it_is(beamline):
-    plan = temperature_series(beamline, temperatures=[320, 330], eta_step=0.1)
+    plan = temperature_series(beamline, [320, 330], WINDOW)
     messages = RunEngineSimulator().simulate_plan(plan)
     setpoints = [m.args[0] for m in messages if m.command == "set" and m.obj is beamline.heated_stage]
     assert setpoints == sorted(setpoints)

@@ -12,6 +12,11 @@ from vo2_plans.preflight import sampling_of
 PAPER = EtaWindow(16.7, 18.9, 0.01, 30.0)
 
 
+def series_of(beamline, temperatures=(320.0,), align_exposure=1.0, **changes):
+    window = PAPER.changed(**changes)
+    return temperature_series(beamline, temperatures, window, align_exposure=align_exposure)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -20,12 +25,12 @@ PAPER = EtaWindow(16.7, 18.9, 0.01, 30.0)
         ({"temperatures": [320.0, float("inf")]}, "got inf"),
         ({"temperatures": [320.0, 500.0]}, "got 500.0"),
         ({"temperatures": [100]}, "got 100"),
-        ({"temperatures": ["320"]}, "got '320'"),
-        ({"eta_start": -50.0}, "eta must stay within its limits -20° to 100°, got -50°"),
-        ({"eta_stop": 200.0}, "got 200°"),
-        ({"eta_start": 19.0}, "upwards"),
-        ({"eta_step": 0.0}, "positive number of degrees, got 0.0"),
-        ({"eta_step": -0.01}, "positive number of degrees, got -0.01"),
+        ({"temperatures": []}, "got none"),
+        ({"start": -50.0}, "eta must stay within its limits -20° to 100°, got -50°"),
+        ({"stop": 200.0}, "got 200°"),
+        ({"start": 19.0}, "upwards"),
+        ({"step": 0.0}, "positive number of degrees, got 0.0"),
+        ({"step": -0.01}, "positive number of degrees, got -0.01"),
         ({"exposure": 0.0}, "positive number of seconds, got 0.0"),
         ({"exposure": float("nan")}, "positive number of seconds, got nan"),
         ({"align_exposure": 0.0}, "alignment exposure must be a positive number of seconds, got 0.0"),
@@ -35,7 +40,7 @@ PAPER = EtaWindow(16.7, 18.9, 0.01, 30.0)
 def test_impossible_series_are_refused_before_anything_moves(beamline, documents, engine, options, said):
     before = (beamline.twin.axes, beamline.twin.clock.now(), beamline.heated_stage.setpoint)
     with pytest.raises(ValueError, match=f"Nothing was moved: .*{said}"):
-        engine(temperature_series(beamline, **options))
+        engine(series_of(beamline, **options))
     assert (beamline.twin.axes, beamline.twin.clock.now(), beamline.heated_stage.setpoint) == before
     assert documents == []
 
@@ -46,10 +51,10 @@ def test_all_problems_are_told_at_once(beamline):
     assert str(raised.value).count(";") == 3
 
 
-@pytest.mark.parametrize("options", [{"eta_step": 0.0}, {"exposure": -1.0}, {"eta_stop": 101.0}])
+@pytest.mark.parametrize("options", [{"step": 0.0}, {"exposure": -1.0}, {"stop": 101.0}])
 def test_a_single_scan_is_checked_too(beamline, documents, engine, options):
     with pytest.raises(ValueError, match="Nothing was moved"):
-        engine(rocking_scan(beamline, **options))
+        engine(rocking_scan(beamline, PAPER.changed(**options)))
     assert documents == []
 
 
@@ -93,5 +98,5 @@ def test_undersampling_is_said(beamline):
 
 def test_check_happens_when_the_plan_starts_not_when_it_is_made(beamline):
     """The queue server makes plans early; a generator that nobody runs must raise nothing."""
-    plan = temperature_series(beamline, temperatures=[1000])
+    plan = temperature_series(beamline, [1000], PAPER)
     plan.close()

@@ -53,3 +53,24 @@ def test_impossible_windows_say_why(values, said):
 
 def test_a_good_window_has_no_problems():
     assert EtaWindow(16.7, 18.9, 0.01, 30.0).problems() == []
+
+
+def test_the_same_window_by_its_ends_by_its_centre_and_from_a_document():
+    window = EtaWindow(16.7, 18.9, 0.01, 30.0)
+    assert EtaWindow.about(17.8, width=2.2, points=221, exposure=30.0) == window
+    assert EtaWindow.of(window) is window
+    assert EtaWindow.of(window.as_metadata()) == window
+    assert EtaWindow.of({"centre": 17.8, "width": 2.2, "points": 221, "exposure": 30.0}) == window
+    assert window.changed(step=0.02, exposure=None) == EtaWindow(16.7, 18.9, 0.02, 30.0)
+
+
+@pytest.mark.parametrize("given", [(16.7, 18.9, 0.01), {"start": 16.7}, None, {"eta_start": 16.7}])
+def test_what_is_no_window_is_refused_in_words(given):
+    with pytest.raises(ValueError, match="a rocking window has start, stop, step and exposure, or centre"):
+        EtaWindow.of(given)
+
+
+@pytest.mark.parametrize("points", [1, 2.5, True])
+def test_a_window_has_a_whole_number_of_points(points):
+    with pytest.raises(ValueError, match=f"whole number of points, at least 2; got {points!r}"):
+        EtaWindow.about(17.8, width=1.0, points=points, exposure=30.0)

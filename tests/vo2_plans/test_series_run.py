@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
-from vo2_plans import temperature_series
+from vo2_plans import EtaWindow, temperature_series
 
-WINDOW = {"eta_start": 17.7, "eta_stop": 17.9, "eta_step": 0.02, "exposure": 10.0}
+WINDOW = EtaWindow(17.7, 17.9, 0.02, 10.0)
 START_KEYS = {
     "plan_name", "purpose", "series_uid", "series_index", "series_size", "branch", "attempt",
     "temperature_setpoint", "sample", "proposal", "operator", "software_version", "simulated", "reflection",
@@ -23,7 +23,7 @@ BASELINE_KEYS = {"mu", "eta", "chi", "phi", "delta", "gam", "sx", "sy", "sz", "e
 
 @pytest.fixture
 def series(beamline, engine, documents):
-    engine(temperature_series(beamline, temperatures=[320, 330, 325], **WINDOW))
+    engine(temperature_series(beamline, [320, 330, 325], WINDOW))
     return documents
 
 
@@ -97,16 +97,14 @@ def test_it_ends_with_the_shutter_closed_and_the_heater_on(series, beamline):
 
 
 def test_metadata_of_the_caller_goes_into_every_run(beamline, engine, documents):
-    engine(
-        temperature_series(beamline, temperatures=[320], md={"note": "first"}, series_uid="mine", **WINDOW)
-    )
+    engine(temperature_series(beamline, [320], WINDOW, md={"note": "first"}, series_uid="mine"))
     assert {(start["note"], start["series_uid"]) for start in documents.of("start")} == {("first", "mine")}
 
 
 def test_a_soak_that_fails_ends_the_series_in_words(beamline, engine, documents):
     beamline.heated_stage.timeout.put(120.0)  # 45 K at 5 K/min need 540 s
     with pytest.raises(RuntimeError, match="heated_stage did not settle at 345"):
-        engine(temperature_series(beamline, temperatures=[345], **WINDOW))
+        engine(temperature_series(beamline, [345], WINDOW))
     assert beamline.heated_stage.setpoint == 345
     assert beamline.beam.shutter.position == "closed"
     assert documents == []
@@ -124,7 +122,7 @@ def test_a_detector_that_fails_ends_the_run_and_closes_the_shutter(beamline, eng
 
     beamline.twin.expose = break_down
     with pytest.raises(RuntimeError, match="merlin could not take a frame: the read-out electronics do not"):
-        engine(temperature_series(beamline, temperatures=[320], **WINDOW))
+        engine(temperature_series(beamline, [320], WINDOW))
     assert beamline.beam.shutter.position == "closed"
     assert documents.of("stop")[-1]["exit_status"] == "fail"
     assert "read-out electronics" in documents.of("stop")[-1]["reason"]

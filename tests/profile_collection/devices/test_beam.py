@@ -10,7 +10,7 @@ from bluesky.suspenders import SuspendFloor
 from ophyd.utils import LimitError, ReadOnlyError
 
 from profile_collection.devices.diffractometer import VO2_M1
-from vo2_plans import rocking_scan, soak
+from vo2_plans import EtaWindow, rocking_scan, soak
 
 
 @pytest.mark.parametrize("how", ["pause", "resume", "stop"])
@@ -84,7 +84,7 @@ def test_a_lost_ring_current_suspends_the_scan_and_its_return_resumes_it(make_be
             threading.Timer(1.5, lambda: current.__setitem__(0, 300.0)).start()
 
     engine.subscribe(lose_and_regain)
-    engine(rocking_scan(beamline, eta_start=17.75, eta_stop=17.8, exposure=2.0))
+    engine(rocking_scan(beamline, EtaWindow(17.75, 17.8, 0.01, 2.0)))
     assert time.monotonic() - began > 1.5
     events = {event["seq_num"]: event["data"]["eta"] for event in documents.events()}
     assert list(events.values()) == pytest.approx([17.75, 17.76, 17.77, 17.78, 17.79, 17.8])

@@ -12,10 +12,10 @@ from bluesky.utils import Msg
 from ophyd import Signal
 
 from profile_collection.twin.frame_file import DETECTOR_GROUP, FRAMES
-from vo2_plans import rocking_scan
+from vo2_plans import EtaWindow, rocking_scan
 
 ETAS = [17.75, 17.76, 17.77, 17.78, 17.79, 17.80]
-SCAN = {"eta_start": 17.75, "eta_stop": 17.80, "exposure": 1.0}
+SCAN = EtaWindow(17.75, 17.80, 0.01, 1.0)
 
 
 def check_aligned(documents, beamline, *, frames=6):
@@ -51,7 +51,7 @@ def at_exposure(beamline, number, act):
 
 
 def test_undisturbed(beamline, engine, documents):
-    engine(rocking_scan(beamline, **SCAN))
+    engine(rocking_scan(beamline, SCAN))
     assert check_aligned(documents, beamline) == [0, 1, 2, 3, 4, 5]
     datums = documents.of("stream_datum")
     assert [d["indices"] for d in datums] == [{"start": i, "stop": i + 1} for i in range(6)]
@@ -64,7 +64,7 @@ def test_a_pause_within_an_exposure(make_beamline, engine, documents, number):
     beamline.heated_stage.settle_time.put(0)
     at_exposure(beamline, number, engine.request_pause)
     with pytest.raises(RunEngineInterrupted):
-        engine(rocking_scan(beamline, **SCAN))
+        engine(rocking_scan(beamline, SCAN))
     assert beamline.beam.shutter.position == "closed"
     assert beamline.heated_stage.setpoint == 300.0
     engine.resume()
@@ -76,7 +76,7 @@ def test_a_deferred_pause_between_points(make_beamline, engine, documents):
     beamline.heated_stage.settle_time.put(0)
     at_exposure(beamline, 3, lambda: engine.request_pause(defer=True))
     with pytest.raises(RunEngineInterrupted):
-        engine(rocking_scan(beamline, **SCAN))
+        engine(rocking_scan(beamline, SCAN))
     assert beamline.beam.shutter.position == "closed"
     engine.resume()
     assert check_aligned(documents, beamline) == [0, 1, 2, 3, 4, 5]
@@ -96,7 +96,7 @@ def test_a_suspension_within_an_exposure(make_beamline, engine, documents):
         trip.put(0)
 
     at_exposure(beamline, 3, dump_the_beam)
-    engine(rocking_scan(beamline, **SCAN))
+    engine(rocking_scan(beamline, SCAN))
     assert seen == [("closed", 300.0, "running")]
     assert check_aligned(documents, beamline) == [0, 1, 2, 3, 4, 5]
 
@@ -119,7 +119,7 @@ def pausing_after(plan, belongs, number):
 @pytest.mark.parametrize("number", [1, 3])
 def test_a_pause_between_reading_and_saving(beamline, engine, documents, number):
     """The detector's document was collected and thrown away: the frame must be overwritten all the same."""
-    plan = rocking_scan(beamline, **SCAN)
+    plan = rocking_scan(beamline, SCAN)
     with pytest.raises(RunEngineInterrupted):
         engine(pausing_after(plan, lambda m: m.command == "read" and m.obj is beamline.merlin, number))
     engine.resume()
@@ -128,7 +128,7 @@ def test_a_pause_between_reading_and_saving(beamline, engine, documents, number)
 
 def test_a_pause_after_saving_repeats_the_point_with_a_frame_of_its_own(beamline, engine, documents):
     """The event went out and the point is taken again: same seq_num, another frame, the last counts."""
-    plan = rocking_scan(beamline, **SCAN)
+    plan = rocking_scan(beamline, SCAN)
     with pytest.raises(RunEngineInterrupted):
         engine(pausing_after(plan, lambda m: m.command == "save", 4))  # the first event is the baseline's
     engine.resume()
@@ -139,7 +139,7 @@ def test_a_pause_after_saving_repeats_the_point_with_a_frame_of_its_own(beamline
 def test_the_temperature_is_held_again_after_a_pause(beamline, engine, documents):
     """Somebody changed the setpoint during the pause: the point waits until the sample is back."""
     thermal = beamline.twin.thermal
-    plan = rocking_scan(beamline, **SCAN)
+    plan = rocking_scan(beamline, SCAN)
     with pytest.raises(RunEngineInterrupted):
         engine(pausing_after(plan, lambda m: m.command == "trigger", 3))
     thermal.setpoint = 310.0
@@ -156,7 +156,7 @@ def test_abort_closes_the_shutter_and_keeps_heater_and_frames(make_beamline, eng
     beamline.heated_stage.settle_time.put(0)
     at_exposure(beamline, 4, engine.request_pause)
     with pytest.raises(RunEngineInterrupted):
-        engine(rocking_scan(beamline, **SCAN))
+        engine(rocking_scan(beamline, SCAN))
     engine.abort("test")
     assert beamline.beam.shutter.position == "closed"
     assert beamline.heated_stage.setpoint == 300.0
@@ -172,7 +172,7 @@ def test_halt_closes_the_shutter(make_beamline, engine):
     beamline.heated_stage.settle_time.put(0)
     at_exposure(beamline, 2, engine.request_pause)
     with pytest.raises(RunEngineInterrupted):
-        engine(rocking_scan(beamline, **SCAN))
+        engine(rocking_scan(beamline, SCAN))
     engine.halt()
     time.sleep(0.3)
     assert beamline.beam.shutter.position == "closed"
@@ -194,7 +194,7 @@ def pausing_at_random(plan, rng, probability):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_pauses_at_any_moment_leave_every_frame_with_its_point(beamline, engine, documents, seed):
-    plan = pausing_at_random(rocking_scan(beamline, **SCAN), np.random.default_rng(seed), 0.06)
+    plan = pausing_at_random(rocking_scan(beamline, SCAN), np.random.default_rng(seed), 0.06)
     pauses = 0
     try:
         engine(plan)

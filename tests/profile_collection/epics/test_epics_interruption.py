@@ -10,11 +10,11 @@ from bluesky import RunEngine
 from bluesky.utils import RunEngineInterrupted
 from event_model import DocumentNames, schema_validators
 
-from vo2_plans import SeriesPlace, rocking_scan
+from vo2_plans import EtaWindow, SeriesPlace, rocking_scan
 
 pytestmark = pytest.mark.slow
 
-WINDOW = {"eta_start": 17.7, "eta_stop": 17.8, "eta_step": 0.02, "exposure": 20.0}  # a real second each
+WINDOW = EtaWindow(17.7, 17.8, 0.02, 20.0)  # a real second each
 
 
 def test_a_pause_within_an_exposure_keeps_frames_with_their_points(beamline):
@@ -29,7 +29,7 @@ def test_a_pause_within_an_exposure_keeps_frames_with_their_points(beamline):
     engine.subscribe(keep)
     place = SeriesPlace("paused", 0, 1, 301.0)
     with pytest.raises(RunEngineInterrupted):
-        engine(rocking_scan(beamline, place=place, **WINDOW))
+        engine(rocking_scan(beamline, WINDOW, place=place))
     assert beamline.beam.shutter.position == "closed"
     assert beamline.heated_stage.setpoint == 301.0
     engine.resume()
