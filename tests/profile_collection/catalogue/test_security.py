@@ -22,7 +22,7 @@ from callbacks.journal.recovery import scan_documents
 from profile_collection.catalogue.client import ensure_server, status
 from profile_collection.session.storage import open_catalogue
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("profile_collection", "vo2_plans", "callbacks", "analysis")
 
 

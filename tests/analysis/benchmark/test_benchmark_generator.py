@@ -146,7 +146,7 @@ def test_any_part_of_the_cases_is_spread_over_the_classes():
 
 
 def test_the_contract_of_independence_names_what_it_must():
-    config = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    config = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     contracts = config["tool"]["importlinter"]["contracts"]
     (judged,) = [c for c in contracts if c["source_modules"] == ["analysis.benchmark"]]
     assert {f"analysis.phasing.{m}" for m in ("crystals", "patterns", "training_set")} <= set(

@@ -15,7 +15,7 @@ from analysis.phasing.pattern import COHERENT
 from analysis.phasing.registration import Candidate, centre_of_mass, overlap
 from analysis.phasing.search import Found
 
-APS = Path(__file__).parents[3] / "shared" / "data" / "aps34idc_scan54.npz"
+APS = Path(__file__).parents[4] / "shared" / "data" / "aps34idc_scan54.npz"
 
 
 def point_samples(obj, peak, seed):
