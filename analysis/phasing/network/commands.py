@@ -53,9 +53,6 @@ def train_network(
     train(config, folder)
 
 
-RECORD = Path("docs") / "training"
-"""Where a checkout keeps checkpoint and log of the shipped weights; they are no part of the package."""
-
 _VALIDATION_BASE = TrainingSetConfig(seed=VALIDATION_SEED)
 VALIDATION_CLASSES = {
     "as trained": _VALIDATION_BASE,
@@ -94,10 +91,10 @@ def evaluate_weights(
 
 def publish(
     folder: Annotated[Path, typer.Argument(help="Folder of a training run.")],
-    target: Annotated[Path, typer.Option(help="Where the shipped weights live.")] = DEFAULT_WEIGHTS.parent,
     record: Annotated[
-        Path, typer.Option(help="Receives the compact checkpoint, the loss log and its curve.")
-    ] = RECORD,
+        Path, typer.Argument(help="Receives the compact checkpoint, the loss log and its curve: docs/training.")
+    ],
+    target: Annotated[Path, typer.Option(help="Where the shipped weights live.")] = DEFAULT_WEIGHTS.parent,
 ) -> None:
     """Copy the averaged weights, and what continues the training; the model card is written by hand."""
     trained = load_pretrained(folder / "weights.safetensors")

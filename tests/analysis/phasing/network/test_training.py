@@ -99,15 +99,16 @@ def test_wrong_settings_are_refused(tmp_path):
 
 
 def test_a_published_run_ships_its_weights_and_can_be_continued(tmp_path):
-    run, shipped = tmp_path / "run", tmp_path / "shipped"
+    run, shipped, record = tmp_path / "run", tmp_path / "shipped", tmp_path / "record"
     shipped.mkdir()
+    record.mkdir()
     path = train(TINY, run, progress=False)
-    publish(run, shipped)
+    publish(run, record, target=shipped)
     original, copy = (
         load_pretrained(p).network.state_dict() for p in (path, shipped / "refined.safetensors")
     )
     assert all(torch.equal(original[name], copy[name]) for name in original)
     size = (run / "checkpoint.safetensors").stat().st_size
-    assert (shipped / "checkpoint.safetensors").stat().st_size < 0.7 * size
-    train(replace(TINY, steps=8), shipped, progress=False)
-    assert [int(row["step"]) for row in read_log(shipped / "loss.csv")] == list(range(1, 9))
+    assert (record / "checkpoint.safetensors").stat().st_size < 0.7 * size
+    train(replace(TINY, steps=8), record, progress=False)
+    assert [int(row["step"]) for row in read_log(record / "loss.csv")] == list(range(1, 9))
