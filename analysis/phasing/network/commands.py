@@ -91,9 +91,7 @@ def evaluate_weights(
 
 def publish(
     folder: Annotated[Path, typer.Argument(help="Folder of a training run.")],
-    record: Annotated[
-        Path, typer.Argument(help="Receives the compact checkpoint, the loss log and its curve: docs/training.")
-    ],
+    record: Annotated[Path, typer.Argument(help="Receives checkpoint, loss log and curve: docs/training.")],
     target: Annotated[Path, typer.Option(help="Where the shipped weights live.")] = DEFAULT_WEIGHTS.parent,
 ) -> None:
     """Copy the averaged weights, and what continues the training; the model card is written by hand."""
