@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+from analysis.file_names import file_name
+
 Crop = tuple[int, int, int]
 
 M1_BAND: Crop = (64, 64, 64)
@@ -101,7 +103,7 @@ class ScanJob:
     def stem(self) -> str:
         """Name of the scan's files without a suffix: ``<T>K_<branch>_<attempt>_<uid8>``."""
         temperature = f"{float(self.start['temperature_setpoint']):g}K"
-        return f"{temperature}_{self.start['branch']}_{self.start['attempt']}_{self.run_uid[:8]}"
+        return file_name(f"{temperature}_{self.start['branch']}_{self.start['attempt']}_{self.run_uid[:8]}")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ The same information comes as bars in a terminal and as plain lines in a log.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +24,10 @@ LOG_WIDTH = 120
 
 
 def make_console() -> Console:
-    """Return the console of this process's standard output."""
+    """Return the console of this process's standard output; a character it does not know becomes a '?'."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):  # replaced by a test or a notebook, or closed
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     console = Console()
     return console if console.is_terminal else Console(width=LOG_WIDTH)
 

@@ -35,7 +35,7 @@ def prepare_worker(nice: int, threads: int, log: Path | None = None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(nice)
-    logging.basicConfig(filename=log, level=logging.WARNING, format=LOG_FORMAT)
+    logging.basicConfig(filename=log, encoding="utf-8", level=logging.WARNING, format=LOG_FORMAT)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
         os.environ[name] = str(threads)
     os.environ["MPLBACKEND"] = "Agg"

@@ -40,7 +40,7 @@ class PendingRecord:
         self._folder.mkdir(parents=True, exist_ok=True)
         now = datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds")
         note = {"run_uid": job.run_uid, "series_uid": job.series_uid, "since": now}
-        self._file(job.run_uid).write_text(json.dumps(note))
+        self._file(job.run_uid).write_text(json.dumps(note), encoding="utf-8")
 
     def remove(self, run_uid: str) -> None:
         """Strike a scan out."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.file_names import file_name
 from callbacks.catalogue import Catalogue, as_v3, find_run, last_series, series_runs
 from callbacks.frames import write_frames
 from callbacks.journal.journal import Document
@@ -133,7 +134,7 @@ def _start(
     import event_model
 
     now = datetime.datetime.now(tz=datetime.UTC)
-    series_uid = f"{name}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    series_uid = f"{file_name(name)}-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     a = scan.lattice
     metadata: Mapping[str, Any] = {
         "plan_name": "ingest",

@@ -57,7 +57,7 @@ def note_failure(job: ScanJob, error: str) -> Path:
     path = job.folder / SCANS / f"{job.stem}{FAILED}"
     path.parent.mkdir(parents=True, exist_ok=True)
     note = {"run_uid": job.run_uid, "series_index": job.start.get("series_index", 0), "error": error}
-    path.write_text(json.dumps(note, indent=1))
+    path.write_text(json.dumps(note, indent=1), encoding="utf-8")
     return path
 
 
@@ -70,7 +70,7 @@ def forget_failure(job: ScanJob) -> None:
 def series_lock(folder: Path) -> Iterator[None]:
     """Let one worker at a time, of any process, update the series in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".series.lock").open("a") as handle:
+    with (folder / ".series.lock").open("a", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
@@ -132,7 +132,7 @@ def finish_series(folder: Path) -> SeriesState:
 
 def _accounted_for(folder: Path, results: Sequence[ScanResult]) -> int:
     """Return how many places of the series have a result or a failure."""
-    failures = [json.loads(path.read_text()) for path in (folder / SCANS).glob(f"*{FAILED}")]
+    failures = [json.loads(path.read_text(encoding="utf-8")) for path in (folder / SCANS).glob(f"*{FAILED}")]
     return len({result.series_index for result in results} | {note["series_index"] for note in failures})
 
 

@@ -210,7 +210,7 @@ def append_row(path: Path, row: Row) -> None:
             f"{row.weights_hash[:12]!r}: give another file, one table is one software"
         )
     new = not path.is_file()
-    with path.open("a", newline="") as file:
+    with path.open("a", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Row)])
         if new:
             writer.writeheader()
@@ -222,7 +222,7 @@ def read_rows(path: Path) -> list[Row]:
     if not path.is_file():
         return []
     names = [field.name for field in fields(Row)]
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if reader.fieldnames != names:
             raise ValueError(

@@ -39,7 +39,7 @@ class Table:
     def write(self, folder: Path) -> Path:
         """Write the table as CSV into ``folder`` and return its path."""
         path = Path(folder) / f"{self.name}.csv"
-        with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([self.columns, *self.rows])
         return path
 

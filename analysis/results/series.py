@@ -267,12 +267,14 @@ def write_series(folder: Path, series: "SeriesResult") -> tuple[Path, Path]:
     """
     table, record = Path(folder) / TABLE, Path(folder) / RECORD
     rows = _rows(series)
-    with replacing(table) as temporary, temporary.open("w", newline="") as file:
+    with replacing(table) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [*_COLUMNS, "pc2_rad", *_STRUCTURE, "reasons"])
         writer.writeheader()
         writer.writerows({**row, "reasons": "; ".join(row["reasons"])} for row in rows)
     with replacing(record) as temporary:
-        temporary.write_text(json.dumps(_record(series, rows), indent=2, allow_nan=False) + "\n")
+        temporary.write_text(
+            json.dumps(_record(series, rows), indent=2, allow_nan=False) + "\n", encoding="utf-8"
+        )
     return table, record
 
 
@@ -281,7 +283,7 @@ def read_order_parameter(folder: Path) -> list[dict[str, Any]]:
     path = Path(folder) / TABLE
     if not path.is_file():
         raise FileNotFoundError(f"{TABLE} is required in {str(folder)!r}: analyse the series first")
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return [{name: _parse(text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 
@@ -295,7 +297,7 @@ def read_series(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{RECORD} is required in {str(folder)!r}: analyse the series first")
     record: dict[str, Any] = {"transitions": [], "structure": [], "circular_explained_ratio": None}
-    record |= json.loads(path.read_text())
+    record |= json.loads(path.read_text(encoding="utf-8"))
     nothing = dict.fromkeys([*_COLUMNS, "pc2_rad", *_STRUCTURE])
     record["temperatures"] = [nothing | row for row in record["temperatures"]]
     curve = record["fit_curve"]

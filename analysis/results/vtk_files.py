@@ -75,7 +75,7 @@ def write_collection(path: Path, steps: Sequence[tuple[float, Path]]) -> Path:
         + ["  </Collection>", "</VTKFile>", ""]
     )
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
     return Path(path)
 
 

@@ -34,7 +34,9 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: TextIO = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+")
+        self._file: TextIO = os.fdopen(
+            os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+", encoding="utf-8"
+        )
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def note(self, name: str, doc: Mapping[str, Any]) -> None:
@@ -101,7 +103,7 @@ def left_behind(folder: Path) -> Iterator[KeptRun]:
     """Yield the journals in `folder` that nobody is writing, oldest first, locked while looked at."""
     paths = folder.glob(f"*{SUFFIX}") if folder.is_dir() else ()
     for path in sorted(paths, key=lambda found: found.stat().st_mtime):
-        with contextlib.suppress(BlockingIOError, FileNotFoundError), path.open() as file:
+        with contextlib.suppress(BlockingIOError, FileNotFoundError), path.open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield KeptRun(path, tuple(_documents(file)))
 

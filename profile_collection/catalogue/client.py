@@ -56,7 +56,7 @@ def status(data: Path) -> ServerStatus | None:
 def _stored(data: Path) -> ServerStatus | None:
     """Return what the address file says."""
     try:
-        stored = json.loads((data / ".vo2" / ADDRESS_FILE).read_text())
+        stored = json.loads((data / ".vo2" / ADDRESS_FILE).read_text(encoding="utf-8"))
         return ServerStatus(**{name: stored[name] for name in ("uri", "pid", "host", "since", "api_key")})
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -143,7 +143,11 @@ def _start(data: Path) -> subprocess.Popen[bytes]:
 
 def _last_words(data: Path) -> str:
     try:
-        lines = [line for line in (data / ".vo2" / LOG_FILE).read_text().splitlines() if line.strip()]
+        lines = [
+            line
+            for line in (data / ".vo2" / LOG_FILE).read_text(encoding="utf-8").splitlines()
+            if line.strip()
+        ]
     except OSError:
         return "it left no log"
     return lines[-1] if lines else "it left no log"

@@ -25,7 +25,7 @@ def write_private(path: Path, content: dict[str, Any]) -> None:
     """Write JSON that only this user may read, in one step."""
     scratch = path.with_suffix(f".{os.getpid()}.tmp")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
@@ -49,7 +49,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     BlockingIOError
         Another process holds it; `lock_holder` tells which.
     """
-    with path.open("a+") as handle:
+    with path.open("a+", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         handle.truncate(0)
         json.dump(this_process(), handle)
@@ -60,7 +60,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
 def lock_holder(path: Path) -> str:
     """Return who holds the lock on `path`, in words."""
     try:
-        holder = json.loads(path.read_text())
+        holder = json.loads(path.read_text(encoding="utf-8"))
         return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "a process that left no name"

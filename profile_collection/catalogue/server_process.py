@@ -103,7 +103,7 @@ def _listen(address: Path, where: tuple[str, int]) -> tuple[socket.socket, str]:
     the address file, so that a session in mid-scan finds the catalogue where it was.
     """
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        stored = json.loads(address.read_text())
+        stored = json.loads(address.read_text(encoding="utf-8"))
         address.unlink()  # lest it be taken for ours, with the dead one's process, before we answer
         parts = urlsplit(stored["uri"])
         here = where[0] in (HOST, parts.hostname) and where[1] in (0, parts.port)

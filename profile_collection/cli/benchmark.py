@@ -173,4 +173,4 @@ def network(
         text = as_markdown(run_ablation(seconds), f"vo2 benchmark network --seconds {seconds:g}")
         console.print(text, highlight=False, soft_wrap=True)
         if output is not None:
-            output.write_text(text)
+            output.write_text(text, encoding="utf-8")

@@ -134,7 +134,7 @@ def ingest(
     console.print(f"run {found.run_uid}, series {found.series_uid}")
     if found.summary is None or found.summary.error:
         raise typer.Exit(1)
-    console.print(f"results: {settings.results / found.series_uid}")
+    console.print(f"results: {settings.series_folder(found.series_uid)}")
 
 
 @data_app.command()

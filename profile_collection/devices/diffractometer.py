@@ -4,7 +4,9 @@ The crystal is known by its lattice and by the two reflections that define UB. T
 own names. Angles in degrees, six-circle convention of You (1999), doi:10.1107/S0021889899001223.
 """
 
-from collections.abc import Mapping
+import contextlib
+import locale
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from math import asin, atan2, cos, degrees, hypot, radians, sin
 from typing import Any
@@ -143,6 +145,22 @@ BRAGG_TOLERANCE = 0.01
 """Largest accepted difference between the computed delta and 2θ of Bragg's law, degrees."""
 
 
+@contextlib.contextmanager
+def _files_read_as_utf8() -> Iterator[None]:
+    """Have files that are opened without an encoding read as UTF-8, whatever the user's locale.
+
+    The solver's geometry files are UTF-8 and are opened in the locale's encoding: in another one none could
+    be read, and psic was unknown.
+    """
+    before = locale.setlocale(locale.LC_CTYPE)
+    with contextlib.suppress(locale.Error):
+        locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+
+
 def make_diffractometer(axes: Mapping[str, Any], *, name: str = "diffractometer") -> DiffractometerBase:
     """Return a psic diffractometer over the given real axes, named as they are in documents.
 
@@ -153,9 +171,10 @@ def make_diffractometer(axes: Mapping[str, Any], *, name: str = "diffractometer"
     name : str
         Name of the device; the axes' names stay plain.
     """
-    diffractometer = creator(
-        name=name, geometry="psic", solver="ad_hoc", reals={axis: axes[axis] for axis in AXIS_NAMES}
-    )
+    with _files_read_as_utf8():
+        diffractometer = creator(
+            name=name, geometry="psic", solver="ad_hoc", reals={axis: axes[axis] for axis in AXIS_NAMES}
+        )
     diffractometer.core.mode = "fixed_phi_vertical"
     for axis in AXIS_NAMES:
         positioner = getattr(diffractometer, axis)

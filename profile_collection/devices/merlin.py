@@ -3,7 +3,6 @@
 Here, too: where the detector stands, which of its pixels are read, and where the frames of a run are kept.
 """
 
-import re
 import threading
 import time
 import uuid
@@ -18,6 +17,7 @@ from ophyd import Component as Cpt
 from ophyd import Device
 from ophyd.status import DeviceStatus
 
+from analysis.file_names import file_name
 from profile_collection.devices.frames import (
     Exposure,
     FrameStatistics,
@@ -83,13 +83,8 @@ def frame_path(data_folder: Path, start: Mapping[str, Any]) -> Path:
         *(str(start.get(key, "none")) for key in ("branch", "purpose", "attempt")),
         str(start.get("uid", uuid.uuid4()))[:8],
     ]
-    folder = _safe(str(start.get("series_uid") or "unassigned"))
-    return data_folder / "raw" / "frames" / folder / (_safe("_".join(parts)) + ".h5")
-
-
-def _safe(text: str) -> str:
-    """Return text that can be a file's name: nothing but letters, digits, dots, dashes and underscores."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", text).lstrip(".") or "unnamed"
+    folder = file_name(str(start.get("series_uid") or ""), otherwise="unassigned")
+    return data_folder / "raw" / "frames" / folder / (file_name("_".join(parts)) + ".h5")
 
 
 class Merlin(Device):

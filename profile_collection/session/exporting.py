@@ -49,7 +49,7 @@ def report_series(folder: Path, output: Path | None = None) -> Report:
     series = _analysed(folder, results)
     failures = {}
     for path in sorted((folder / SCANS).glob(f"*{FAILED}")):
-        failures[path.name.removesuffix(FAILED)] = str(json.loads(path.read_text())["error"])
+        failures[path.name.removesuffix(FAILED)] = str(json.loads(path.read_text(encoding="utf-8"))["error"])
     return write_report(output or folder / "report", series, results, failures=failures)
 
 
@@ -151,5 +151,5 @@ def _analysed(folder: Path, results: list[ScanResult]) -> SeriesResult:
     from analysis.order_parameter import analyse_series
 
     record = folder / "series.json"
-    expected = json.loads(record.read_text()).get("expected") if record.is_file() else None
+    expected = json.loads(record.read_text(encoding="utf-8")).get("expected") if record.is_file() else None
     return analyse_series(results, expected=expected)

@@ -13,13 +13,14 @@ import multiprocessing.util
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bluesky import RunEngine
 
+from analysis.file_names import require_file_name
 from callbacks.catalogue import Catalogue, unanalysed_runs
 from callbacks.jobs import OrderPoint
 from callbacks.journal.recovery import unfinished_runs
@@ -88,7 +89,7 @@ def session_log(path: Path, warn: Callable[[str], None]) -> Iterator[None]:
         Shows a sentence.
     """
     os.close(os.open(path, os.O_CREAT | os.O_APPEND, 0o600))
-    detail = _LogFile(path)
+    detail = _LogFile(path, encoding="utf-8")
     detail.setFormatter(logging.Formatter(LOG_FORMAT))
     shown = _Shown(warn)
     root = logging.getLogger()
@@ -102,6 +103,12 @@ def session_log(path: Path, warn: Callable[[str], None]) -> Iterator[None]:
         for name in SHOWN:
             logging.getLogger(name).removeHandler(shown)
         detail.close()
+
+
+def _check_names(start: Mapping[str, Any]) -> None:
+    """Refuse a run whose start document would name folders elsewhere, before anything of it is stored."""
+    if "series_uid" in start:
+        require_file_name(str(start["series_uid"]), "series_uid")
 
 
 REVIVAL_TIME = 60.0
@@ -177,7 +184,7 @@ class Session:
     def _pipeline_settings(self) -> PipelineSettings:
         settings = self.settings
         return PipelineSettings(
-            folder_of=lambda series_uid: settings.results / series_uid,
+            folder_of=settings.series_folder,
             folders=(settings.frames,),
             address=self.catalogue.address,
             pending=settings.private / "pending",
@@ -191,7 +198,7 @@ class Session:
     def _make_run_engine(self, metadata: MutableMapping[str, Any]) -> RunEngine:
         """Return the RunEngine with its documents going to catalogue, analysis and views."""
         settings = self.settings
-        engine: Any = RunEngine(metadata)  # type: ignore[arg-type]  # any mutable mapping serves
+        engine: Any = RunEngine(metadata, md_validator=_check_names)  # type: ignore[arg-type]
         engine.subscribe(self.writer)
         if self.twin is not None:
             engine.subscribe(TruthRecorder(self.twin.write_truth, settings.data / "truth"))

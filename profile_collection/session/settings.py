@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from analysis.file_names import file_name
 from callbacks.jobs import Crop, parse_crop
 
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
@@ -95,6 +96,10 @@ class Settings:
         """Folder of the frame files, the only one the server may read."""
         return self.data / "raw" / "frames"
 
+    def series_folder(self, series_uid: str) -> Path:
+        """Return the folder of the results of a series."""
+        return self.results / file_name(series_uid)
+
     @property
     def log(self) -> Path:
         """File of what happened in detail."""
@@ -146,7 +151,7 @@ def _from_file(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     known = {item.name for item in fields(Settings)}
-    stored = tomllib.loads(path.read_text())
+    stored = tomllib.loads(path.read_text(encoding="utf-8"))
     if unknown := sorted(set(stored) - known):
         raise ValueError(
             f"{path} may set {sorted(known)}, and sets {unknown!r}; remove or correct these lines"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from bluesky.utils import PersistentDict
 
+from analysis.file_names import file_name
 from callbacks.catalogue import Address, Catalogue, connect
 from callbacks.journal.catalogue_writer import CatalogueWriter
 from callbacks.journal.reingest import Reingested, reingest
@@ -144,7 +145,7 @@ class TruthRecorder:
         etas = np.array([self._etas[number] for number in sorted(self._etas)])
         if etas.size < 2:
             return
-        path = self._folder / str(start["series_uid"]) / f"{start['uid']}.json"
+        path = self._folder / file_name(str(start["series_uid"])) / f"{start['uid']}.json"
         try:
             self._write(path, str(start["uid"]), etas)
         except Exception:

@@ -55,9 +55,9 @@ def replay(
     """
     runs = runs_to_replay(catalogue, which)
     series_uid = str(runs[0].metadata["start"]["series_uid"])
-    folder = output or settings.results / series_uid / REPLAY
+    folder = output or settings.series_folder(series_uid) / REPLAY
     again = {run.metadata["start"]["uid"][:8] for run in runs}
-    _seed(settings.results / series_uid / SCANS, folder / SCANS, again)
+    _seed(settings.series_folder(series_uid) / SCANS, folder / SCANS, again)
     pipeline = Pipeline(_settings(catalogue, settings, lambda _: folder, True), listener, make_executor)
     try:
         send(runs, pipeline.collector)
@@ -79,7 +79,7 @@ def analyse_pending(
     """Analyse every stored scan that has no derived run; return how many there were."""
     runs = [find_run(catalogue, start["uid"]) for start in unanalysed_runs(catalogue)]
     pipeline = Pipeline(
-        _settings(catalogue, settings, lambda uid: settings.results / uid, False), listener, make_executor
+        _settings(catalogue, settings, settings.series_folder, False), listener, make_executor
     )
     try:
         send(runs, pipeline.collector)
@@ -164,7 +164,7 @@ def ingest(
     counts = read_counts(path)
     pipeline = Pipeline(
         PipelineSettings(
-            folder_of=lambda uid: settings.results / uid,
+            folder_of=settings.series_folder,
             folders=(settings.frames,),
             address=catalogue.address,
             pending=settings.private / "pending",

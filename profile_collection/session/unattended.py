@@ -96,7 +96,7 @@ def _judge(session: Session) -> int:
     """Say where the results are; a scan that could not be analysed makes the exit code a failure's."""
     summaries = session.pipeline.summaries
     for uid in dict.fromkeys(summary.series_uid for summary in summaries):
-        session.view.say(f"results: {session.settings.results / uid}")
+        session.view.say(f"results: {session.settings.series_folder(uid)}")
     failures = sum(bool(summary.error) for summary in summaries)
     if failures:
         session.view.fail(f"{failures} of {len(summaries)} scans could not be analysed")

@@ -63,12 +63,12 @@ class TruthRecord:
             "config": self.config.to_dict(),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values))
+        path.write_text(json.dumps(values), encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a file of ``write``."""
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
         found = values.pop("format", None) if isinstance(values, dict) else None
         require(
             found == FORMAT,

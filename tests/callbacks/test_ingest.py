@@ -57,6 +57,16 @@ def test_a_frame_file_is_read_back_as_the_run_it_was(ingested, tmp_path):
     np.testing.assert_allclose(scan.columns["ic1monitor"], 1.0)
 
 
+@pytest.mark.parametrize("name", ["../../../../escaped", "Au/Pt 100", "/etc"])
+def test_a_samples_name_leads_nowhere_and_stays_what_it_is_in_the_documents(tmp_path, name):
+    documents = list(ingest_documents(COUNTS, Aps34idcScan(), tmp_path / "data" / "frames", name=name))
+    start = dict(documents)["start"]
+    assert start["sample"] == name
+    assert "/" not in start["series_uid"]
+    (written,) = tmp_path.rglob("*.h5")
+    assert written.parent == tmp_path / "data" / "frames" / start["series_uid"]
+
+
 @pytest.mark.parametrize(
     ("array", "complaint"),
     [

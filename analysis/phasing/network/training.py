@@ -81,7 +81,7 @@ class TrainingLog:
         rows = [row for row in read_log(self.path) if int(row["step"]) <= first_step]
         self._before = float(rows[-1]["cpu_seconds"]) if rows else 0.0
         self._start = time.process_time()
-        with self.path.open("w", newline="") as file:
+        with self.path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
@@ -95,7 +95,7 @@ class TrainingLog:
             if scores is None
             else [f"{x:.4f}" for x in (scores.overlap, scores.chi_squared, scores.found)]
         )
-        with self.path.open("a", newline="") as file:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(row)
 
     def draw(self) -> None:
@@ -124,7 +124,7 @@ def read_log(path: Path) -> list[dict[str, str]]:
     """Rows of a loss log; none where there is no log yet."""
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

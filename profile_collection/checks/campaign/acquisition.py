@@ -192,7 +192,7 @@ class Reporter:
     """Tells the conductor what happens, as JSON lines through a pipe."""
 
     def __init__(self, descriptor: int) -> None:
-        self._pipe = os.fdopen(descriptor, "w", buffering=1)
+        self._pipe = os.fdopen(descriptor, "w", buffering=1, encoding="utf-8")
         self.series: str | None = None
         self._streams: dict[str, str] = {}
         self._starts: dict[str, Mapping[str, Any]] = {}

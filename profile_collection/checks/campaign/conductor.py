@@ -81,7 +81,7 @@ class Acquisition:
         threading.Thread(target=self._read, args=(reading,), daemon=True).start()
 
     def _read(self, reading: int) -> None:
-        with os.fdopen(reading) as lines:
+        with os.fdopen(reading, encoding="utf-8") as lines:
             for line in lines:
                 with contextlib.suppress(ValueError):  # a line cut short by kill -9
                     self._events.put(json.loads(line))

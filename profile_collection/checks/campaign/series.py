@@ -265,9 +265,13 @@ class Records:
         return sum(line["hangs"] for line in self._lines("pieces.jsonl"))
 
     def _append(self, name: str, values: dict[str, Any]) -> None:
-        with (self.folder / name).open("a") as file:
+        with (self.folder / name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
 
     def _lines(self, name: str) -> list[dict[str, Any]]:
         path = self.folder / name
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return (
+            [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            if path.exists()
+            else []
+        )

@@ -244,7 +244,7 @@ def ceilings(
         Called with the label of each temperature before it is computed.
     """
     path = results / KEPT
-    kept: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     found = {}
     for scan in series_of(results)[1]:
         if kept.get(scan.run_uid, {}).get("of") != _identity(scan):
@@ -272,6 +272,6 @@ def _identity(scan: ScanResult) -> list[Any]:
 def _keep(path: Path, values: dict[str, Any]) -> None:
     try:
         with replacing(path) as temporary:
-            temporary.write_text(json.dumps(values, indent=1) + "\n")
+            temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         logger.warning("the ceilings cannot be kept in %s: %s", path, error)

@@ -180,7 +180,7 @@ def read_process_variables(
         A section or name is missing, unknown or of the wrong kind.
     """
     source = path or SOFT_IOC
-    stored = tomllib.loads(source.read_text().replace("{P}", prefix))
+    stored = tomllib.loads(source.read_text(encoding="utf-8").replace("{P}", prefix))
     if port is not None and "channel_access" in stored:
         stored["channel_access"]["port"] = port
     given: dict[str, Any] = {name: _section(source, name, stored.pop(name, None)) for name in _SECTIONS}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.file_names import file_name
 from profile_collection.twin.config import MOTOR_LIMITS, MOTOR_SPEEDS
 from profile_collection.twin.ioc.database import Database, pass_time, post
 from profile_collection.twin.ioc.detector import Camera, FilePlugin
@@ -303,11 +304,10 @@ class TwinIoc:
         positions = np.array(list(dict.fromkeys(etas)))
         if start.get("purpose") != "rocking" or positions.size < 2:
             return
-        folder, run = self._data / "truth" / str(start.get("series_uid")), str(start.get("uid"))
-        if "/" in run or not folder.resolve().is_relative_to((self._data / "truth").resolve()):
-            return
+        folder = self._data / "truth" / file_name(str(start.get("series_uid")), otherwise="unassigned")
+        run = str(start.get("uid"))
         try:
-            self.twin.write_truth(folder / f"{run}.json", run, positions)
+            self.twin.write_truth(folder / f"{file_name(run, otherwise='unnamed')}.json", run, positions)
         except Exception:
             logger.exception("the truth of %s could not be noted", run)
 

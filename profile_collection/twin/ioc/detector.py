@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.file_names import file_name
 from profile_collection.twin.frame_file import FrameFile
 from profile_collection.twin.ioc.database import SHORT_TEXT, Database, post
 
@@ -185,6 +187,10 @@ LARGEST_START_DOCUMENT = 65_536
 Scalars = Callable[[], Mapping[str, float]]
 
 
+_TEMPLATE = re.compile(r"%s%s[A-Za-z0-9._-]*(%\d?(\.\d)?d)?[A-Za-z0-9._-]*")
+"""File templates that the plugin takes: folder, name, a number of nine digits at most."""
+
+
 class FilePlugin:
     """Captures frames into one HDF5 file per scan (file mode Stream, SWMR).
 
@@ -280,14 +286,14 @@ class FilePlugin:
         return capturing
 
     async def _open(self) -> None:
-        path = self._file_path()
-        await post(self._full_name, str(path))
         await post(self._captured, 0)
         try:
+            path = self._file_path()
+            await post(self._full_name, str(path))
             if not self._allowed(path):
                 raise PermissionError(f"files are written below {self._folder} only")
             self._file = await asyncio.to_thread(FrameFile, path, self._shape)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             await self._fail(error)
             return
         self._etas = []
@@ -299,8 +305,13 @@ class FilePlugin:
 
     def _file_path(self) -> Path:
         folder = _text(self._path).rstrip("/") + "/"
-        values: tuple[Any, ...] = (folder, _text(self._name), int(self._number.value))
-        template = _text(self._template)
+        name, template = file_name(_text(self._name), otherwise="frames"), _text(self._template)
+        if not _TEMPLATE.fullmatch(template):
+            raise ValueError(
+                f"a file template of the form %s%s_%6.6d.h5 (folder, name, number) was expected, "
+                f"{template!r} came"
+            )
+        values: tuple[Any, ...] = (folder, name, int(self._number.value))
         return Path(template % values[: template.count("%")])
 
     async def _close(self) -> None:

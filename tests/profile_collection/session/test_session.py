@@ -78,6 +78,16 @@ def test_a_failing_analysis_is_a_document_and_a_red_line_and_the_series_goes_on(
     assert "✗ 333 K heating  analysis failed: this temperature always fails" in shown(session)
 
 
+def test_a_series_uid_that_leads_elsewhere_is_refused_before_anything_is_stored(session, served):
+    """Metadata come with `RE(...)` in IPython, and with `meta` over the queue server."""
+    stored = len(session.catalogue.raw.v3)
+    plans = SessionPlans(session.beamline, QUICK)
+    with pytest.raises(ValueError, match=r"'\.\./\.\./x' came"):
+        session.RE(plans.temperature_series([320.0], **WINDOW), series_uid="../../x")
+    assert len(session.catalogue.raw.v3) == stored
+    assert not (served.data.parent / "x").exists()
+
+
 def test_an_unknown_uid_is_refused_in_words(session):
     with pytest.raises(UnknownRunError, match="'20250101-nothing' came"):
         session.replay("20250101-nothing")

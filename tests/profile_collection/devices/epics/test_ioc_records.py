@@ -162,3 +162,15 @@ def test_a_file_outside_the_data_folder_is_refused(pv, tmp_path):
     assert pv(hdf + "WriteStatus").get(as_string=True) == "Write error"
     assert "are written below" in pv(hdf + "WriteMessage").get(as_string=True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "template", ["%d%d%d.h5", "%s%s%999999999d.h5", "../%s%s.h5", "%s%s/../../x.h5", "%x", ""]
+)
+def test_a_file_template_that_is_none_fails_the_capture_and_the_ioc_goes_on(pv, template):
+    hdf = "EA-DET-01:HDF5:"
+    pv(hdf + "FileTemplate").put(template, wait=True)
+    pv(hdf + "Capture").put(1, wait=True)
+    assert pv(hdf + "Capture").get() == 0
+    assert "a file template of the form" in pv(hdf + "WriteMessage").get(as_string=True)
+    pv(hdf + "FileTemplate").put("%s%s_%6.6d.h5", wait=True)
