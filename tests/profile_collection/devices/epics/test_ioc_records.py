@@ -165,7 +165,7 @@ def test_a_file_outside_the_data_folder_is_refused(pv, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "template", ["%d%d%d.h5", "%s%s%999999999d.h5", "../%s%s.h5", "%s%s/../../x.h5", "%x", ""]
+    "template", ["%d%d%d.h5", "%s%s%999999999d.h5", "../%s%s.h5", "%s%s/../../x.h5", "%x"]
 )
 def test_a_file_template_that_is_none_fails_the_capture_and_the_ioc_goes_on(pv, template):
     hdf = "EA-DET-01:HDF5:"
