@@ -49,7 +49,9 @@ def analyse(job: ScanJob) -> ScanResult:
     frames = read_frames(job.frame_file, job.dataset, job.frame_index)
     geometry = scan_geometry(job)
     bad, shape = _bad_pixels(job, geometry), crop_shape(job)
-    prepared = prepare_scan(frames, job.eta, job.monitor, geometry, mask=bad, shape=shape)
+    prepared = prepare_scan(
+        frames, job.eta, job.monitor, geometry, mask=bad, shape=shape, stopped_early=job.incomplete
+    )
     del frames
     return _result(job, prepared, _phased(job, prepared))
 
@@ -118,7 +120,7 @@ def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> Scan
     start = job.start
     phased = phasing_values(found, prepared.voxel_basis, prepared.q_vector)
     return ScanResult(
-        **phased | {"reasons": (*found.reasons, *prepared.notes)},
+        **phased | {"reasons": (*found.reasons, *job.notes, *prepared.notes)},
         intensity=prepared.intensity,
         mask=prepared.mask,
         background=prepared.background,
@@ -136,7 +138,12 @@ def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> Scan
         series_index=int(start.get("series_index", 0)),
         run_uid=job.run_uid,
         versions=versions(),
-        parameters={**prepared.parameters, "threads": torch_threads(), "extra_frames": job.extra_frames},
+        parameters={
+            **prepared.parameters,
+            "threads": torch_threads(),
+            "extra_frames": job.extra_frames,
+            "incomplete": job.incomplete,
+        },
         sample=_sample(job),
         instrument=_instrument(job),
     )

@@ -27,6 +27,10 @@ CIRCLES = ("mu", "eta", "chi", "phi", "delta", "gam")
 NEEDED_OF_START = ("series_uid", "temperature_setpoint", "branch", "attempt")
 
 
+LEAST_POINTS = 8
+"""A scan that lacks points is analysed from so many on, if they are half of those asked for."""
+
+
 class IncompleteScanError(ValueError):
     """The documents of a scan do not add up to one that can be analysed."""
 
@@ -139,30 +143,31 @@ class ScanCollector(DocumentRouter):
             return
         self._run_of = {uid: kept for uid, kept in self._run_of.items() if kept is not run}
         name = f"scan at {run.start.get('temperature_setpoint', '?')} K ({run.start['uid'][:8]})"
-        if doc.get("exit_status") != "success":
+        broken_off = doc.get("exit_status") != "success"
+        if broken_off and not _enough(len(run.points), _wanted(run)):
             self._warn(f"{name}: {doc.get('exit_status')} after {len(run.points)} points, not analysed")
             return
         try:
-            job = self._assemble(run)
+            job = self._assemble(run, broken_off=broken_off)
         except ValueError as error:
             self._warn(f"{name}: not analysed: {error}")
             return
+        for note in job.notes:
+            self._warn(f"{name}: {note}")
         if job.extra_frames:
             self._warn(f"{name}: {job.extra_frames} frames belong to no point (taken again); left out")
         self._submit(job)
 
-    def _assemble(self, run: _Run) -> ScanJob:
+    def _assemble(self, run: _Run, *, broken_off: bool) -> ScanJob:
         """Put the job together, or raise `IncompleteScanError`."""
         missing = [key for key in NEEDED_OF_START if key not in run.start]
         if missing:
             raise IncompleteScanError(
                 f"the start document must have {missing}; measure with vo2_plans.rocking_scan"
             )
-        points = [run.points[number] for number in sorted(run.points)]
-        if len(points) < 2:
-            raise IncompleteScanError(f"a scan needs 2 points or more, {len(points)} came; repeat it")
-        _check_numbers(sorted(run.points), run.start.get("scan", {}).get("num"))
         axis = run.start.get("scan", {}).get("axis", "eta")
+        stopped = _stopped_early(run, broken_off)
+        points, notes = _measured(run, (axis, "ic1monitor", "Tsample", FRAME_INDEX))
         index = _frame_index(points)
         uri, dataset, available = _frames_of(run)
         _check_index(index, available)
@@ -180,34 +185,91 @@ class ScanCollector(DocumentRouter):
             seed=self._seed,
             replayed=self._replayed,
             crop=self._crop,
+            incomplete=bool(stopped),
+            notes=(*stopped, *notes),
         )
 
 
-def _check_numbers(numbers: Sequence[int], wanted: int | None) -> None:
-    """Refuse a scan that ended early (Bluesky calls a plan that was stopped a success) or has gaps."""
-    if wanted is not None and len(numbers) != wanted:
+def _wanted(run: _Run) -> int | None:
+    wanted = run.start.get("scan", {}).get("num")
+    return wanted if isinstance(wanted, int) else None
+
+
+def _enough(points: int, wanted: int | None) -> bool:
+    """Whether a scan with points missing can still be analysed."""
+    return points >= max(LEAST_POINTS, (wanted or 0) / 2)
+
+
+def _stopped_early(run: _Run, broken_off: bool) -> tuple[str, ...]:
+    """Return a note on a scan that ended early: Bluesky calls a plan that was stopped a success, too.
+
+    Raises
+    ------
+    IncompleteScanError
+        Too few points came, or more than were asked for.
+    """
+    numbers, wanted = sorted(run.points), _wanted(run)
+    if len(numbers) < 2:
+        raise IncompleteScanError(f"a scan needs 2 points or more, {len(numbers)} came; repeat it")
+    last = numbers[-1]
+    if wanted is not None and (last > wanted or (last < wanted and not _enough(len(numbers), wanted))):
         raise IncompleteScanError(
             f"{wanted} points were asked for and {len(numbers)} came: it was stopped early, or documents are "
             "missing; measure it again"
         )
-    if list(numbers) != list(range(1, len(numbers) + 1)):
+    if broken_off or (wanted is not None and last < wanted):
+        asked = f" of {wanted}" if wanted is not None else ""
+        return (f"incomplete: the scan was stopped after {len(numbers)}{asked} points",)
+    return ()
+
+
+def _measured(run: _Run, keys: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the points that have all values, in order, and notes that name the others.
+
+    Raises
+    ------
+    IncompleteScanError
+        Too few are left.
+    """
+    numbers = sorted(run.points)
+    last = int(numbers[-1])
+    if last > 2 * len(numbers) or numbers[0] < 1:
         raise IncompleteScanError(
             f"points must be numbered 1 to {len(numbers)}, {_few(numbers)} came; repeat the scan"
         )
+    faults = {number: _fault(run.points.get(number), keys) for number in range(1, last + 1)}
+    good = [number for number in numbers if not faults[number]]
+    by_fault: dict[str, list[int]] = {}
+    for number, fault in faults.items():
+        if fault:
+            by_fault.setdefault(fault, []).append(number)
+    words = [f"{fault}, points {_few(where)}" for fault, where in by_fault.items()]
+    if by_fault and not _enough(len(good), _wanted(run)):
+        raise IncompleteScanError(
+            f"{'; '.join(words)}: {len(good)} points are left, {LEAST_POINTS} and half of all are needed; "
+            "repeat the scan"
+        )
+    return [run.points[number] for number in good], [f"not measured: {word}" for word in words]
+
+
+def _fault(point: Mapping[str, Any] | None, keys: Sequence[str]) -> str:
+    """Return why a point counts as not measured, nothing where it does not."""
+    if point is None:
+        return "no reading"
+    for key in keys:
+        if point.get(key) is None:
+            return f"no {key!r}"
+        try:
+            if not np.isfinite(float(point[key])):
+                return f"{key!r} not finite"
+        except (TypeError, ValueError):
+            return f"{key!r} no number"
+    return ""
 
 
 def _column(points: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
     """Return one scalar of every point, (points,) float64."""
-    missing = [number + 1 for number, point in enumerate(points) if point.get(key) is None]
-    if missing:
-        raise IncompleteScanError(
-            f"every point needs {key!r}, points {_few(missing)} have none; repeat the scan"
-        )
-    values = np.asarray([point[key] for point in points], dtype=np.float64)
-    if not np.isfinite(values).all():
-        bad = (np.flatnonzero(~np.isfinite(values)) + 1).tolist()
-        raise IncompleteScanError(f"{key!r} must be finite, points {_few(bad)} are not; repeat the scan")
-    return values
+    return np.asarray([point[key] for point in points], dtype=np.float64)
 
 
 def _frame_index(points: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:

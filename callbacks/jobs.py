@@ -73,6 +73,10 @@ class ScanJob:
         True where stored documents were sent through again.
     crop
         Voxels about the peak that are phased; None leaves it to the start document or the M1 band.
+    incomplete
+        True for a scan that was broken off.
+    notes
+        What a person should know of the points: which were not measured, and why.
     """
 
     start: Mapping[str, Any]
@@ -88,6 +92,8 @@ class ScanJob:
     seed: int = 0
     replayed: bool = False
     crop: tuple[int, int, int] | None = None
+    incomplete: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def run_uid(self) -> str:

@@ -1,14 +1,10 @@
-"""Frames of a rocking scan on an even grid of angles, and the pixels in them that do not count photons."""
+"""Frames of a rocking scan on an even grid of angles: which points, and which voxels, were measured."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
-
-from analysis.geometry import ScanGeometry
 
 Counts = NDArray[np.float32]
 
@@ -25,8 +21,33 @@ class Frames(Protocol):
     def __getitem__(self, key: Any) -> Any: ...
 
 
+LEAST_POINTS = 8
+"""A rocking curve of fewer measured points holds no three-dimensional pattern."""
+
+DIM = 0.01
+"""A monitor below this share of its median saw no beam: the point is not measured."""
+
+LARGEST_COUNT = 2**31 - 2
+"""No pixel counts more in one exposure; 2³¹−1 and 2³²−1 are what detectors write where they have no pixel."""
+
+
+def unread(raw: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which values are no counts but signs for "not measured", of the shape of ``raw``.
+
+    Detectors write −1 or −2, or the largest number of their type, in gaps and switched-off pixels; software
+    writes NaN. A pixel that counted up to the largest number of its type is saturated: not measured either.
+    """
+    if np.issubdtype(raw.dtype, np.floating):
+        return ~((raw >= 0) & (raw <= LARGEST_COUNT))
+    largest = min(int(np.iinfo(raw.dtype).max) - 1, LARGEST_COUNT) if raw.dtype.kind in "ui" else 1
+    beyond = raw > largest
+    return beyond | (raw < 0) if raw.dtype.kind == "i" else beyond
+
+
 class RockingStack:
     """Frames in the order of an even angle grid; angles that were not measured are known as such.
+
+    A point whose angle is no number, or whose monitor saw no beam, is not measured, and is named.
 
     Parameters
     ----------
@@ -38,6 +59,8 @@ class RockingStack:
         Monitor counts; frames are scaled by mean(monitor)/monitor, so that counts keep their scale.
     frame_index : array_like, (points,) int, optional
         Which frame belongs to each point: after an interruption there are more frames than points.
+    mask : array_like, (points, rows, cols) bool, optional
+        True where a pixel is not to be trusted in one frame.
 
     Attributes
     ----------
@@ -54,27 +77,68 @@ class RockingStack:
         angles: ArrayLike,
         monitor: ArrayLike | None = None,
         frame_index: ArrayLike | None = None,
+        mask: Frames | None = None,
     ) -> None:
-        measured = np.atleast_1d(np.asarray(angles, dtype=float))
+        given = np.atleast_1d(np.asarray(angles, dtype=float))
         if len(frames.shape) != 3:
             raise ValueError(f"frames must be (n, rows, cols); got shape {tuple(frames.shape)!r}")
-        if measured.ndim != 1 or len(measured) < 8 or not np.isfinite(measured).all():
+        if given.ndim != 1 or len(given) < LEAST_POINTS:
             raise ValueError(
-                f"at least 8 finite rocking angles are required; got {measured!r}: was the scan cut?"
+                f"at least {LEAST_POINTS} finite rocking angles are required; got {given!r}: "
+                "was the scan cut?"
             )
         self.notes: list[str] = []
-        index = self._checked_index(frame_index, len(measured), frames.shape[0])
-        scale = _monitor_factors(monitor, len(measured))
-        self._frames = frames
-        place, self.step = _even_grid(measured)
+        index = self._checked_index(frame_index, len(given), frames.shape[0])
+        scale = self._monitor_factors(monitor, len(given))
+        usable = self._usable(given, scale)
+        self._frames, self._mask = frames, mask
+        place, self.step = _even_grid(given[usable])
         steps = int(place.max()) + 1
-        self._index = np.full(steps, -1)
-        self._index[place] = index
+        self._index, self._point = np.full(steps, -1), np.full(steps, -1)
+        self._index[place], self._point[place] = index[usable], usable
         self.factors = np.zeros(steps)
-        self.factors[place] = scale
-        self.angles = measured[0] + self.step * np.arange(steps)
-        if steps > len(measured):
-            self.notes.append(f"{steps - len(measured)} of {steps} angles were not measured")
+        self.factors[place] = scale[usable]
+        self.angles = given[usable[0]] + self.step * np.arange(steps)
+        if steps > len(usable):
+            self.notes.append(f"{steps - len(usable)} of {steps} angles were not measured")
+
+    def _usable(self, angles: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the points that are measured, and name the others."""
+        good = np.isfinite(angles) & (scale > 0)
+        for point in np.flatnonzero(~good)[:5]:
+            why = (
+                "its monitor saw no beam" if np.isfinite(angles[point]) else "its rocking angle is no number"
+            )
+            self.notes.append(f"point {point + 1} is not measured: {why}")
+        if (more := int((~good).sum()) - 5) > 0:
+            self.notes.append(f"{more} further points are not measured for such reasons")
+        if good.sum() < max(LEAST_POINTS, len(angles) / 2):
+            raise ValueError(
+                f"at least {LEAST_POINTS} finite rocking angles, and half of all, are required; "
+                f"{int(good.sum())} of {len(angles)} points have one and a monitor that saw the beam: "
+                "was the scan cut?"
+            )
+        return np.flatnonzero(good)
+
+    def _monitor_factors(self, monitor: ArrayLike | None, points: int) -> NDArray[np.float64]:
+        """Return by what the counts of each point are multiplied, 0 where there was no beam."""
+        if monitor is None:
+            return np.ones(points)
+        counts = np.asarray(monitor, dtype=float)
+        if counts.shape != (points,):
+            raise ValueError(
+                f"monitor must hold {points} positive counts, one for each point; got shape "
+                f"{counts.shape!r}: leave it out to go without"
+            )
+        lit = np.isfinite(counts) & (counts > 0)
+        if lit.sum() < points / 2:
+            self.notes.append(
+                f"the monitor is not used: it has no positive counts in {points - int(lit.sum())} of "
+                f"{points} points"
+            )
+            return np.ones(points)
+        lit &= counts > DIM * np.median(counts[lit])
+        return np.where(lit, counts[lit].mean() / np.where(lit, counts, 1), 0.0)
 
     def _checked_index(self, frame_index: ArrayLike | None, points: int, available: int) -> NDArray[np.int64]:
         if frame_index is None:
@@ -109,37 +173,47 @@ class RockingStack:
         """Which steps were measured, (steps,)."""
         return self._index >= 0
 
-    def raw(self, steps: ArrayLike, rows: slice = slice(None), cols: slice = slice(None)) -> NDArray[Any]:
-        """Return raw counts of measured ``steps``, (len(steps), rows, cols), in the detector's own type."""
-        picks = self._index[np.asarray(steps, dtype=int)]
-        if len(picks) and (np.diff(picks) == 1).all():
-            return np.asarray(self._frames[int(picks[0]) : int(picks[-1]) + 1, rows, cols])
-        return np.stack([np.asarray(self._frames[int(pick), rows, cols]) for pick in picks])
+    def leave_out(self, steps: ArrayLike, why: str) -> None:
+        """Count ``steps`` as not measured, and name them: "point 12 is not measured: ``why``"."""
+        for step in np.atleast_1d(np.asarray(steps, dtype=int)):
+            self.notes.append(f"point {self._point[step] + 1} is not measured: {why}")
+            self._index[step] = self._point[step] = -1
+            self.factors[step] = 0
 
-    def blocks(self, size: int = 16) -> Iterator[tuple[NDArray[np.int64], Counts]]:
-        """Yield (steps, monitor-normalised counts), at most ``size`` measured frames at a time."""
+    def read(
+        self, steps: ArrayLike, rows: slice = slice(None), cols: slice = slice(None)
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return raw counts of measured ``steps``, (n, rows, cols), and which voxels hold counts.
+
+        Counts come in the detector's own type, 0 where a voxel holds none.
+        """
+        steps = np.asarray(steps, dtype=int)
+        raw = _picked(self._frames, self._index[steps], rows, cols)
+        absent = unread(raw)
+        if self._mask is not None:
+            absent |= _picked(self._mask, self._point[steps], rows, cols).astype(bool)
+        return (np.where(absent, raw.dtype.type(0), raw) if absent.any() else raw), ~absent
+
+    def blocks(self, size: int = 16) -> Iterator[tuple[NDArray[np.int64], Counts, NDArray[np.bool_]]]:
+        """Yield (steps, monitor-normalised counts, whether there are counts), ``size`` frames at a time."""
         measured = np.flatnonzero(self.present)
         for start in range(0, len(measured), size):
             steps = measured[start : start + size]
-            yield steps, self.raw(steps) * self.factors[steps, None, None].astype(np.float32)
+            raw, held = self.read(steps)
+            yield steps, raw * self.factors[steps, None, None].astype(np.float32), held
 
     def spread(self, count: int = 24) -> Counts:
         """Return ``count`` frames spread evenly over the scan, (count, rows, cols) float32 counts."""
         measured = np.flatnonzero(self.present)
         steps = measured[np.unique(np.linspace(0, len(measured) - 1, count).astype(int))]
-        return self.raw(steps).astype(np.float32)
+        return self.read(steps)[0].astype(np.float32)
 
 
-def _monitor_factors(monitor: ArrayLike | None, points: int) -> NDArray[np.float64]:
-    if monitor is None:
-        return np.ones(points)
-    counts = np.asarray(monitor, dtype=float)
-    if counts.shape != (points,) or not np.isfinite(counts).all() or counts.min() <= 0:
-        raise ValueError(
-            f"monitor must hold {points} positive counts; got shape {counts.shape!r}, {counts!r}: "
-            "leave it out to go without"
-        )
-    return counts.mean() / counts
+def _picked(frames: Frames, picks: NDArray[np.int64], rows: slice, cols: slice) -> NDArray[Any]:
+    """Return the frames numbered ``picks``, in one go where they are a plain range."""
+    if len(picks) and (np.diff(picks) == 1).all():
+        return np.asarray(frames[int(picks[0]) : int(picks[-1]) + 1, rows, cols])
+    return np.stack([np.asarray(frames[int(pick), rows, cols]) for pick in picks])
 
 
 def _even_grid(angles: NDArray[np.float64]) -> tuple[NDArray[np.int64], float]:
@@ -155,97 +229,3 @@ def _even_grid(angles: NDArray[np.float64]) -> tuple[NDArray[np.int64], float]:
     if error > TOLERANCE or len(np.unique(place)) != len(place) or place[-1] + 1 > 2 * len(angles):
         raise ValueError(f"rocking angles stray {error:.2f} steps from an even grid of {step:.5g}°: {advice}")
     return place, step
-
-
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-
-_RING = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=bool)
-
-
-@dataclass(frozen=True)
-class Defects:
-    """Masks of the frames' pixels, each (rows, cols) bool, True where the pixel is bad."""
-
-    gap: Mask
-    hot: Mask
-    dead: Mask
-    known: Mask
-
-    @property
-    def bad(self) -> Mask:
-        """Every pixel that is not to be trusted in any frame."""
-        return self.gap | self.hot | self.dead | self.known
-
-
-def gap_mask(geometry: ScanGeometry) -> Mask:
-    """Return which pixels of the frames lie between chips, (rows, cols) bool."""
-    row0, row1, col0, col1 = geometry.roi
-    rows = np.isin(np.arange(row0, row1), geometry.gaps)
-    cols = np.isin(np.arange(col0, col1), geometry.gaps)
-    return rows[:, None] | cols[None, :]
-
-
-def hot_pixels(spread: Image, ignore: Mask) -> Mask:
-    """Return pixels that count all through the scan while none of their neighbourhood does.
-
-    A Bragg peak shines in few of the frames and never in one pixel alone: its fringes are wider than a
-    pixel. So the mean of a pixel's lower half of readings is held against the second brightest of its eight
-    neighbours, which lets pairs of hot pixels be found.
-
-    Parameters
-    ----------
-    spread : ndarray, (frames, rows, cols) float32, counts
-        Frames spread over the scan, not normalised.
-    ignore : ndarray, (rows, cols) bool
-        Pixels that are known to be bad.
-    """
-    half = max(1, spread.shape[0] // 2)
-    steady = np.where(ignore, 0, np.partition(spread, half - 1, axis=0)[:half].mean(axis=0))
-    neighbour = ndimage.rank_filter(steady, rank=-2, footprint=_RING, mode="reflect")
-    return (steady > 5 * neighbour + 0.5) & ~ignore
-
-
-def dead_pixels(total: Image, ignore: Mask) -> Mask:
-    """Return pixels that stay dark where all around them counts.
-
-    Parameters
-    ----------
-    total : ndarray, (rows, cols) float32, counts
-        Sum over the scan.
-    ignore : ndarray, (rows, cols) bool
-        Pixels that are known to be bad.
-    """
-    neighbour = ndimage.rank_filter(np.where(ignore, 0, total), rank=3, footprint=_RING, mode="reflect")
-    silent = (total == 0) & (neighbour >= 12)
-    return (silent | ((total < 0.05 * neighbour) & (neighbour >= 100))) & ~ignore
-
-
-def spikes(counts: Image, ignore: Mask) -> Mask:
-    """Return lone voxels far above all 26 neighbours, (n0, n1, n2) bool: a cosmic ray, not diffraction.
-
-    Diffraction of a crystal that fits the field of view is sampled at least about 1.2 times, so that no voxel
-    outshines every neighbour ten times.
-    """
-    footprint = np.ones((3, 3, 3), dtype=bool)
-    footprint[1, 1, 1] = False
-    brightest = ndimage.maximum_filter(np.where(ignore, 0, counts), footprint=footprint, mode="constant")
-    return (counts > 10 * brightest + 25) & ~ignore
-
-
-def filled(counts: Image, mask: Mask, rounds: int = 4) -> Image:
-    """Return ``counts`` with masked voxels replaced by the mean of measured ones around them.
-
-    The neighbourhood grows by one voxel a round, so that wide gaps close as well; what is left is 0.
-    """
-    result = np.where(mask, 0, counts).astype(np.float32)
-    open_voxels = mask.copy()
-    for _ in range(rounds):
-        if not open_voxels.any():
-            break
-        weight = ndimage.uniform_filter((~open_voxels).astype(np.float32), 3, mode="constant")
-        mean = ndimage.uniform_filter(result, 3, mode="constant") / np.maximum(weight, 1e-6)
-        closing = open_voxels & (weight > 1e-3)
-        result[closing] = mean[closing]
-        open_voxels &= ~closing
-    return result

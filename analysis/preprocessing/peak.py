@@ -7,15 +7,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from analysis.geometry import ScanGeometry
-from analysis.preprocessing.frames import (
-    Counts,
+from analysis.preprocessing.defects import (
     Defects,
-    RockingStack,
+    bands,
+    blank_frames,
     dead_pixels,
     filled,
     gap_mask,
     hot_pixels,
+    suspected_gaps,
 )
+from analysis.preprocessing.frames import Counts, RockingStack
 
 BLOCK = 4
 """Pixels along the side of the blocks of the coarse look."""
@@ -53,20 +55,53 @@ class Survey:
 
 
 def survey(stack: RockingStack, geometry: ScanGeometry, known_bad: NDArray[np.bool_] | None) -> Survey:
-    """Read all frames once, in pieces, and return block sums, bad pixels and background."""
+    """Read all frames once, in pieces, and return block sums, bad pixels and background.
+
+    Blank frames are left out of ``stack``; what was found wrong is said among its notes.
+    """
     _, rows, cols = stack.shape
     gap = gap_mask(geometry)
     known = np.zeros((rows, cols), dtype=bool) if known_bad is None else np.asarray(known_bad, dtype=bool)
     hot = hot_pixels(stack.spread(), gap | known)
     usable = ~(gap | known | hot)
-    total = np.zeros((rows, cols), dtype=np.float64)
+    total, readings = np.zeros((rows, cols)), np.zeros((rows, cols), dtype=int)
     blocks = np.zeros((stack.shape[0], rows // BLOCK, cols // BLOCK), dtype=np.float32)
-    for steps, counts in stack.blocks():
+    totals = np.zeros(stack.shape[0])
+    for steps, counts, held in stack.blocks():
         total += counts.sum(axis=0)
+        readings += held.sum(axis=0)
         blocks[steps] = _block_sums(counts * usable)
-    dead = dead_pixels(total.astype(np.float32), ~usable)
-    good = _block_sums((usable & ~dead).astype(np.float32)[None])[0]
-    return Survey(blocks, good, Defects(gap, hot, dead, known), _background(blocks, good, stack.present))
+        totals[steps] = (counts * usable).sum(axis=(1, 2), dtype=float)
+    unread = readings < stack.present.sum() / 2
+    usable &= ~unread
+    _leave_out_blank(stack, totals)
+    suspected = suspected_gaps(total.astype(np.float32), ~usable)
+    dead = dead_pixels(total.astype(np.float32), ~usable | suspected)
+    defects = Defects(gap, suspected, unread, hot, dead, known)
+    _note_bands(stack, defects, known_bad is not None)
+    good = _block_sums((~defects.bad).astype(np.float32)[None])[0]
+    return Survey(blocks, good, defects, _background(blocks, good, stack.present))
+
+
+def _leave_out_blank(stack: RockingStack, totals: NDArray[np.float64]) -> None:
+    measured = np.flatnonzero(stack.present)
+    blank = measured[blank_frames(totals[measured])]
+    if len(blank) <= len(measured) // 4:
+        stack.leave_out(blank, "its frame is blank")
+
+
+def _note_bands(stack: RockingStack, defects: Defects, masked: bool) -> None:
+    if defects.suspected.any():
+        advice = "they are missing from the mask" if masked else "give a mask"
+        stack.notes.append(
+            f"{bands(defects.suspected)} hold no count in any frame though counts lie on both sides: taken "
+            f"for a gap between chips and left out; {advice}"
+        )
+    if defects.unread.any():
+        stack.notes.append(
+            f"{int(defects.unread.sum())} pixels are marked by the detector as not measured (−1, NaN or the "
+            "largest number of their type)"
+        )
 
 
 def _block_sums(counts: Counts) -> Counts:
@@ -156,11 +191,11 @@ def centre_of_mass(
     high = [min(size, round(place) + reach + 1) for place, size in zip(start, stack.shape, strict=True)]
     measured = [step for step in range(low[0], high[0]) if stack.present[step]]
     rows, cols = slice(low[1], high[1]), slice(low[2], high[2])
-    raw = stack.raw(measured, rows, cols) * stack.factors[measured, None, None]
+    raw, held = stack.read(measured, rows, cols)
     box = np.zeros([stop - first for first, stop in zip(low, high, strict=True)], dtype=np.float32)
     mask = np.ones(box.shape, dtype=bool)
-    box[np.array(measured) - low[0]] = raw
-    mask[np.array(measured) - low[0]] = view.defects.bad[rows, cols]
+    box[np.array(measured) - low[0]] = raw * stack.factors[measured, None, None]
+    mask[np.array(measured) - low[0]] = view.defects.bad[rows, cols] | ~held
     signal = filled(box, mask) - view.background
     centre = np.asarray(start, dtype=float) - low
     for _ in range(20):

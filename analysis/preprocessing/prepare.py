@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.geometry import Sampling, ScanGeometry, sampling, voxel_basis
-from analysis.preprocessing.frames import Frames, RockingStack, filled, spikes
+from analysis.preprocessing.defects import filled, spikes
+from analysis.preprocessing.frames import Frames, RockingStack
 from analysis.preprocessing.peak import Centre, Survey, centre_of_mass, coarse_peak, survey
 from analysis.preprocessing.prepared import WRAPS, PreparedScan, autocorrelation_wrap
 
@@ -187,8 +188,9 @@ def _read(stack: RockingStack, view: Survey, corner: NDArray[np.int64], shape: t
     good = ~view.defects.bad[rows, cols]
     raw, factors = np.zeros(shape), np.zeros(shape[0])
     measured, beyond = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
-    raw[place] = stack.raw(steps, rows, cols) * good
-    measured[place] = good
+    counts, held = stack.read(steps, rows, cols)
+    raw[place] = counts * good
+    measured[place] = good & held
     beyond[place] = False
     factors[np.array(steps) - corner[0]] = stack.factors[steps]
     return _Crop(raw, measured, beyond, factors)
@@ -226,6 +228,7 @@ def prepare_scan(
     window: int = 20,
     continuous: bool = False,
     allow_gap: bool = False,
+    stopped_early: bool = False,
 ) -> PreparedScan:
     """Find the peak in the frames of a rocking scan and return the crop about it, masked and normalised.
 
@@ -241,8 +244,8 @@ def prepare_scan(
     monitor : array_like, (points,) float, or None
         Monitor counts; frames are scaled by mean(monitor)/monitor.
     geometry : ScanGeometry
-    mask : ndarray, (rows, cols) bool, optional
-        Pixels known to be bad, True where bad.
+    mask : ndarray, (rows, cols) or (points, rows, cols) bool, optional
+        Pixels known to be bad, in all frames or in each, True where bad.
     shape : tuple of int
         Shape of the crop, in voxels (after binning).
     frame_index : array_like, (points,) int, optional
@@ -255,27 +258,47 @@ def prepare_scan(
         True if the angle moved during exposures, so that a voxel integrates over its step too.
     allow_gap : bool
         True to accept a peak beside a gap between chips.
+    stopped_early : bool
+        True for a scan that was broken off: one whose peak has not passed is refused.
     """
     rows, cols = checked_binning(binning)
-    stack = RockingStack(frames, eta, monitor, frame_index)
-    _check_frames(stack, geometry, mask)
-    view = survey(stack, geometry, mask)
+    each = None if mask is None or mask.ndim == 2 else np.asarray(mask, dtype=bool)
+    stack = RockingStack(frames, eta, monitor, frame_index, each)
+    _check_frames(stack, geometry, mask, len(np.atleast_1d(np.asarray(eta))))
+    view = survey(stack, geometry, mask if each is None else np.asarray(each.all(axis=0)))
     centre = centre_of_mass(stack, view, coarse_peak(view, geometry), window)
     row0, _, col0, _ = geometry.roi
+    if stopped_early:
+        _refuse_unfinished(float(centre.position[0]), stack.shape[0], shape[0])
     if not allow_gap:
         _refuse_gap(centre.position + [0, row0, col0], geometry)
     return crop_scan(stack, view, geometry, centre, shape, continuous=continuous, binning=(1, rows, cols))
 
 
-def _check_frames(stack: RockingStack, geometry: ScanGeometry, mask: NDArray[np.bool_] | None) -> None:
+def _check_frames(
+    stack: RockingStack, geometry: ScanGeometry, mask: NDArray[np.bool_] | None, points: int
+) -> None:
     row0, row1, col0, col1 = geometry.roi
     expected = (row1 - row0, col1 - col0)
     if stack.shape[1:] != expected:
         raise ValueError(
             f"frames of {expected!r} pixels are expected for roi {geometry.roi!r}; got {stack.shape[1:]!r}"
         )
-    if mask is not None and mask.shape != expected:
-        raise ValueError(f"mask must have the frames' shape {expected!r}; got {mask.shape!r}")
+    if mask is not None and mask.shape not in (expected, (points, *expected)):
+        raise ValueError(
+            f"mask must have the frames' shape {expected!r}, or one of it for each of {points} points; "
+            f"got {mask.shape!r}"
+        )
+
+
+def _refuse_unfinished(peak: float, steps: int, planes: int) -> None:
+    """Refuse a scan that was broken off less than a quarter of the crop after its peak."""
+    least = planes // 4
+    if steps - 1 - peak < least:
+        raise ValueError(
+            f"a scan that was broken off needs {least} points after its peak to be analysed; the peak is at "
+            f"point {peak + 1:.0f} of {steps}: measure it again"
+        )
 
 
 def _refuse_gap(peak: NDArray[np.float64], geometry: ScanGeometry) -> None:

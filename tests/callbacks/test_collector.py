@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from callbacks.frames import FrameFileError, path_of, read_frames
+from callbacks.frames import FrameFileError, path_of, read_frames, write_frames
 
 
 def feed(collecting, documents):
@@ -69,7 +69,7 @@ def test_a_missing_value_is_refused_with_the_points_named(collecting, documents,
     broken = [doc for name, doc in stream if name == "event"][3]
     broken["data"] = {key: value for key, value in broken["data"].items() if key != "ic1monitor"}
     feed(collecting, stream)
-    assert "every point needs 'ic1monitor', points 3 have none" in collecting.remarks[0]
+    assert "no 'ic1monitor', points 3: 4 points are left" in collecting.remarks[0]
 
 
 def test_a_range_of_a_million_million_frames_does_not_fill_the_memory(collecting, documents, frame_file):
@@ -86,7 +86,7 @@ def test_a_value_that_is_not_finite_is_refused(collecting, documents, frame_file
     [doc for name, doc in stream if name == "event"][2]["data"]["Tsample"] = value
     feed(collecting, stream)
     assert collecting.jobs == []
-    assert "'Tsample' must be finite, points 2 are not" in collecting.remarks[0]
+    assert "'Tsample' not finite, points 2: 4 points are left" in collecting.remarks[0]
 
 
 @pytest.mark.parametrize("exit_status", ["abort", "fail"])
@@ -162,3 +162,55 @@ def test_a_file_that_is_no_hdf5_is_refused_in_words(tmp_path):
     path.write_text("not a frame")
     with pytest.raises(FrameFileError, match="could not be read"):
         read_frames(path, "/data", np.array([0]))
+
+
+@pytest.fixture
+def long_file(tmp_path):
+    """Return a file of 20 frames."""
+    path = tmp_path / "frames" / "long.h5"
+    path.parent.mkdir()
+    write_frames(path, np.ones((20, 4, 5), dtype=np.uint32), {}, {})
+    return path
+
+
+@pytest.mark.parametrize("key", ["Tsample", "eta", "ic1monitor"])
+@pytest.mark.parametrize("value", [float("nan"), None, "broken"])
+def test_one_bad_reading_costs_its_point_alone_and_is_named(collecting, documents, long_file, key, value):
+    stream = documents(long_file, 20)
+    [doc for name, doc in stream if name == "event"][7]["data"][key] = value
+    feed(collecting, stream)
+    (job,) = collecting.jobs
+    assert job.frame_index.tolist() == [number for number in range(20) if number != 6]
+    assert not job.incomplete
+    assert key in job.notes[0]
+    assert job.notes[0].endswith("points 7")
+    assert job.notes[0] in collecting.remarks[0]
+
+
+def test_a_point_without_its_document_is_named(collecting, documents, long_file):
+    stream = documents(long_file, 20)
+    del stream[[number for number, (name, _) in enumerate(stream) if name == "event"][11]]
+    feed(collecting, stream)
+    (job,) = collecting.jobs
+    assert job.notes == ("not measured: no reading, points 11",)
+    assert len(job.eta) == 19
+
+
+@pytest.mark.parametrize("exit_status", ["success", "abort", "fail"])
+def test_a_scan_that_was_stopped_late_is_handed_on_as_incomplete(
+    collecting, documents, long_file, exit_status
+):
+    stream = documents(long_file, 16, exit_status=exit_status)
+    stream[0][1]["scan"]["num"] = 20
+    feed(collecting, stream)
+    (job,) = collecting.jobs
+    assert job.incomplete
+    assert job.notes == ("incomplete: the scan was stopped after 16 of 20 points",)
+
+
+def test_a_scan_that_was_stopped_before_half_is_not(collecting, documents, long_file):
+    stream = documents(long_file, 9)
+    stream[0][1]["scan"]["num"] = 20
+    feed(collecting, stream)
+    assert collecting.jobs == []
+    assert "20 points were asked for and 9 came" in collecting.remarks[0]

@@ -199,10 +199,10 @@ def test_wrapping_is_told_per_axis(wide, wraps):
     ("arguments", "message"),
     [
         ({"eta": ETA[:-1]}, "80 points came with 81 frames"),
-        ({"eta": np.where(ETA > 17.8, np.nan, ETA)}, "at least 8 finite rocking angles"),
+        ({"eta": np.where(ETA > 17.7, np.nan, ETA)}, "at least 8 finite rocking angles"),
         ({"eta": np.full(STEPS, 17.8)}, "rise or fall throughout"),
         ({"eta": 17 + 0.01 * np.arange(STEPS) ** 1.5}, "stray"),
-        ({"monitor": np.zeros(STEPS)}, "81 positive counts"),
+        ({"monitor": np.ones(STEPS - 1)}, "81 positive counts"),
         ({"frame_index": np.arange(STEPS) + 5}, "frames are missing"),
         ({"frame_index": np.zeros(STEPS, int)}, "one frame twice"),
         ({"mask": np.zeros((3, 3), bool)}, "mask must have the frames' shape"),
@@ -220,3 +220,91 @@ def test_bad_input_is_refused_in_words(arguments, message):
     options = {name: values.pop(name) for name in ("mask", "frame_index") if name in values}
     with pytest.raises(ValueError, match=message):
         prepare_scan(*values.values(), **options)
+
+
+def voxels(prepared, row, col):
+    """Return which of the crop's voxels in one pixel of the frames are masked, (n0,)."""
+    return prepared.mask[:, row + 40 - prepared.crop[1], col + 40 - prepared.crop[2]]
+
+
+def free(**changes):
+    """Return the geometry of a detector without gaps."""
+    return geometry(detector={"shape": [512, 512]}, **changes)
+
+
+@pytest.mark.parametrize("kind", [np.uint32, np.int32, np.float64, np.uint16])
+def test_signs_for_not_measured_are_no_counts(kind):
+    """2³²−1, −1, NaN and 65535 in a gap beside the peak, and in one voxel."""
+    counts = np.minimum(frames(gap=False), 60000)
+    sign = {"u": np.iinfo(np.uint32).max, "i": -1, "f": np.nan}[np.dtype(kind).kind]
+    marked = counts.astype(kind)
+    sign = np.iinfo(kind).max if kind is np.uint16 else sign
+    marked[:, 100:103] = sign
+    marked[40, 80, 80] = sign
+    plain = prepare_scan(counts, ETA, None, free())
+    prepared = prepare_scan(marked, ETA, None, free())
+    assert voxels(prepared, 101, 90).all()
+    assert np.flatnonzero(voxels(prepared, 80, 80)).tolist() == [40 - prepared.crop[0]]
+    np.testing.assert_allclose(prepared.peak, plain.peak, atol=0.15)
+    assert prepared.defects["saturated"] == 0
+    assert any("marked by the detector as not measured" in note for note in prepared.notes)
+
+
+def test_a_hot_cluster_beside_a_weaker_peak_is_not_the_peak():
+    counts = frames(gap=False)
+    for size, row, col in ((2, 140, 60), (3, 60, 150)):
+        counts[:, row : row + size, col : col + size] += (
+            np.random.default_rng(row).poisson(5e6, (STEPS, size, size)).astype(np.uint32)
+        )
+    prepared = prepare_scan(counts, ETA, None, free(reflection=None))
+    rutile = np.add(RUTILE, (0, 40, 40))  # the brighter of the two peaks
+    np.testing.assert_allclose(prepared.peak, rutile, atol=0.3)
+
+
+def test_a_band_of_zeros_is_taken_for_a_gap_in_words():
+    prepared = prepare_scan(frames(), ETA, None, free(reflection=None), shape=(32, 64, 128), allow_gap=True)
+    counts = frames(gap=False)
+    counts[:, 95:101] = 0
+    banded = prepare_scan(counts, ETA, None, free())
+    assert voxels(banded, 97, 90).all()
+    assert not voxels(banded, 94, 90).any()
+    assert any("rows 95–100 hold no count" in note and "give a mask" in note for note in banded.notes)
+    assert any("hold no count" in note for note in prepared.notes)
+
+
+def test_a_given_mask_is_used_for_all_frames_or_for_each():
+    each = np.zeros((STEPS, 240, 240), bool)
+    each[40, 88, 91] = True
+    prepared = prepare_scan(frames(gap=False), ETA, None, free(), mask=each)
+    assert np.flatnonzero(voxels(prepared, 88, 91)).tolist() == [40 - prepared.crop[0]]
+    assert prepared.mask.sum() == 1
+
+
+@pytest.mark.parametrize("fault", ["monitor", "eta", "blank"])
+def test_one_bad_point_is_left_out_and_named(fault):
+    counts, eta, monitor = frames(gap=False), ETA.copy(), np.full(STEPS, 1000.0)
+    if fault == "monitor":
+        monitor[45] = 0
+    elif fault == "eta":
+        eta[45] = np.nan
+    else:
+        counts[45] = 0
+    prepared = prepare_scan(counts, eta, monitor, free())
+    assert prepared.mask[45 - prepared.crop[0]].all()
+    assert prepared.mask.sum() == 64 * 64
+    assert prepared.monitor_factors[45 - prepared.crop[0]] == 0
+    assert any(note.startswith("point 46 is not measured") for note in prepared.notes)
+
+
+def test_a_monitor_that_never_saw_the_beam_is_not_used():
+    prepared = prepare_scan(frames(gap=False), ETA, np.zeros(STEPS), free())
+    np.testing.assert_array_equal(prepared.monitor_factors, 1)
+    assert any("the monitor is not used" in note for note in prepared.notes)
+
+
+def test_a_scan_broken_off_after_its_peak_is_prepared_and_one_before_is_refused():
+    late, early = slice(0, 60), slice(0, 46)
+    prepared = prepare_scan(frames(gap=False)[late], ETA[late], None, free(), stopped_early=True)
+    np.testing.assert_allclose(prepared.peak, np.add(M1, (0, 40, 40)), atol=0.1)
+    with pytest.raises(ValueError, match="16 points after its peak"):
+        prepare_scan(frames(gap=False)[early], ETA[early], None, free(), stopped_early=True)
