@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import reconstruct
 from analysis.geometry.scan import ScanGeometry, aps_34idc_geometry, i16_geometry
 from analysis.order_parameter import analyse_series
-from analysis.phasing.two_lattices import holds_both, reconstruct_both
+from analysis.phasing.two_lattices import phase
 from analysis.preprocessing import PreparedScan, prepare_scan
 from analysis.results import ScanResult, SeriesResult, read_series, write_scan, write_series
-from analysis.structure import rutile_offset, strain_table, structure_summary
+from analysis.structure import strain_table, structure_summary
 from callbacks.frames import read_beside, read_frames
 from callbacks.jobs import M1_BAND, ScanJob
 from callbacks.series import SEEDS, read_repeats, read_results, series_lock
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-M1_REFLECTION = [0, 1, 1]
-"""Of monoclinic M1, whose counterpart in rutile is (110)."""
 PACKAGES = ("vo2-bcdi", "numpy", "scipy", "torch", "h5py")
 
 
@@ -53,33 +50,8 @@ def analyse(job: ScanJob) -> ScanResult:
         frames, job.eta, job.monitor, geometry, mask=bad, shape=shape, stopped_early=job.incomplete
     )
     del frames
-    return _result(job, prepared, _phased(job, prepared))
-
-
-def _phased(job: ScanJob, prepared: PreparedScan) -> Reconstruction:
-    """Phase a crop; one that also holds the peak of rutile is phased as two lattices."""
-    intensity, mask, background = prepared.intensity, prepared.mask, prepared.background
-    kernel, offset = prepared.pixel_kernel, rutile_peak(job, prepared)
-    if offset is None:
-        return reconstruct(intensity, mask, seed=job.seed, pixel_kernel=kernel, background=background)
-    return reconstruct_both(
-        intensity,
-        mask,
-        offset=offset,
-        band=M1_BAND,
-        seed=job.seed,
-        pixel_kernel=kernel,
-        background=background,
-    )
-
-
-def rutile_peak(job: ScanJob, prepared: PreparedScan) -> NDArray[np.float64] | None:
-    """Return where rutile's peak is, in voxels from that of M1, or None where the crop does not hold it."""
-    if list(job.start.get("reflection") or ()) != M1_REFLECTION:
-        return None
-    shape = prepared.intensity.shape
-    offset = rutile_offset(prepared.voxel_basis, prepared.q_vector, shape)
-    return offset if holds_both(shape, offset, M1_BAND) else None
+    found = phase(prepared, job.seed, reflection=job.start.get("reflection"), band=M1_BAND)
+    return _result(job, prepared, found)
 
 
 def crop_shape(job: ScanJob) -> tuple[int, int, int]:
@@ -252,10 +224,8 @@ def repeat_series(
 
 
 def phased_again(scan: ScanResult, seed: int) -> ScanResult:
-    """Return the reconstruction of the same intensity from another seed."""
-    found = reconstruct(
-        scan.intensity, scan.mask, seed=seed, pixel_kernel=scan.pixel_kernel, background=scan.background
-    )
+    """Return the reconstruction of the same intensity from another seed, by the same algorithm."""
+    found = phase(scan, seed, reflection=scan.sample.get("reflection"), band=M1_BAND)
     return replace(scan, **phasing_values(found, scan.voxel_basis, scan.q_vector))
 
 

@@ -1,4 +1,6 @@
-"""Two lattices in one crop: the main one first, then the other in the holes that it leaves.
+"""Phasing of what a scan measured: as one lattice, or as two where the crop holds the peaks of both.
+
+Of two, the main one comes first, then the other in the holes that it leaves.
 
 Phased as a whole, such a crop stagnates: on the coarse levels the second lattice is missing density, the
 support closes around its holes, and later its share of the counts has nowhere to go but into the first as
@@ -10,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,10 +25,14 @@ from analysis.phasing.projections import fixed_threads, to_centre, to_corner
 from analysis.phasing.reconstruction import THREADS, Reconstruction, checked_pattern, from_truth, reconstruct
 from analysis.phasing.schedules import Level
 from analysis.structure.density import amplitude_level, isosurface
+from analysis.structure.rutile import rutile_offset
 
 Complex = NDArray[np.complexfloating]
 Mask = NDArray[np.bool_]
 Offset = Sequence[float] | NDArray[np.float64]
+
+M1_REFLECTION = (0, 1, 1)
+"""Of monoclinic M1, whose counterpart in rutile is (110)."""
 
 PRESENT = 0.4
 """Smoothed amplitude, in units of the crystal's own, above which the first lattice fills a voxel."""
@@ -47,6 +54,70 @@ HIO, RAAR, SETTLE = 150, 150, 30
 
 AGREEMENT = 0.9
 """Overlap of those starts below which the second lattice is not trusted."""
+
+
+class Measured(Protocol):
+    """What phasing needs of a scan: a `PreparedScan` has it, and a stored `ScanResult`.
+
+    Attributes
+    ----------
+    intensity : ndarray, (n0, n1, n2) float32, counts
+    mask : ndarray, (n0, n1, n2) bool
+        True where a voxel was NOT measured.
+    background : float, counts
+    pixel_kernel : three float
+    voxel_basis : ndarray, (3, 3) float64, nm
+    q_vector : ndarray, (3,) float64, Å⁻¹
+    """
+
+    @property
+    def intensity(self) -> NDArray[np.float32]: ...  # noqa: D102
+    @property
+    def mask(self) -> Mask: ...  # noqa: D102
+    @property
+    def background(self) -> float: ...  # noqa: D102
+    @property
+    def pixel_kernel(self) -> tuple[float, float, float]: ...  # noqa: D102
+    @property
+    def voxel_basis(self) -> NDArray[np.float64]: ...  # noqa: D102
+    @property
+    def q_vector(self) -> NDArray[np.float64]: ...  # noqa: D102
+
+
+def phase(
+    prepared: Measured, seed: int, *, reflection: Sequence[int] | None, band: tuple[int, int, int]
+) -> Reconstruction:
+    """Phase a prepared scan from one seed: as two lattices where it also holds rutile's peak, else as one.
+
+    Live and replayed analysis, repeats from other seeds and benchmarks of stored scans all call this.
+
+    Parameters
+    ----------
+    prepared : Measured
+    seed : int
+    reflection : three int, optional
+        Miller indices in M1; None where they are not known: one lattice.
+    band : three int
+        Shape of the crop about the first peak that leaves the second outside.
+    """
+    intensity, mask, background = prepared.intensity, prepared.mask, prepared.background
+    kernel, offset = prepared.pixel_kernel, second_peak(prepared, reflection, band)
+    if offset is None:
+        return reconstruct(intensity, mask, seed=seed, pixel_kernel=kernel, background=background)
+    return reconstruct_both(
+        intensity, mask, offset=offset, band=band, seed=seed, pixel_kernel=kernel, background=background
+    )
+
+
+def second_peak(
+    prepared: Measured, reflection: Sequence[int] | None, band: tuple[int, int, int]
+) -> NDArray[np.float64] | None:
+    """Return where rutile's peak is, (3,) voxels of q from M1's; None where the crop does not hold it."""
+    if tuple(() if reflection is None else reflection) != M1_REFLECTION:
+        return None
+    shape = prepared.intensity.shape
+    offset = rutile_offset(prepared.voxel_basis, prepared.q_vector, shape)
+    return offset if holds_both(shape, offset, band) else None
 
 
 @dataclass(frozen=True)

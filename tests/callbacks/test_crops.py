@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from callbacks.analyse import crop_shape, rutile_peak
+import analysis.phasing.two_lattices as phasing_module
+from analysis.phasing.two_lattices import second_peak
+from callbacks.analyse import crop_shape, phased_again
 from callbacks.jobs import FINE, M1_BAND, parse_crop
 from callbacks.replay import Aps34idcScan, ingest_documents
 from profile_collection.session.settings import Settings, load_settings
@@ -49,13 +51,32 @@ def test_a_crop_that_cannot_be_read_is_refused_before_anything_is_measured(tmp_p
     + [(FINE, [1, 1, 1], False), (FINE, None, False)],
 )
 def test_rutile_is_looked_for_where_its_peak_is_inside_and_nowhere_else(shape, reflection, held):
-    job = SimpleNamespace(start={"reflection": reflection})
     prepared = SimpleNamespace(
         intensity=np.zeros(shape, np.uint8),
         voxel_basis=np.diag(np.array([1837.0, 3281, 3281]) / shape),
         q_vector=np.array([0.0, 1.9594, 0.0]),
     )
-    offset = rutile_peak(job, prepared)
+    offset = second_peak(prepared, reflection, M1_BAND)
     assert (offset is not None) == held
     if held:
         assert offset == pytest.approx([0, -44, 0], abs=1.5)
+
+
+@pytest.mark.parametrize(("shape", "algorithm"), [(FINE, "reconstruct_both"), (M1_BAND, "reconstruct")])
+def test_a_stored_scan_is_phased_again_by_the_algorithm_of_its_first_phasing(
+    shape, algorithm, make_scan, monkeypatch
+):
+    scan = make_scan(
+        np.ones(shape, np.complex64),
+        voxel_basis=np.diag(np.array([1837.0, 3281, 3281]) / shape),
+        q_vector=np.array([0.0, 1.9594, 0.0]),
+        sample={"reflection": [0, 1, 1]},
+    )
+    asked = []
+    for name in ("reconstruct", "reconstruct_both"):
+        monkeypatch.setattr(
+            phasing_module, name, lambda *_, name=name, seed, **__: asked.append((name, seed)) or "found"
+        )
+    monkeypatch.setattr("callbacks.analyse.phasing_values", lambda *_: {})
+    phased_again(scan, 7)
+    assert asked == [(algorithm, 7)]

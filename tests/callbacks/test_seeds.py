@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 from typer.testing import CliRunner
 
-import callbacks.analyse as seeds_module
+import analysis.phasing.two_lattices as phasing_module
 from analysis.results import read_series, write_scan
 from callbacks.analyse import repeat_series
 from callbacks.series import update_series
@@ -57,7 +57,7 @@ def asked(monkeypatch, scans):
             calibrated=False,
         )
 
-    monkeypatch.setattr(seeds_module, "reconstruct", phasing)
+    monkeypatch.setattr(phasing_module, "reconstruct", phasing)
     return calls
 
 
