@@ -35,8 +35,9 @@ def latin(tmp_path_factory):
 
 
 def says(environment, folder):
+    (folder / "program.py").write_text(CODE, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", CODE],
+        [sys.executable, "program.py"],
         capture_output=True,
         check=False,
         timeout=120,
