@@ -16,7 +16,7 @@ from bluesky.utils import MsgGenerator
 
 from vo2_plans.protocols import BeamlineLike, Readings, value_of
 from vo2_plans.rocking import measure
-from vo2_plans.run_metadata import HKL, EtaWindow, SeriesPlace, start_metadata
+from vo2_plans.run_metadata import HKL, EtaWindow, SeriesPlace, new_series_uid, start_metadata
 
 
 @dataclass
@@ -163,7 +163,7 @@ class Alignment:
 
 def locate_reflection(
     beamline: BeamlineLike,
-    place: SeriesPlace,
+    place: SeriesPlace | None = None,
     *,
     reflection: HKL = (0, 1, 1),
     exposure: float = 1.0,
@@ -177,8 +177,8 @@ def locate_reflection(
     Parameters
     ----------
     beamline : BeamlineLike
-    place : SeriesPlace
-        The series the alignment belongs to.
+    place : SeriesPlace, optional
+        The series the alignment belongs to; on its own it is one at the present setpoint.
     reflection : tuple of int
         Miller indices; the search begins at the angles that UB gives for them.
     exposure : float
@@ -190,6 +190,7 @@ def locate_reflection(
     md : mapping, optional
         Goes into the start documents.
     """
+    place = place or SeriesPlace(new_series_uid(), 0, 1, float(beamline.heated_stage.setpoint))
     nominal = beamline.diffractometer.forward(*reflection)
     arm = Arm.from_metadata(beamline.metadata()["detector"])
     aim = chip_centre(arm.shape)

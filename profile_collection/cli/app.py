@@ -58,19 +58,17 @@ def series(
     results: ResultsOption = None,
 ) -> None:
     """Measure a temperature series and analyse it meanwhile: RE(temperature_series()) in IPython."""
-    from profile_collection.session.unattended import call, run_in_ipython
+    from profile_collection.session.simulation import series_defaults
+    from profile_collection.session.unattended import run_unattended
 
     with explained():
         settings = configured(data, results, quick=quick or None, realtime=realtime or None, seed=seed)
-        asked = {
-            "temperatures": parse_temperatures(temperatures),
-            "eta_start": eta_start,
-            "eta_stop": eta_stop,
-            "eta_step": eta_step,
-            "exposure": exposure,
-            "resume": resume,
-        }
-    raise typer.Exit(run_in_ipython(settings, f"RE({call('temperature_series', asked)})"))
+        asked = parse_temperatures(temperatures)
+        window = series_defaults(settings).changed_window(eta_start, eta_stop, eta_step, exposure)
+        code = run_unattended(
+            settings, lambda session: session.temperature_series(asked, window, resume=resume)
+        )
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -86,16 +84,18 @@ def dry_run(
     """Print what a temperature series would do and how long it would take; nothing moves."""
     import vo2_plans
     from profile_collection.devices.simulated.beamline import make_simulated
-    from profile_collection.session.plans import SessionPlans
     from profile_collection.session.simulation import series_defaults, twin_config
     from profile_collection.twin import Twin
 
     with explained():
         settings = configured(data, None, quick=quick or None)
         beamline = make_simulated(Twin(twin_config(settings)), settings.data)
-        plans = SessionPlans(beamline, series_defaults(settings))
+        defaults = series_defaults(settings)
+        window = defaults.changed_window(eta_start, eta_stop, eta_step, exposure) or defaults.window
         asked = parse_temperatures(temperatures)
-        plan = plans.temperature_series(asked, eta_start, eta_stop, eta_step, exposure)
+        plan = vo2_plans.temperature_series(
+            beamline, defaults.temperatures if asked is None else asked, window
+        )
         console.print(vo2_plans.dry_run(plan).text(), highlight=False, soft_wrap=True)
 
 

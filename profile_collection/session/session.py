@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from bluesky import RunEngine
 
+import vo2_plans
 from analysis.file_names import require_file_name
 from callbacks.catalogue import Catalogue, unanalysed_runs
 from callbacks.jobs import OrderPoint
@@ -35,6 +36,7 @@ from profile_collection.session.hardware import connect_beamline
 from profile_collection.session.locks import take_lock
 from profile_collection.session.resuming import analyse_rest, series_progress
 from profile_collection.session.settings import Settings, load_settings
+from profile_collection.session.simulation import series_defaults
 from profile_collection.session.startup_checks import StartupError
 from profile_collection.session.storage import (
     TruthRecorder,
@@ -44,9 +46,11 @@ from profile_collection.session.storage import (
     store_kept,
 )
 from profile_collection.session.suspenders import BEAM_SETTLES, install_suspenders
-from vo2_plans import SeriesProgress
+from vo2_plans import EtaWindow, SeriesProgress
 
 if TYPE_CHECKING:
+    from bluesky.utils import MsgGenerator
+
     from profile_collection.twin import Twin
 
 
@@ -129,6 +133,8 @@ class Session:
 
     Attributes
     ----------
+    defaults
+        What is measured where nothing else is asked for.
     catalogue
         Both halves of the catalogue.
     db
@@ -149,6 +155,7 @@ class Session:
         self._make_executor = make_executor
         self._stack = contextlib.ExitStack()
         self._closed = False
+        self.defaults = series_defaults(settings)
         with contextlib.ExitStack() as undo:  # whatever fails below gives back what was taken above it
             check_writable(settings.data)
             take_lock(settings.data, undo)
@@ -215,6 +222,51 @@ class Session:
         return Broker(self.catalogue.raw)
 
     # -- use ---------------------------------------------------------------------------------------------
+
+    def temperature_series(
+        self,
+        temperatures: vo2_plans.Temperatures | None = None,
+        window: EtaWindow | None = None,
+        *,
+        locate: bool = True,
+        pre_expose: bool = True,
+        resume: str | int | None = None,
+    ) -> MsgGenerator[Any]:
+        """Return the plan of a series on this session's devices, or of what is left of a stored one.
+
+        Parameters
+        ----------
+        temperatures, window
+            K, and the rocking curve; the session's own where not given.
+        locate, pre_expose
+            As for `vo2_plans.temperature_series`.
+        resume
+            Uid of the series to go on with, -1 for the last; it keeps its own arguments.
+
+        Raises
+        ------
+        ValueError
+            Other arguments came with `resume`.
+        UnknownRunError
+            No such series is stored.
+        """
+        if resume is None:
+            return vo2_plans.temperature_series(
+                self.beamline,
+                self.defaults.temperatures if temperatures is None else temperatures,
+                window or self.defaults.window,
+                locate=locate,
+                pre_expose=pre_expose,
+            )
+        if temperatures is not None or window is not None:
+            raise ValueError(
+                "a resumed series keeps its own temperatures and rocking curve: resume was to be given "
+                "alone, other arguments came too; leave them out"
+            )
+        progress = self.resume(vo2_plans.series_name(resume))
+        return vo2_plans.temperature_series(
+            self.beamline, progress=progress, **vo2_plans.call_of(progress.arguments)
+        )
 
     def replay(self, which: Any = -1, output: Path | None = None) -> tuple[OrderPoint, ...]:
         """Send stored runs through the live path again and return the order parameter.

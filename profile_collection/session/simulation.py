@@ -32,6 +32,17 @@ class SeriesDefaults:
     temperatures: tuple[float, ...] = tuple(320.0 + 5.0 * n for n in range(10))
     window: EtaWindow = EtaWindow(16.7, 18.9, 0.01, 30.0)
 
+    def changed_window(
+        self,
+        start: float | None = None,
+        stop: float | None = None,
+        step: float | None = None,
+        exposure: float | None = None,
+    ) -> EtaWindow | None:
+        """Return the window with what is given instead (degrees, s); None where nothing is."""
+        window = self.window.changed(start=start, stop=stop, step=step, exposure=exposure)
+        return None if (start, stop, step, exposure) == (None,) * 4 else window
+
 
 PAPER = SeriesDefaults()
 QUICK = SeriesDefaults(temperatures=(320.0, 335.0, 350.0), window=EtaWindow(17.3, 18.3, 0.01, 30.0))

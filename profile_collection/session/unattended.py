@@ -1,22 +1,21 @@
-"""A plan run with nobody at the keyboard: in an IPython with this package as profile, with an exit code."""
+"""A plan run with nobody at the keyboard, with an exit code."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from profile_collection.session.settings import Settings
 
 if TYPE_CHECKING:
+    from bluesky.utils import MsgGenerator
+
     from profile_collection.session.session import Session
 
 logger = logging.getLogger(__name__)
 
-PROFILE = Path(__file__).resolve().parents[1]
 OK, FAILED, INTERRUPTED = 0, 1, 130
 
 
@@ -65,29 +64,29 @@ def first_error(error: BaseException) -> BaseException:
     return seen[-1]
 
 
-def run_in_ipython(settings: Settings, code: str) -> int:
-    """Run `code` in an IPython whose profile is this package, finish the analysis, and return the exit code.
+def run_unattended(settings: Settings, plan: Callable[[Session], MsgGenerator[Any]]) -> int:
+    """Open a session, run a plan in it, finish the analysis, and return the exit code.
 
     Parameters
     ----------
     settings
-        Of the session that the profile opens.
-    code
-        For example ``RE(temperature_series())``.
-    """
-    from IPython.terminal.ipapp import TerminalIPythonApp
+        Of the session.
+    plan
+        Makes the plan, for example ``Session.temperature_series``.
 
-    os.environ.update(settings.environment())
-    app: Any = TerminalIPythonApp.instance()
-    app.initialize([f"--profile-dir={PROFILE}", "--no-banner", "--HistoryManager.enabled=False"])
-    names: dict[str, Any] = app.shell.user_ns
-    session, outcome = names.get("session"), Outcome()
-    if session is None:
-        return FAILED  # the startup file has said why
-    names |= {"unattended": unattended, "outcome": outcome}
-    result = app.shell.run_cell(f"with unattended(session, outcome):\n    {code}", store_history=False)
-    if not result.success and outcome.code == OK:
-        outcome.code = FAILED
+    Raises
+    ------
+    StartupError
+        The session could not be opened.
+    """
+    from profile_collection.session.startup_checks import prepare_client
+
+    prepare_client(settings)  # before anything loads Channel Access
+    from profile_collection.session.session import open_session
+
+    session, outcome = open_session(settings), Outcome()
+    with unattended(session, outcome):
+        session.RE(plan(session))
     session.close()
     return outcome.code or _judge(session)
 
@@ -101,15 +100,3 @@ def _judge(session: Session) -> int:
     if failures:
         session.view.fail(f"{failures} of {len(summaries)} scans could not be analysed")
     return FAILED if failures else OK
-
-
-def call(name: str, arguments: Mapping[str, Any]) -> str:
-    """Return the code of a call with those arguments that were given.
-
-    Examples
-    --------
-    >>> call("temperature_series", {"temperatures": [320.0], "exposure": None})
-    'temperature_series(temperatures=[320.0])'
-    """
-    given = ", ".join(f"{key}={value!r}" for key, value in arguments.items() if value is not None)
-    return f"{name}({given})"

@@ -2,13 +2,13 @@
 
 from bluesky.utils import MsgGenerator
 
-from profile_collection.session.plans import current_plans
+import vo2_plans
 from profile_collection.session.startup_checks import ETA_STEP, EXPOSURE, in_range, limits_of
 
-_plans = current_plans(session)  # noqa: F821  00-session.py defined it
-_kelvin = limits_of(_plans.beamline.heated_stage)
-_eta = limits_of(_plans.beamline.diffractometer.eta)
-_exposure = limits_of(_plans.beamline.merlin.acquire_time, EXPOSURE)
+# 00-session.py defined session, beamline and its devices.
+_kelvin = limits_of(heated_stage)
+_eta = limits_of(diffractometer.eta)
+_exposure = limits_of(merlin.acquire_time, EXPOSURE)
 
 
 @in_range(temperatures=_kelvin, eta_start=_eta, eta_stop=_eta, eta_step=ETA_STEP, exposure=_exposure)
@@ -43,9 +43,10 @@ def temperature_series(
     resume
         Uid of a series that was interrupted, -1 for the last; it goes on with its own arguments.
     """
+    window = session.defaults.changed_window(eta_start, eta_stop, eta_step, exposure)
     return (
-        yield from _plans.temperature_series(
-            temperatures, eta_start, eta_stop, eta_step, exposure, locate, pre_expose, resume
+        yield from session.temperature_series(
+            temperatures, window, locate=locate, pre_expose=pre_expose, resume=resume
         )
     )
 
@@ -70,7 +71,8 @@ def rocking_scan(
     exposure
         Seconds per point.
     """
-    return (yield from _plans.rocking_scan(eta_start, eta_stop, eta_step, exposure))
+    window = session.defaults.changed_window(eta_start, eta_stop, eta_step, exposure)
+    return (yield from vo2_plans.rocking_scan(beamline, window or session.defaults.window))
 
 
 @in_range(exposure=_exposure)
@@ -82,7 +84,7 @@ def locate_reflection(exposure: float = 1.0) -> MsgGenerator:
     exposure
         Seconds per point.
     """
-    return (yield from _plans.locate_reflection(exposure))
+    return (yield from vo2_plans.locate_reflection(beamline, exposure=exposure))
 
 
 @in_range(temperature=_kelvin)
@@ -94,4 +96,4 @@ def soak(temperature: float) -> MsgGenerator:
     temperature
         K.
     """
-    return (yield from _plans.soak(temperature))
+    return (yield from vo2_plans.soak(beamline, temperature))

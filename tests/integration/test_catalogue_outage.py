@@ -29,7 +29,6 @@ import json, sys
 from pathlib import Path
 
 from profile_collection.session.session import open_session
-from profile_collection.session.plans import SessionPlans
 from profile_collection.session.simulation import QUICK
 
 folder, temperatures, stops = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
@@ -46,8 +45,8 @@ def keep(name, doc):
         sys.stdin.readline()
 
 session.RE.subscribe(keep)
-plans = SessionPlans(session.beamline, QUICK)
-uids = session.RE(plans.temperature_series(temperatures, 17.75, 17.9, 0.01, locate=False))
+window = QUICK.changed_window(17.75, 17.9, 0.01)
+uids = session.RE(session.temperature_series(temperatures, window, locate=False))
 kept = [(name, doc) for name, doc in seen]
 (folder / "documents.json").write_text(json.dumps(kept, default=lambda value: value.tolist()))
 setpoint = session.beamline.heated_stage.setpoint

@@ -20,12 +20,12 @@ from callbacks.catalogue import rocking_starts
 from callbacks.journal.recovery import read_scan_file
 from profile_collection.catalogue.client import stop_server
 from profile_collection.session.session import open_session
-from profile_collection.session.plans import SessionPlans
 from profile_collection.session.simulation import QUICK
+from vo2_plans import rocking_scan
 
 means, outside = sys.argv[1], Path(sys.argv[2])
 session = open_session()
-plans, data = SessionPlans(session.beamline, QUICK), session.settings.data
+data, window = session.settings.data, QUICK.changed_window(17.75, 17.9, 0.01)
 found = {"points": 0}
 
 def fill_up():
@@ -55,14 +55,14 @@ def watch(name, doc):
 before = dict(session.twin.axes), session.beamline.heated_stage.setpoint
 try:
     if means == "filesystem":
-        session.RE(plans.temperature_series([350.0]))
+        session.RE(session.temperature_series([350.0], QUICK.window))
 except Exception as error:
     found["refusal"] = str(error)
 found["unmoved"] = before == (dict(session.twin.axes), session.beamline.heated_stage.setpoint)
 found["runs"] = len(session.catalogue.raw)
 token = session.RE.subscribe(watch)
 try:
-    session.RE(plans.rocking_scan(17.75, 17.9, 0.01))
+    session.RE(rocking_scan(session.beamline, window))
 except Exception as error:
     found["error"] = str(error)
 found["shutter_open"] = session.twin.shutter_open
@@ -73,7 +73,7 @@ session.RE.unsubscribe(token)
 scan = read_scan_file(path)
 found["frames"], found["uid"] = scan.points, scan.start["uid"]
 make_room()
-session.RE(plans.rocking_scan(17.75, 17.9, 0.01))
+session.RE(rocking_scan(session.beamline, window))
 session.close()
 documents = {}
 from callbacks.journal.reingest import contents, stored_documents

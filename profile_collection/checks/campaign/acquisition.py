@@ -36,7 +36,6 @@ from profile_collection.checks.campaign.series import (
 )
 from profile_collection.devices.frames import ATTEMPTS
 from profile_collection.session import simulation
-from profile_collection.session.plans import current_plans
 from profile_collection.session.resuming import analyse_rest
 from profile_collection.session.session import Session, open_session
 
@@ -222,13 +221,13 @@ def measure(
     session: Session, injector: Injector, reporter: Reporter, task: SeriesTask, resume: str | None
 ) -> None:
     """Measure a series to its end, through whatever happens."""
-    plans, reporter.series = current_plans(session), resume
+    reporter.series = resume
     for _ in range(MOST_TRIES):
         injector.mend()
         try:
-            plan = plans.temperature_series(list(task.temperatures), **WINDOW)
+            plan = session.temperature_series(task.temperatures, WINDOW, locate=False)
             if reporter.series is not None and _has_begun(session, reporter.series):
-                plan = plans.temperature_series(resume=reporter.series)
+                plan = session.temperature_series(resume=reporter.series)
             if _through(session, injector, reporter, lambda plan=plan: session.RE(plan)):  # type: ignore[misc]
                 reporter.emit("done", series=reporter.series)
                 return

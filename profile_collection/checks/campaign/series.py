@@ -16,6 +16,7 @@ import numpy as np
 
 from profile_collection.session.settings import Settings
 from profile_collection.twin import CrystalConfig, DetectorConfig, TwinConfig
+from vo2_plans import EtaWindow
 
 KINDS = {
     "pause": "a pause within an exposure",
@@ -123,13 +124,9 @@ ARM = {"delta": 25.1079, "gam": 0.3428}
 """Where the detector arm puts the Bragg peak on the region, degrees."""
 STEP = 0.01
 
-WINDOW: dict[str, Any] = {
-    "eta_start": round(17.8 - STEP * (POINTS // 2), 4),
-    "eta_stop": round(17.8 + STEP * (POINTS - POINTS // 2 - 1), 4),
-    "eta_step": STEP,
-    "exposure": 30.0,
-    "locate": False,
-}
+WINDOW = EtaWindow(
+    round(17.8 - STEP * (POINTS // 2), 4), round(17.8 + STEP * (POINTS - POINTS // 2 - 1), 4), STEP, 30.0
+)
 """The rocking scan; the peak is followed, not searched for."""
 
 

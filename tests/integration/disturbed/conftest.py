@@ -19,14 +19,14 @@ from callbacks.live import LiveView
 from profile_collection.catalogue.client import stop_server
 from profile_collection.checks.campaign.series import ARM
 from profile_collection.session import simulation
-from profile_collection.session.plans import current_plans
 from profile_collection.session.resuming import series_progress
 from profile_collection.session.session import open_session
 from profile_collection.session.settings import Settings
 from profile_collection.twin import BeamConfig, CrystalConfig, DetectorConfig, ThermalConfig, TwinConfig
+from vo2_plans import EtaWindow
 
 TEMPERATURES = [320.0, 330.0]
-WINDOW = {"eta_start": 17.72, "eta_stop": 17.88, "eta_step": 0.02, "exposure": 30.0, "locate": False}
+WINDOW = EtaWindow(17.72, 17.88, 0.02, 30.0)
 POINTS = 9
 
 ANALYSIS = '''
@@ -100,7 +100,7 @@ class Beamtime:
 
     def __init__(self, session):
         self.session, self.twin, self.stage = session, session.twin, session.beamline.heated_stage
-        self.engine, self.plans = session.RE, current_plans(session)
+        self.engine = session.RE
         self.text = session.view.console.file
         self._said = self.text.tell()
         self._rewind()
@@ -126,7 +126,7 @@ class Beamtime:
         thermal.drift, thermal.ceiling = 0.0, float("inf")
 
     def series(self):
-        return self.plans.temperature_series(TEMPERATURES, **WINDOW)
+        return self.session.temperature_series(TEMPERATURES, WINDOW, locate=False)
 
     def measure(self, plan=None):
         """Measure, and return uid of the series with what came of it, by temperature."""
@@ -168,8 +168,8 @@ class Beamtime:
         expose, count = type(self.twin).expose, [0]
 
         def watched(exposure_time, cancel=None):
-            count[0] += exposure_time == WINDOW["exposure"]
-            if count[0] == number and exposure_time == WINDOW["exposure"]:
+            count[0] += exposure_time == WINDOW.exposure
+            if count[0] == number and exposure_time == WINDOW.exposure:
                 act(cancel)
             return expose(self.twin, exposure_time, cancel)
 

@@ -23,7 +23,7 @@ def fails_then_goes_on(shift, check_like, words, *, retaken, complete):
     before = series_progress(shift.session.catalogue, uid)
     assert len(before.complete) == complete
     shift.mend()
-    found = shift.measure(shift.plans.temperature_series(resume=uid))
+    found = shift.measure(shift.session.temperature_series(resume=uid))
     check_like(found, retaken=retaken)
     assert all(scan.start["series_uid"] == uid for scan in found)
     return found
@@ -83,7 +83,7 @@ def test_abort_and_resume_of_the_series(shift, check_like):
     assert shift.safe()
     assert "abort 3 points" in shift.said
     uid = shift.last_series()
-    found = shift.measure(shift.plans.temperature_series(resume=uid))
+    found = shift.measure(shift.session.temperature_series(resume=uid))
     check_like(found, retaken=shift.points)
     assert [scan.start["attempt"] for scan in found] == [1, 2]
 

@@ -222,13 +222,13 @@ def test_weights_are_safetensors_only(tmp_path):
 @pytest.mark.slow
 def test_the_key_is_in_one_file_and_nowhere_else(served, make_session):
     """Not in logs, documents, results, nor in any process's arguments."""
-    from profile_collection.session.plans import SessionPlans
     from profile_collection.session.simulation import QUICK
 
     session = make_session(served)
-    plans = SessionPlans(session.beamline, QUICK)
-    window = {"eta_start": 17.76, "eta_stop": 17.84, "eta_step": 0.02, "locate": False}
-    session.RE(plans.temperature_series([320.0, 333.0], **window))  # the second one's analysis fails
+    window = QUICK.changed_window(17.76, 17.84, 0.02)
+    session.RE(
+        session.temperature_series([320.0, 333.0], window, locate=False)
+    )  # the second one's analysis fails
     session.drain()
     key = status(served.data).api_key
     assert len(rocking_starts(session.catalogue)) >= 2

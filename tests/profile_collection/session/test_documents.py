@@ -10,10 +10,9 @@ from callbacks.catalogue import derived_runs
 from callbacks.journal.journal import keep, left_behind
 from callbacks.journal.recovery import scan_documents
 from callbacks.journal.reingest import contents, reingest, stored_documents
-from profile_collection.session.plans import SessionPlans
 from profile_collection.session.simulation import QUICK
 
-WINDOW = {"eta_start": 17.76, "eta_stop": 17.84, "eta_step": 0.02, "locate": False}
+WINDOW = QUICK.changed_window(17.76, 17.84, 0.02)
 
 
 def check(documents):
@@ -38,8 +37,9 @@ def measured(served, make_session, emitted):
     if not emitted:
         live = []
         session.RE.subscribe(lambda name, doc: live.append((name, dict(doc))))
-        plans = SessionPlans(session.beamline, QUICK)
-        uids = session.RE(plans.temperature_series([320.0, 333.0], **WINDOW))  # 333: its analysis fails
+        uids = session.RE(
+            session.temperature_series([320.0, 333.0], WINDOW, locate=False)
+        )  # 333: its analysis fails
         session.drain()
         for uid in uids:
             emitted[uid] = of_run(live, uid)

@@ -4,12 +4,11 @@ import pytest
 
 import vo2_plans
 from callbacks.catalogue import UnknownRunError, derived_runs
-from profile_collection.session.plans import SessionPlans, current_plans
 from profile_collection.session.resuming import is_complete, series_progress
 from profile_collection.session.simulation import QUICK
-from vo2_plans import SeriesProgress
+from vo2_plans import EtaWindow, SeriesProgress
 
-WINDOW = {"eta_start": 17.76, "eta_stop": 17.84, "eta_step": 0.02, "exposure": 10.0, "locate": False}
+WINDOW = EtaWindow(17.76, 17.84, 0.02, 10.0)
 
 
 def test_a_run_is_complete_if_it_succeeded_with_all_its_points():
@@ -23,10 +22,9 @@ def test_a_run_is_complete_if_it_succeeded_with_all_its_points():
 def test_a_series_that_failed_is_resumed_to_its_end(served, make_session):
     """The heater gives up at the second of three temperatures, and is mended; the arm has lost its place."""
     session = make_session(served)
-    plans = current_plans(session)
     session.twin.thermal.ceiling = 325.0
     with pytest.raises(RuntimeError, match="did not settle at 330"):
-        session.RE(plans.temperature_series([320.0, 330.0, 335.0], **WINDOW))
+        session.RE(session.temperature_series([320.0, 330.0, 335.0], WINDOW, locate=False))
     uid = session.catalogue.raw.v3.values()[-1].start["series_uid"]
     session.twin.thermal.ceiling = float("inf")
     before = series_progress(session.catalogue, uid)
@@ -36,7 +34,7 @@ def test_a_series_that_failed_is_resumed_to_its_end(served, make_session):
     assert before.pose["eta"] == pytest.approx(17.8, abs=0.05)
     delta.move(delta.position - 1.0, wait=True)
 
-    uids = session.RE(plans.temperature_series(resume=uid))
+    uids = session.RE(session.temperature_series(resume=uid))
     session.drain()
     after = series_progress(session.catalogue, uid)
     assert sorted(after.complete) == [0, 1, 2]
@@ -50,19 +48,16 @@ def test_a_series_that_failed_is_resumed_to_its_end(served, make_session):
     assert {run["series_size"] for run in runs} == {3}
     assert {run["branch"] for run in runs} == {"heating"}
 
-    assert session.RE(plans.temperature_series(resume=uid)) == ()
+    assert session.RE(session.temperature_series(resume=uid)) == ()
     assert "is complete: nothing is left to measure" in session.view.console.file.getvalue()
 
 
 def test_what_cannot_be_resumed_is_refused_in_words(served, make_session):
     session = make_session(served)
-    plans = current_plans(session)
     with pytest.raises(UnknownRunError, match="'20250101-nothing' came"):
-        session.RE(plans.temperature_series(resume="20250101-nothing"))
+        session.RE(session.temperature_series(resume="20250101-nothing"))
     with pytest.raises(ValueError, match="resume was to be given "):
-        session.RE(plans.temperature_series([320.0], resume="-1"))
+        session.RE(session.temperature_series([320.0], resume="-1"))
     progress = SeriesProgress("s", setup={"sample": "X"})
     with pytest.raises(ValueError, match=r"sample was 'X' and is 'VO2 nanocrystal'. Open the session as"):
         session.RE(vo2_plans.temperature_series(session.beamline, [320.0], QUICK.window, progress=progress))
-    with pytest.raises(ValueError, match="these plans know no catalogue"):
-        session.RE(SessionPlans(session.beamline, QUICK).temperature_series(resume="-1"))

@@ -8,20 +8,18 @@ import sys
 import pytest
 
 from callbacks.catalogue import UnknownRunError, derived_runs, unanalysed_runs
-from profile_collection.session.plans import SessionPlans
 from profile_collection.session.session import open_session
 from profile_collection.session.simulation import QUICK
 from profile_collection.session.startup_checks import StartupError
 from profile_collection.session.storage import TruthRecorder
 
-WINDOW = {"eta_start": 17.76, "eta_stop": 17.84, "eta_step": 0.02, "locate": False}
+WINDOW = QUICK.changed_window(17.76, 17.84, 0.02)
 POINTS = 5
 
 
 def measure(session, temperatures):
     """Return the uids of the rocking scans of a small series."""
-    plans = SessionPlans(session.beamline, QUICK)
-    uids = session.RE(plans.temperature_series(temperatures, **WINDOW))
+    uids = session.RE(session.temperature_series(temperatures, WINDOW, locate=False))
     session.drain()
     return [uid for uid in uids if session.catalogue.raw.v3[uid].start["purpose"] == "rocking"]
 
@@ -81,9 +79,8 @@ def test_a_failing_analysis_is_a_document_and_a_red_line_and_the_series_goes_on(
 def test_a_series_uid_that_leads_elsewhere_is_refused_before_anything_is_stored(session, served):
     """Metadata come with `RE(...)` in IPython, and with `meta` over the queue server."""
     stored = len(session.catalogue.raw.v3)
-    plans = SessionPlans(session.beamline, QUICK)
     with pytest.raises(ValueError, match=r"'\.\./\.\./x' came"):
-        session.RE(plans.temperature_series([320.0], **WINDOW), series_uid="../../x")
+        session.RE(session.temperature_series([320.0], WINDOW, locate=False), series_uid="../../x")
     assert len(session.catalogue.raw.v3) == stored
     assert not (served.data.parent / "x").exists()
 

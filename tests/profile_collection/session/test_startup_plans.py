@@ -1,13 +1,15 @@
 """The startup files as the queue server sees them."""
 
 import runpy
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 import profile_collection
-from profile_collection.session.settings import Settings
+from profile_collection.session.session import Session
+from profile_collection.session.simulation import QUICK
 
 STARTUP = Path(profile_collection.__file__).parent / "startup"
 
@@ -34,8 +36,13 @@ def namespace(tmp_path):
     from profile_collection.devices.simulated.beamline import make_simulated
     from profile_collection.twin import Twin
 
-    session = SimpleNamespace(beamline=make_simulated(Twin(), tmp_path), settings=Settings(quick=True))
-    return runpy.run_path(str(STARTUP / "10-plans.py"), init_globals={"session": session})
+    beamline = make_simulated(Twin(), tmp_path)
+    session = SimpleNamespace(beamline=beamline, defaults=QUICK)
+    session.temperature_series = partial(Session.temperature_series, session)
+    names = {name: getattr(beamline, name) for name in ("diffractometer", "heated_stage", "merlin", "beam")}
+    defined = {"session": session, "beamline": beamline, **names}
+    found = runpy.run_path(str(STARTUP / "10-plans.py"), init_globals=defined)
+    return {name: value for name, value in found.items() if name not in names}
 
 
 @pytest.fixture
