@@ -30,7 +30,7 @@ PROCESS = """
 import os, sys
 from pathlib import Path
 from safetensors.torch import save_file
-from analysis.phasing import training
+from analysis.phasing.network import training
 from analysis.phasing.network.model import NetworkConfig
 
 made = []
