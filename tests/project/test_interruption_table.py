@@ -1,9 +1,9 @@
-"""The README's table of interruptions is what the tests that really interrupt say of themselves.
+"""The table in docs/interruptions.md is what the tests that really interrupt say of themselves.
 
 A test is a row if its docstring has the three fields ``Reads:``, ``Left:`` and
 ``On disk:`` (what the user reads, the state the beamline is left in, what is on disk); a field may go on over
 several lines. Its name is the row's title. ``python tests/project/test_interruption_table.py`` writes the
-table into the README.
+table into that page.
 """
 
 import ast
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "interruptions.md"
 BEGIN, END = "<!-- interruptions -->", "<!-- /interruptions -->"
 FIELDS = ("Reads", "Left", "On disk")
 HEADER = (
@@ -67,19 +67,19 @@ def rows(folder: Path) -> Iterator[str]:
 
 
 def table() -> str:
-    """Return the README's table of interruptions."""
+    """Return the table of interruptions."""
     return "\n".join([*HEADER, *rows(ROOT / "tests")])
 
 
 def split(text: str) -> tuple[str, str, str]:
-    """Return what stands before, between and behind the README's markers."""
+    """Return what stands before, between and behind the page's markers."""
     before, rest = text.split(BEGIN)
     between, behind = rest.split(END)
     return before, between, behind
 
 
-def test_the_readmes_table_is_what_the_tests_say():
-    _, between, _ = split(README.read_text())
+def test_the_table_is_what_the_tests_say():
+    _, between, _ = split(PAGE.read_text())
     command = f"python {Path(__file__).relative_to(ROOT)}"
     assert between.strip() == table(), f"the table is not up to date: run '{command}'"
 
@@ -93,5 +93,5 @@ def test_a_row_comes_from_a_tests_name_and_its_docstrings_fields(tmp_path):
 
 
 if __name__ == "__main__":
-    before, _, behind = split(README.read_text())
-    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{behind}")
+    before, _, behind = split(PAGE.read_text())
+    PAGE.write_text(f"{before}{BEGIN}\n{table()}\n{END}{behind}")
