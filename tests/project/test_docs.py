@@ -1,0 +1,286 @@
+"""The documentation says what is there: links, commands, Python blocks, plans, paths and cited sections."""
+
+import ast
+import importlib
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+SOURCES = ("analysis", "callbacks", "profile_collection", "vo2_plans", "tests")
+MOST_WORDS = 1200
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def blocks(text, language):
+    """Yield the contents of fenced blocks of a language; "" is none."""
+    yield from re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def without_blocks(text):
+    """Return a page without its fenced and indented blocks."""
+    return re.sub(r"^    .*$", "", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), flags=re.M)
+
+
+def inline_code(text):
+    """Yield what stands between single backticks, line breaks as blanks."""
+    for found in re.findall(r"`([^`]+)`", without_blocks(text)):
+        yield " ".join(found.split())
+
+
+def anchors(path):
+    """Return the anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# -- links ---------------------------------------------------------------------------------------------------
+
+
+@pages
+def test_relative_links_resolve(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_blocks(page.read_text())):
+        assert not re.match(r"\w+:", target), f"{target}: links stay inside the repository, works have a doi:"
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), f"{target} does not exist"
+        assert found.is_relative_to(ROOT), f"{target} leads out of the repository"
+        assert not anchor or anchor in anchors(found), f"{found.name} has no heading #{anchor}"
+
+
+@pages
+def test_paths_in_backticks_exist(page):
+    for word in inline_code(page.read_text()):
+        if re.fullmatch(r"(?:analysis|callbacks|profile_collection|vo2_plans|tests|docs)/[\w./-]+", word):
+            assert (ROOT / word).exists(), f"{word} does not exist"
+
+
+@pages
+def test_no_path_of_one_machine_stands_in_it(page):
+    assert not re.search(r"(?<![\w.])/(?:work|home|root|tmp|Users)/", page.read_text())
+
+
+# -- commands ------------------------------------------------------------------------------------------------
+
+
+def program():
+    """Return the program ``vo2`` as click sees it."""
+    name = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["vo2"]
+    module, _, attribute = name.partition(":")
+    return typer.main.get_command(getattr(importlib.import_module(module), attribute))
+
+
+def shell_lines(text):
+    """Yield the lines of blocks without a language, and of code in the text, that call ``vo2``."""
+    lines = [line for block in blocks(text, "") for line in block.splitlines()]
+    for line in [*lines, *inline_code(text)]:
+        line = re.sub(r"^(?:[A-Z0-9_]+=\S* )+", "", line.strip())
+        if re.match(r"vo2(?: |$)", line):
+            yield re.sub(r"<[^>]+>", "X", line)
+
+
+def check(line):
+    """Parse a command line as the program would, without running it.
+
+    A name alone may stand in running text although the command needs an argument.
+    """
+    _, *words = shlex.split(line.replace("…", ""), comments=True)
+    command = program()
+    path, parent = ["vo2"], None
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        name, *words = words
+        assert name in command.commands, f"'{line}': {' '.join(path)} has no command {name!r}"
+        parent = command.context_class(command, info_name=path[-1], parent=parent)
+        command = command.commands[name]
+        path.append(name)
+    known = {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
+    known.add("--help")
+    given = {word.partition("=")[0] for word in words if word.startswith("--")}
+    assert given <= known, f"'{line}': {' '.join(path)} has no option {sorted(given - known)}"
+    whole = words or not any(parameter.required for parameter in command.params)
+    if whole and not hasattr(command, "commands") and "--help" not in given:
+        command.make_context(path[-1], words, parent=parent)  # raises where a value is refused
+
+
+@pages
+def test_commands_exist_with_their_options(page):
+    for line in shell_lines(page.read_text()):
+        check(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["vo2 measure", "vo2 series --fast", "vo2 benchmark speed", "vo2 clean --keep x"]
+)
+def test_a_wrong_command_is_found(line):
+    with pytest.raises(Exception, match="has no|valid"):
+        check(line)
+
+
+@pages
+def test_make_targets_exist(page):
+    text = page.read_text()
+    lines = [line for block in blocks(text, "") for line in block.splitlines()]
+    rules = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    for line in [*lines, *inline_code(text)]:
+        if found := re.match(r"make ([a-z-]+)", line):
+            assert found[1] in rules, f"the Makefile has no target {found[1]!r}"
+
+
+def test_settings_are_those_of_a_session():
+    text = (ROOT / "docs" / "beamline.md").read_text()
+    told = set(re.findall(r"`VO2_([A-Z_]+)`", text)) - {"PHASING_THREADS", "PHASING_DEVICE"}
+    assert told == {name.upper() for name in _settings()}
+
+
+def _settings():
+    """Return the names of a session's settings."""
+    for path in sorted((ROOT / "profile_collection").rglob("settings.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and node.name == "Settings":
+                fields = [item.target for item in node.body if isinstance(item, ast.AnnAssign)]
+                return [field.id for field in fields if isinstance(field, ast.Name)]
+    raise AssertionError("no class Settings was found")
+
+
+# -- Python --------------------------------------------------------------------------------------------------
+
+
+@pages
+def test_python_blocks_parse(page):
+    for block in blocks(page.read_text(), "python"):
+        ast.parse(block)
+
+
+def plans():
+    """Return the plans of the startup file: name to parameters."""
+    tree = ast.parse((ROOT / "profile_collection" / "startup" / "10-plans.py").read_text())
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return {node.name: [argument.arg for argument in node.args.args] for node in found}
+
+
+@pages
+def test_plans_exist_with_their_parameters(page):
+    text = page.read_text()
+    code = [*blocks(text, "python"), *(word for word in inline_code(text) if word.startswith("RE("))]
+    for block in code:
+        for node in ast.walk(ast.parse(block.replace("…", ""))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "RE"):
+                continue
+            call = node.args[0]
+            assert isinstance(call, ast.Call)
+            parameters = plans()[call.func.id]
+            assert {word.arg for word in call.keywords} <= set(parameters)
+            assert len(call.args) <= len(parameters)
+
+
+@pages
+def test_imported_names_exist(page):
+    for block in blocks(page.read_text(), "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in SOURCES:
+                module = importlib.import_module(node.module)
+                for name in node.names:
+                    assert hasattr(module, name.name), f"{node.module} has no {name.name}"
+
+
+# -- what is said --------------------------------------------------------------------------------------------
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().split()) <= MOST_WORDS
+
+
+def test_hooks_are_local_and_use_the_environments_tools():
+    (found,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert found["repo"] == "local"
+    assert [hook["language"] for hook in found["hooks"]] == ["system"] * len(found["hooks"])
+    assert {hook["entry"].split()[0] for hook in found["hooks"]} == {
+        f".venv/bin/{tool}" for tool in ("ruff", "mypy", "lint-imports")
+    }
+
+
+def test_the_citation_is_complete():
+    found = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert found["version"] == project["version"]
+    assert found["license"] == project["license"]
+    holder = re.search(r"Copyright \(c\) \d+, (.+)", (ROOT / "LICENSE").read_text())
+    assert holder
+    assert [author["name"].lower() for author in found["authors"]] == [holder[1].lower()]
+    assert all(work["authors"] and work["title"] for work in found["references"])
+
+
+def test_every_page_is_reached_from_the_readme():
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        for target in re.findall(r"\]\(([^)\s#]+)", without_blocks(page.read_text())):
+            waiting.append((page.parent / target).resolve())
+    assert set(PAGES) <= reached
+
+
+def sections():
+    """Return the numbers of the sections of docs/science.md."""
+    text = (ROOT / "docs" / "science.md").read_text()
+    return set(re.findall(r"^#+ (\d+(?:\.\d+)?)\.? ", text, flags=re.MULTILINE))
+
+
+def cited(text):
+    """Return the sections of docs/science.md that a text cites."""
+    found = re.findall(
+        r"science(?:\.md| notes)[,)]? *\(?(?:§|sections? )((?:\d+(?:\.\d+)?(?:, | and | to )?)+)", text
+    )
+    return {number for group in found for number in re.findall(r"\d+(?:\.\d+)?", group)}
+
+
+@pytest.mark.parametrize("folder", [*SOURCES, "docs"])
+def test_cited_sections_exist(folder):
+    for path in sorted((ROOT / folder).rglob("*.py" if folder != "docs" else "*.md")):
+        assert cited(" ".join(path.read_text().split())) <= sections(), path
+
+
+def test_citations_are_understood():
+    text = "science.md §3 and docs/science.md section 3.4; (science notes, sections 1 and 2)"
+    assert cited(text) == {"3", "3.4", "1", "2"}
+
+
+def test_the_numbers_of_the_experiment_are_those_of_the_code():
+    """Section 1 of docs/science.md, computed from the unit cells."""
+    import numpy as np
+
+    from analysis.unit_cells import VO2_M1, VO2_RUTILE, bragg_angle, wavelength
+
+    energy, distance, pixel, step = 9.0, 1310.0, 0.055, np.radians(0.01)
+    m1, rutile, length = VO2_M1.d_spacing((0, 1, 1)), VO2_RUTILE.d_spacing((1, 1, 0)), wavelength(energy)
+    q, towards = 2 * np.pi / m1, bragg_angle(m1, energy) - bragg_angle(rutile, energy)
+    rocking, plane = 2 * np.pi / (q * step) / 10, length * distance / pixel / 10
+    numbers = [
+        f"{length:.4f} Å",
+        f"{m1:.4f} Å",
+        f"{q:.4f} Å⁻¹",
+        f"{bragg_angle(m1, energy):.3f}°",
+        f"{rutile:.4f} Å",
+        f"{bragg_angle(rutile, energy):.3f}°",
+        f"{distance * np.tan(np.radians(2 * towards)) / pixel:.0f} detector pixels",
+        f"{towards / 0.01:.1f} steps",
+        f"{1e4 * q * step:.3f}e-4 Å⁻¹",
+        f"{1e4 * 2 * np.pi / length * pixel / distance:.3f}e-4 Å⁻¹",
+        f"| {rocking:.0f} nm | 1100 nm | {rocking / 1100:.2f} times |",
+        f"| {plane:.0f} nm | 1600 nm | {plane / 1600:.2f} times |",
+        f"| 1800 nm | {plane / 1800:.2f} times |",
+        f"{rocking / 1800:.2f} times and could not",
+        f"one turn in {2 * np.pi / (q - 2 * np.pi / rutile) / 10:.0f} nm",
+        f"+{1 - m1 / rutile:.4f}",
+    ]
+    text = " ".join((ROOT / "docs" / "science.md").read_text().split())
+    assert [number for number in numbers if number not in text] == []
