@@ -4,6 +4,7 @@ import ast
 import importlib
 import re
 import shlex
+import textwrap
 import tomllib
 from pathlib import Path
 
@@ -21,12 +22,13 @@ pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relativ
 
 def blocks(text, language):
     """Yield the contents of fenced blocks of a language; "" is none."""
-    yield from re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(rf"^ *```{language}\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL)
+    yield from map(textwrap.dedent, found)
 
 
 def without_blocks(text):
     """Return a page without its fenced and indented blocks."""
-    return re.sub(r"^    .*$", "", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), flags=re.M)
+    return re.sub(r"^    .*$", "", re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S), flags=re.M)
 
 
 def inline_code(text):
@@ -65,6 +67,45 @@ def test_paths_in_backticks_exist(page):
 @pages
 def test_no_path_of_one_machine_stands_in_it(page):
     assert not re.search(r"(?<![\w.])/(?:work|home|root|tmp|Users)/", page.read_text())
+
+
+def defined(path):
+    """Return the names that a module has at its top, and those of its classes' methods."""
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+        if isinstance(node, ast.ClassDef):
+            functions = [item for item in node.body if isinstance(item, ast.FunctionDef)]
+            names |= {f"{node.name}.{function.name}" for function in functions}
+    return names
+
+
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+PLACES = re.findall(
+    r"^\| [^|]+ \| `(\S+\.py)` \| `([\w.]+)` \|$", ARCHITECTURE.read_text(), flags=re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(("path", "name"), PLACES)
+def test_what_is_looked_for_is_where_the_architecture_says(path, name):
+    assert name in defined(ROOT / path)
+
+
+@pages
+def test_a_name_in_a_file_is_there(page):
+    text = " ".join(without_blocks(page.read_text()).split())
+    for name, path in re.findall(r"`([A-Za-z_]\w+)`(?:,? and `\w+`,?)? in `(\w[\w/.-]+\.py)`", text):
+        assert name in defined(ROOT / path), f"{path} has no {name}"
+
+
+def test_every_row_of_the_architecture_is_looked_at():
+    _, table = ARCHITECTURE.read_text().split("## Where is")
+    rows = [line for line in table.splitlines() if line.startswith("| wh")]
+    assert len(rows) == len(PLACES) >= 40
 
 
 # -- commands ------------------------------------------------------------------------------------------------
