@@ -135,7 +135,7 @@ class ScanSummary:
     temperature
         Mean over the scan, K.
     chi_squared, noise_ratio, strain_sigma
-        Of the reconstruction (science.md §3).
+        Of the reconstruction (docs/science.md sections 3.3, 3.4 and 3.11).
     order
         Order parameter of every temperature analysed so far.
     trusted, reasons

@@ -30,7 +30,7 @@ class Sampling:
 def sampling_of(metadata: Mapping[str, Any], window: EtaWindow, reflection: HKL) -> Sampling:
     """Return the sampling that a scan will have.
 
-    Δq per step is abs(Q)·Δη, per pixel (2π/λ)·pitch/distance (science notes, section 1).
+    Δq per step is abs(Q)·Δη, per pixel (2π/λ)·pitch/distance (docs/science.md section 1.2).
 
     Parameters
     ----------

@@ -206,7 +206,7 @@ def plane_waves(rng: np.random.Generator, x: Coordinates, _: Field) -> Field:
 
 
 def core_and_rim(rng: np.random.Generator, x: Coordinates, depth: Field) -> Field:
-    """Core and rim of different phase, as science.md describes 320 K, on a weak polynomial.
+    """Core and rim of different phase, as docs/science.md section 2.1 has 320 K, on a weak polynomial.
 
     ``depth`` is the body's level function: 0 at the surface.
     """

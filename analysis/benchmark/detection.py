@@ -1,6 +1,6 @@
 """From a fine complex density to counts: amplitude at any q, pixels summed on a finer q grid, Poisson noise.
 
-The transform is the one of science.md section 3, written as three matrix products, so that it can be
+The transform is the one of docs/science.md section 3.1, written as three matrix products, so that it can be
 evaluated between the voxels: nothing of the engine's kernel is used here.
 """
 

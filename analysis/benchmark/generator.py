@@ -15,7 +15,7 @@ Which seeds are for what, the one place that says so:
 No crystal is shared: the two generators have no code in common, and a seed belongs to one row.
 
 The density is drawn on a grid of half a voxel, the truth is the inverse transform of its noiseless
-amplitude at exactly the voxels of the pattern (science.md section 2), and the counts are Poisson.
+amplitude at exactly the voxels of the pattern (docs/science.md section 2.4), and the counts are Poisson.
 
 A drawn crystal is kept only if the pattern can hold it, whatever a search may make of it: at least `HELD`
 of what it scatters lies in the measured box, and its phase climbs at most `STEEPEST` per voxel (half of what

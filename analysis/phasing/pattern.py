@@ -1,6 +1,6 @@
 """A measured pattern, the blur of partial coherence, and how well a prediction explains the counts.
 
-χ² and the noise ratio are those of science.md §3.
+χ² and the noise ratio are those of docs/science.md sections 3.3 and 3.4.
 
 After Clark et al. 2012, doi:10.1038/ncomms1994, with a Gaussian in place of a free kernel: two numbers
 cannot explain away a wrong object.
@@ -141,7 +141,7 @@ def _table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def root_variance(rate: ArrayLike) -> NDArray[np.float64]:
-    """Return v(λ) = E(√n − √λ)² for n Poisson of mean λ (science.md §3).
+    """Return v(λ) = E(√n − √λ)² for n Poisson of mean λ (docs/science.md section 3.4).
 
     v → 2λ for λ → 0 (empty voxels are λ away, and a share λ of them holds one count), → 1/4 for large λ,
     and is at most 0.455, near λ = 1.1.
@@ -170,7 +170,7 @@ def _measured(shape: tuple[int, ...], mask: NDArray[np.bool_] | None) -> NDArray
 def chi_squared(
     predicted: NDArray[Any], measured: NDArray[Any], mask: NDArray[np.bool_] | None = None
 ) -> float:
-    """Return χ² = Σ(√I_p − √I_m)²/ΣI_m over measured voxels (science.md §3).
+    """Return χ² = Σ(√I_p − √I_m)²/ΣI_m over measured voxels (docs/science.md section 3.3).
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 Integration over a pixel multiplies the autocorrelation by a sinc, partial coherence by a Gaussian.  An
 autocorrelation is twice as wide as its object, so along a blurred axis it is formed on a box twice as
-wide, which is a q grid twice as fine (science.md §3); elsewhere the plain grid is exact.
+wide, which is a q grid twice as fine (docs/science.md section 3.6); elsewhere the plain grid is exact.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Everything works on batches of complex objects; a support says where the crystal
 
 Everything inside runs in *corner order* (origin of object and of reciprocal space at index 0), so that an
 iteration holds no shift; `to_corner` and `to_centre` translate at the door.  The transform is the
-one of science.md §3: intensity = abs(fftshift(fftn(ifftshift(object))))².
+one of docs/science.md section 3.1: intensity = abs(fftshift(fftn(ifftshift(object))))².
 
 References
 ----------
@@ -160,7 +160,7 @@ class Engine:
         return expand(support.to(self.device).reshape(-1, *self.shape).expand(self.batch, *self.shape))
 
     def chi_squared(self, x: Tensor) -> Tensor:
-        """Return χ² = Σ(√I_p − √I_m)²/ΣI_m over measured voxels (science.md §3), (batch,) float64."""
+        """Return χ² over measured voxels, (batch,) float64 (docs/science.md section 3.3)."""
         torch.fft.fftn(self._as_batch(x), dim=SPACE, out=self._field)
         residual = power(self._field, out=self._scale).sqrt_().sub_(self.amplitude)
         if self._measured is not None:

@@ -173,7 +173,7 @@ class Reconstruction:
     chi_squared : float
         Σ(√I_p − √I_m)²/ΣI_m over measured voxels, I_p with kernel, coherence and background.
     noise_ratio : float
-        The same over what Poisson noise alone would leave (science.md §3).
+        The same over what Poisson noise alone would leave (docs/science.md section 3.4).
     trusted : bool
     reasons : tuple of str
         Why not; empty if trusted.

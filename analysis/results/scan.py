@@ -29,7 +29,8 @@ class ScanResult:
     Attributes
     ----------
     object : ndarray, (n0, n1, n2) complex64, √counts
-        intensity = abs(fftshift(fftn(ifftshift(object))))², so arg(object) = −Q·u (science convention).
+        intensity = abs(fftshift(fftn(ifftshift(object))))², so arg(object) = −Q·u (docs/science.md
+        section 3.1).
     support : ndarray, (n0, n1, n2) bool
     intensity : ndarray, (n0, n1, n2) float32, counts
         Monitor-normalised crop about the peak, q = 0 at index n//2.

@@ -1,7 +1,7 @@
 """Everything about the simulated beamline that can be chosen; what cannot be is refused in words.
 
 The choices are frozen dataclasses. Their defaults are those of the experiment and of the simulated crystal
-fixed in the project's science notes (sections 1 and 2); they are written into the run's metadata of the twin
+fixed in docs/science.md sections 1.4 and 2; they are written into the run's metadata of the twin
 and never read by the analysis. How far and how fast the simulated motors go holds for devices of this process
 and for records of the soft IOC alike.
 """

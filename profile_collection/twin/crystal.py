@@ -1,10 +1,10 @@
 """The crystal's complex density as a function of temperature, and how finely a rocking scan samples it.
 
-What the crystal does with temperature (science notes, section 2) are smooth curves through ten points.
+What the crystal does with temperature (docs/science.md section 2.1) are smooth curves through ten points.
 
 Sign and meaning of the phase: a density displaced by u scatters as ρ exp(−i Q·u) exp(−i (q − Q)·r), so phi =
-Q·u is minus the density's argument and a tensile region has a phi that grows along Q (science notes, section
-3).
+Q·u is minus the density's argument and a tensile region has a phi that grows along Q
+(docs/science.md section 3.1).
 
 Rutile carries the full transformation strain of (110)R: its phase ramps along Q with |Q_M1| − |Q_R|, a period
 of 74 nm, which puts its scattering 0.43 % lower in |q|. Nothing is masked: whether rutile is missing follows

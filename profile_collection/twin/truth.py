@@ -1,4 +1,4 @@
-"""The truth about a simulated scan, as the science notes (section 2) define it, kept apart from the data.
+"""The truth about a simulated scan, as docs/science.md section 2.4 defines it, kept apart from the data.
 
 Truth is the inverse FFT of the noiseless complex amplitude of the non-rutile density (1−R)ρ, unblurred and
 sampled at the pixels' centres, at exactly the voxels of the analysed crop. Sampling the fine density on
@@ -87,7 +87,7 @@ class CrystalTruth:
     Attributes
     ----------
     d_spacing : float, Å
-        abs(ρ)²-weighted mean spacing along Q of the non-rutile density (science notes, section 3).
+        abs(ρ)²-weighted mean spacing along Q of the non-rutile density (docs/science.md section 3.15).
     m1_fraction, m2_fraction, rutile_fraction : float
         Shares of the crystal's volume; they sum to 1.
     """
@@ -157,7 +157,7 @@ def truth_objects(
 
 
 def inverse_transform(amplitude: Complex) -> Complex:
-    """Return fftshift(ifftn(ifftshift(amplitude))), the object of science notes section 3."""
+    """Return fftshift(ifftn(ifftshift(amplitude))), the object of docs/science.md section 3.1."""
     return np.asarray(np.fft.fftshift(np.fft.ifftn(np.fft.ifftshift(amplitude))), dtype=np.complex64)
 
 

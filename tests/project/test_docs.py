@@ -278,9 +278,7 @@ def sections():
 
 def cited(text):
     """Return the sections of docs/science.md that a text cites."""
-    found = re.findall(
-        r"science(?:\.md| notes)[,)]? *\(?(?:§|sections? )((?:\d+(?:\.\d+)?(?:, | and | to )?)+)", text
-    )
+    found = re.findall(r"science\.md\)? sections? ((?:\d+(?:\.\d+)?(?:, | and | to )?)+)", text)
     return {number for group in found for number in re.findall(r"\d+(?:\.\d+)?", group)}
 
 
@@ -291,8 +289,8 @@ def test_cited_sections_exist(folder):
 
 
 def test_citations_are_understood():
-    text = "science.md §3 and docs/science.md section 3.4; (science notes, sections 1 and 2)"
-    assert cited(text) == {"3", "3.4", "1", "2"}
+    text = "[science.md](../science.md) section 3.4, (docs/science.md sections 1.2, 2 and 3.11). science.md"
+    assert cited(text) == {"3.4", "1.2", "2", "3.11"}
 
 
 def test_the_numbers_of_the_experiment_are_those_of_the_code():

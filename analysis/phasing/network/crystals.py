@@ -22,7 +22,7 @@ _axis = (torch.arange(BOX, dtype=torch.float32) - (BOX - 1) / 2) / FIELD_OF_VIEW
 
 @dataclass(frozen=True)
 class CrystalConfig:
-    """How crystals are drawn; the defaults are issue-wide training values (science.md sections 1 to 3).
+    """How crystals are drawn; the defaults include the crystal of docs/science.md section 1.2.
 
     Parameters
     ----------

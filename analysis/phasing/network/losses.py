@@ -1,8 +1,9 @@
 """Training losses: the paper's Eqn 1, and the loss that the default network is trained with.
 
 The paper names three terms and cites another work for them without restating them, so L1, L2 and L3 below are
-this project's definitions (science.md section 3). What the intensity cannot know (global phase, twin, origin,
-scale) never costs anything: the prediction is compared with the twin and the position that correlate best.
+this project's definitions (docs/science.md section 3.8). What the intensity cannot know (global phase, twin,
+origin, scale) never costs anything: the prediction is compared with the twin and the position that correlate
+best.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How good a simulated series is: its results, temperature by temperature, beside the truth that was kept.
 
-The truth is computed again from the file that the simulation left for each run (science notes, section 2), at
-exactly the voxels that were analysed, and goes through the same steps as the measured object. The ceiling of
-a reconstruction is what the same data give to a start from the truth; it is kept, for it costs.
+The truth (docs/science.md section 2.4) is computed again from the file that the simulation left for each run,
+at exactly the voxels that were analysed, and goes through the same steps as the measured object. The ceiling
+of a reconstruction is what the same data give to a start from the truth; it is kept, for it costs.
 """
 
 from __future__ import annotations
