@@ -39,7 +39,7 @@ def inline_code(text):
 
 def anchors(path):
     """Return the anchors of a page's headings."""
-    headings = re.findall(r"^#+ (.+)$", path.read_text(), flags=re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -48,7 +48,7 @@ def anchors(path):
 
 @pages
 def test_relative_links_resolve(page):
-    for target in re.findall(r"\]\(([^)\s]+)\)", without_blocks(page.read_text())):
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_blocks(page.read_text(encoding="utf-8"))):
         assert not re.match(r"\w+:", target), f"{target}: links stay inside the repository, works have a doi:"
         path, _, anchor = target.partition("#")
         found = (page.parent / path).resolve() if path else page
@@ -59,20 +59,20 @@ def test_relative_links_resolve(page):
 
 @pages
 def test_paths_in_backticks_exist(page):
-    for word in inline_code(page.read_text()):
+    for word in inline_code(page.read_text(encoding="utf-8")):
         if re.fullmatch(r"(?:analysis|callbacks|profile_collection|vo2_plans|tests|docs)/[\w./-]+", word):
             assert (ROOT / word).exists(), f"{word} does not exist"
 
 
 @pages
 def test_no_path_of_one_machine_stands_in_it(page):
-    assert not re.search(r"(?<![\w.])/(?:work|home|root|tmp|Users)/", page.read_text())
+    assert not re.search(r"(?<![\w.])/(?:work|home|root|tmp|Users)/", page.read_text(encoding="utf-8"))
 
 
 def defined(path):
     """Return the names that a module has at its top, and those of its classes' methods."""
     names = set()
-    for node in ast.parse(path.read_text()).body:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         if isinstance(node, ast.Assign | ast.AnnAssign):
@@ -86,7 +86,9 @@ def defined(path):
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PLACES = re.findall(
-    r"^\| [^|]+ \| `(\S+\.py)` \| `([\w.]+)` \|$", ARCHITECTURE.read_text(), flags=re.MULTILINE
+    r"^\| [^|]+ \| `(\S+\.py)` \| `([\w.]+)` \|$",
+    ARCHITECTURE.read_text(encoding="utf-8"),
+    flags=re.MULTILINE,
 )
 
 
@@ -97,13 +99,13 @@ def test_what_is_looked_for_is_where_the_architecture_says(path, name):
 
 @pages
 def test_a_name_in_a_file_is_there(page):
-    text = " ".join(without_blocks(page.read_text()).split())
+    text = " ".join(without_blocks(page.read_text(encoding="utf-8")).split())
     for name, path in re.findall(r"`([A-Za-z_]\w+)`(?:,? and `\w+`,?)? in `(\w[\w/.-]+\.py)`", text):
         assert name in defined(ROOT / path), f"{path} has no {name}"
 
 
 def test_every_row_of_the_architecture_is_looked_at():
-    _, table = ARCHITECTURE.read_text().split("## Where is")
+    _, table = ARCHITECTURE.read_text(encoding="utf-8").split("## Where is")
     rows = [line for line in table.splitlines() if line.startswith("| wh")]
     assert len(rows) == len(PLACES) >= 40
 
@@ -113,7 +115,7 @@ def test_every_row_of_the_architecture_is_looked_at():
 
 def program():
     """Return the program ``vo2`` as click sees it."""
-    name = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["vo2"]
+    name = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]["vo2"]
     module, _, attribute = name.partition(":")
     return typer.main.get_command(getattr(importlib.import_module(module), attribute))
 
@@ -152,7 +154,7 @@ def check(line):
 
 @pages
 def test_commands_exist_with_their_options(page):
-    for line in shell_lines(page.read_text()):
+    for line in shell_lines(page.read_text(encoding="utf-8")):
         check(line)
 
 
@@ -166,16 +168,16 @@ def test_a_wrong_command_is_found(line):
 
 @pages
 def test_make_targets_exist(page):
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     lines = [line for block in blocks(text, "") for line in block.splitlines()]
-    rules = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    rules = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     for line in [*lines, *inline_code(text)]:
         if found := re.match(r"make ([a-z-]+)", line):
             assert found[1] in rules, f"the Makefile has no target {found[1]!r}"
 
 
 def test_settings_are_those_of_a_session():
-    text = (ROOT / "docs" / "beamline.md").read_text()
+    text = (ROOT / "docs" / "beamline.md").read_text(encoding="utf-8")
     told = set(re.findall(r"`VO2_([A-Z_]+)`", text)) - {"PHASING_THREADS", "PHASING_DEVICE"}
     assert told == {name.upper() for name in _settings()}
 
@@ -183,7 +185,7 @@ def test_settings_are_those_of_a_session():
 def _settings():
     """Return the names of a session's settings."""
     for path in sorted((ROOT / "profile_collection").rglob("settings.py")):
-        for node in ast.parse(path.read_text()).body:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and node.name == "Settings":
                 fields = [item.target for item in node.body if isinstance(item, ast.AnnAssign)]
                 return [field.id for field in fields if isinstance(field, ast.Name)]
@@ -195,20 +197,20 @@ def _settings():
 
 @pages
 def test_python_blocks_parse(page):
-    for block in blocks(page.read_text(), "python"):
+    for block in blocks(page.read_text(encoding="utf-8"), "python"):
         ast.parse(block)
 
 
 def plans():
     """Return the plans of the startup file: name to parameters."""
-    tree = ast.parse((ROOT / "profile_collection" / "startup" / "10-plans.py").read_text())
+    tree = ast.parse((ROOT / "profile_collection" / "startup" / "10-plans.py").read_text(encoding="utf-8"))
     found = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     return {node.name: [argument.arg for argument in node.args.args] for node in found}
 
 
 @pages
 def test_plans_exist_with_their_parameters(page):
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     code = [*blocks(text, "python"), *(word for word in inline_code(text) if word.startswith("RE("))]
     for block in code:
         for node in ast.walk(ast.parse(block.replace("…", ""))):
@@ -223,7 +225,7 @@ def test_plans_exist_with_their_parameters(page):
 
 @pages
 def test_imported_names_exist(page):
-    for block in blocks(page.read_text(), "python"):
+    for block in blocks(page.read_text(encoding="utf-8"), "python"):
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in SOURCES:
                 module = importlib.import_module(node.module)
@@ -235,11 +237,11 @@ def test_imported_names_exist(page):
 
 
 def test_the_readme_is_short():
-    assert len((ROOT / "README.md").read_text().split()) <= MOST_WORDS
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= MOST_WORDS
 
 
 def test_hooks_are_local_and_use_the_environments_tools():
-    (found,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    (found,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     assert found["repo"] == "local"
     assert [hook["language"] for hook in found["hooks"]] == ["system"] * len(found["hooks"])
     assert {hook["entry"].split()[0] for hook in found["hooks"]} == {
@@ -248,11 +250,11 @@ def test_hooks_are_local_and_use_the_environments_tools():
 
 
 def test_the_citation_is_complete():
-    found = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    found = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert found["version"] == project["version"]
     assert found["license"] == project["license"]
-    holder = re.search(r"Copyright \(c\) \d+, (.+)", (ROOT / "LICENSE").read_text())
+    holder = re.search(r"Copyright \(c\) \d+, (.+)", (ROOT / "LICENSE").read_text(encoding="utf-8"))
     assert holder
     assert [author["name"].lower() for author in found["authors"]] == [holder[1].lower()]
     assert all(work["authors"] and work["title"] for work in found["references"])
@@ -265,14 +267,14 @@ def test_every_page_is_reached_from_the_readme():
         if page in reached or page.suffix != ".md":
             continue
         reached.add(page)
-        for target in re.findall(r"\]\(([^)\s#]+)", without_blocks(page.read_text())):
+        for target in re.findall(r"\]\(([^)\s#]+)", without_blocks(page.read_text(encoding="utf-8"))):
             waiting.append((page.parent / target).resolve())
     assert set(PAGES) <= reached
 
 
 def sections():
     """Return the numbers of the sections of docs/science.md."""
-    text = (ROOT / "docs" / "science.md").read_text()
+    text = (ROOT / "docs" / "science.md").read_text(encoding="utf-8")
     return set(re.findall(r"^#+ (\d+(?:\.\d+)?)\.? ", text, flags=re.MULTILINE))
 
 
@@ -285,7 +287,7 @@ def cited(text):
 @pytest.mark.parametrize("folder", [*SOURCES, "docs"])
 def test_cited_sections_exist(folder):
     for path in sorted((ROOT / folder).rglob("*.py" if folder != "docs" else "*.md")):
-        assert cited(" ".join(path.read_text().split())) <= sections(), path
+        assert cited(" ".join(path.read_text(encoding="utf-8").split())) <= sections(), path
 
 
 def test_citations_are_understood():
@@ -321,5 +323,5 @@ def test_the_numbers_of_the_experiment_are_those_of_the_code():
         f"one turn in {2 * np.pi / (q - 2 * np.pi / rutile) / 10:.0f} nm",
         f"+{1 - m1 / rutile:.4f}",
     ]
-    text = " ".join((ROOT / "docs" / "science.md").read_text().split())
+    text = " ".join((ROOT / "docs" / "science.md").read_text(encoding="utf-8").split())
     assert [number for number in numbers if number not in text] == []

@@ -53,7 +53,7 @@ def title_of(function: str) -> str:
 def rows(folder: Path) -> Iterator[str]:
     """Yield the table's rows, from the tests in `folder`."""
     for path in sorted(folder.rglob("test_*.py")):
-        for node in ast.parse(path.read_text()).body:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
                 continue
             found = fields_of(ast.get_docstring(node) or "")
@@ -79,7 +79,7 @@ def split(text: str) -> tuple[str, str, str]:
 
 
 def test_the_table_is_what_the_tests_say():
-    _, between, _ = split(PAGE.read_text())
+    _, between, _ = split(PAGE.read_text(encoding="utf-8"))
     command = f"python {Path(__file__).relative_to(ROOT)}"
     assert between.strip() == table(), f"the table is not up to date: run '{command}'"
 
@@ -93,5 +93,5 @@ def test_a_row_comes_from_a_tests_name_and_its_docstrings_fields(tmp_path):
 
 
 if __name__ == "__main__":
-    before, _, behind = split(PAGE.read_text())
-    PAGE.write_text(f"{before}{BEGIN}\n{table()}\n{END}{behind}")
+    before, _, behind = split(PAGE.read_text(encoding="utf-8"))
+    PAGE.write_text(f"{before}{BEGIN}\n{table()}\n{END}{behind}", encoding="utf-8")
