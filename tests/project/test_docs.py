@@ -100,7 +100,9 @@ def test_what_is_looked_for_is_where_the_architecture_says(path, name):
 @pages
 def test_a_name_in_a_file_is_there(page):
     text = " ".join(without_blocks(page.read_text(encoding="utf-8")).split())
-    for name, path in re.findall(r"`([A-Za-z_]\w+)`(?:,? and `\w+`,?)? in `(\w[\w/.-]+\.py)`", text):
+    before = re.findall(r"`([A-Za-z_]\w+)`(?:,? and `\w+`,?)? in `(\w[\w/.-]+\.py)`", text)
+    behind = re.findall(r"`(\w[\w/.-]+\.py)` \(`([A-Za-z_]\w+)`", text)
+    for name, path in [*before, *((name, path) for path, name in behind)]:
         assert name in defined(ROOT / path), f"{path} has no {name}"
 
 
