@@ -13,7 +13,21 @@ from analysis.geometry.diffractometer import (
     sample_rotation,
     scattering_vectors,
 )
-from analysis.geometry.scan import ScanGeometry, aps_34idc_geometry, chip_gaps, i16_geometry
+from analysis.geometry.scan import (
+    ScanGeometry,
+    aps_34idc_geometry,
+    check_units,
+    chip_gaps,
+    i16_geometry,
+)
+from analysis.geometry.vectors import (
+    circle_arm,
+    circle_axis,
+    geometry_document,
+    geometry_of_document,
+    pixel_geometry,
+    two_theta,
+)
 from analysis.geometry.voxels import (
     Sampling,
     cubic_grid,
@@ -31,14 +45,20 @@ __all__ = [
     "Sampling",
     "ScanGeometry",
     "aps_34idc_geometry",
+    "check_units",
     "chip_gaps",
+    "circle_arm",
+    "circle_axis",
     "cubic_grid",
     "detector_q",
     "detector_rotation",
+    "geometry_document",
+    "geometry_of_document",
     "i16_geometry",
     "laboratory_to_crystal",
     "laboratory_to_sample",
     "orthogonal_basis",
+    "pixel_geometry",
     "q_axis",
     "reciprocal_steps",
     "resample",
@@ -48,5 +68,6 @@ __all__ = [
     "sample_rotation",
     "sampling",
     "scattering_vectors",
+    "two_theta",
     "voxel_basis",
 ]

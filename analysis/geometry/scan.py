@@ -25,6 +25,43 @@ CHIP_GAP = 3
 """Pixels without a sensor between two chips of a QuadMerlin."""
 
 
+UNITS = {
+    "energy": ("keV", 1.0, 200.0, {1e-3: "eV"}),
+    "distance": ("mm", 20.0, 100_000.0, {1e3: "m"}),
+    "pixel_size": ("mm", 1e-3, 1.0, {1e-3: "µm", 1e3: "m"}),
+}
+"""Unit of each number, the range in which it can be (X-rays that diffract, arms and pixels that exist), and
+what it is multiplied by where it was given in another unit."""
+
+
+def check_units(**given: float) -> None:
+    """Refuse an energy, a distance or a pixel size that is impossible, and name the unit it seems to be in.
+
+    Parameters
+    ----------
+    **given : float
+        ``energy`` in keV, ``distance`` and ``pixel_size`` in mm.
+
+    Raises
+    ------
+    ValueError
+        One is no positive number, or far out of range.
+    """
+    for name, value in given.items():
+        unit, least, most, others = UNITS[name]
+        if not np.isfinite(value) or value <= 0:
+            raise ValueError(f"{name} must be a positive number of {unit}; got {value!r}")
+        if least <= value <= most:
+            continue
+        for factor, other in others.items():
+            if least <= value * factor <= most:
+                raise ValueError(
+                    f"{name} must be in {unit}; {value:g} seems to be in {other}, a factor of 1000 off: give "
+                    f"{value * factor:g}"
+                )
+        raise ValueError(f"{name} must lie in {least:g} … {most:g} {unit}; got {value!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScanGeometry:
     """A rocking scan seen by its detector.
@@ -82,10 +119,7 @@ class ScanGeometry:
             raise ValueError(
                 f"roi must be (row0, row1, col0, col1) inside a detector of {self.shape!r}; got {self.roi!r}"
             )
-        for name in ("energy", "distance", "pixel_size"):
-            value = getattr(self, name)
-            if not np.isfinite(value) or value <= 0:
-                raise ValueError(f"{name} must be a positive number; got {value!r}")
+        check_units(energy=self.energy, distance=self.distance, pixel_size=self.pixel_size)
 
     def lab_q(self, rows: ArrayLike, cols: ArrayLike) -> Vectors:
         """Return kf − ki (…, 3) Å⁻¹ of pixels, numbered on the whole detector."""
