@@ -1,0 +1,170 @@
+"""Plain arrays: npz, npy, MATLAB's mat and TIFF stacks; what they do not say is in a TOML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.readers.hdf5 import described
+from analysis.readers.scan import Given, Images, MeasuredScan, ReadError
+
+FRAMES = ("counts", "intensity", "frames", "data", "images")
+MASKS = ("mask", "pixel_mask", "bad_pixels")
+FLAT_FIELDS = ("flat_field", "flatfield", "white", "white_field", "gain")
+DARKS = ("dark", "darkfield", "dark_field")
+MONITORS = ("monitor", "ic1monitor")
+ANGLES = ("angles", "angle", "eta", "theta", "th")
+TEMPERATURES = ("temperature", "Tsample")
+
+
+class NumpyArrays:
+    """An npz archive, or an npy file of the frames alone."""
+
+    format = "numpy arrays"
+
+    def accepts(self, path: Path) -> bool:
+        """Return whether the file begins as a zip archive of arrays or as an npy file."""
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            start = file.read(6)
+        return start == b"\x93NUMPY" or (start[:4] == b"PK\x03\x04" and _is_npz(path))
+
+    def read(self, path: Path, given: Given, frames: Path | None) -> list[MeasuredScan]:
+        """Return the one scan of the file."""
+        try:
+            stored = np.load(path, allow_pickle=False)
+            if isinstance(stored, np.ndarray):
+                return [_scan(path, self.format, {"counts": stored}, given)]
+            with stored:
+                arrays = {name: np.asarray(stored[name]) for name in stored.files}
+        except (OSError, ValueError, EOFError) as error:
+            raise ReadError(f"{path} cannot be read as numpy arrays: {error}") from error
+        return [_scan(path, self.format, arrays, given)]
+
+
+def _is_npz(path: Path) -> bool:
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        return False
+    return bool(names) and all(name.endswith(".npy") for name in names)
+
+
+class Matlab:
+    """A MATLAB file up to version 7; later ones are HDF5 and have no fixed place for frames."""
+
+    format = "MATLAB arrays"
+
+    def accepts(self, path: Path) -> bool:
+        """Return whether the file begins as MATLAB's."""
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(10) == b"MATLAB 5.0"
+
+    def read(self, path: Path, given: Given, frames: Path | None) -> list[MeasuredScan]:
+        """Return the one scan of the file; frames are (rocking, row, column) as everywhere here."""
+        from scipy.io import loadmat
+
+        arrays = {
+            name: np.squeeze(values)
+            for name, values in loadmat(str(path)).items()
+            if isinstance(values, np.ndarray) and not name.startswith("__")
+        }
+        return [_scan(path, self.format, arrays, given)]
+
+
+class TiffStack:
+    """A TIFF file of many pages, or a folder of images, one a frame, in the order of their names."""
+
+    format = "TIFF stack"
+
+    def accepts(self, path: Path) -> bool:
+        """Return whether it is a TIFF file, or a folder that holds TIFF files."""
+        if path.is_dir():
+            return any(_is_tiff(one) for one in sorted(path.iterdir())[:3])
+        return _is_tiff(path)
+
+    def read(self, path: Path, given: Given, frames: Path | None) -> list[MeasuredScan]:
+        """Return the one scan of the file or folder."""
+        source: Any
+        if path.is_dir():
+            source = Images([one for one in sorted(path.iterdir()) if _is_tiff(one)])
+        else:
+            source = _pages(path)
+        if len(source.shape) != 3:
+            raise ReadError(f"{path} must hold (n, rows, columns) frames; it holds {source.shape!r}")
+        return [described(path, self.format, source, given)]
+
+
+def _is_tiff(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+
+def _pages(path: Path) -> NDArray[Any]:
+    import fabio
+
+    with fabio.open(str(path)) as image:
+        return np.stack([np.asarray(image.get_frame(page).data) for page in range(image.nframes)])
+
+
+def _scan(path: Path, kind: str, arrays: Mapping[str, NDArray[Any]], given: Given) -> MeasuredScan:
+    left = dict(arrays)
+    name = given.dataset or next((one for one in FRAMES if one in left and left[one].ndim == 3), "")
+    if name not in left:
+        held = {one: values.shape for one, values in arrays.items()}
+        raise ReadError(
+            f"frames were expected in {path} as one of {list(FRAMES)}, (rocking, row, column); it holds "
+            f"{held}: name them (dataset)"
+        )
+    frames = left.pop(name)
+    if frames.ndim != 3 or min(frames.shape) < 2 or frames.dtype.kind not in "iuf":
+        raise ReadError(
+            f"{name!r} must be numbers, (rocking, row, column); {frames.shape!r} of {frames.dtype} came"
+        )
+    points, shape = frames.shape[0], frames.shape[1:]
+    mask = _taken(left, MASKS, (shape, frames.shape))
+    flat, dark = _taken(left, FLAT_FIELDS, (shape,)), _taken(left, DARKS, (shape,))
+    monitor, angles = _taken(left, MONITORS, ((points,),)), _taken(left, ANGLES, ((points,),))
+    temperature = _taken(left, TEMPERATURES, ((points,), ()))
+    columns = (
+        {} if temperature is None else {"Tsample": np.broadcast_to(temperature, (points,)).astype(float)}
+    )
+    if angles is not None and given.angles is None and given.start is None:
+        given = given.completed(Given(angles=tuple(float(angle) for angle in angles)))
+    return described(
+        path,
+        kind,
+        frames,
+        given,
+        columns=columns,
+        mask=None if mask is None else mask.astype(bool),
+        flat_field=flat,
+        dark=dark,
+        monitor=None if monitor is None else monitor.astype(float),
+        unused=tuple(f"{one} {values.shape}" for one, values in left.items()),
+    )
+
+
+def _taken(
+    arrays: dict[str, NDArray[Any]], names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...]
+) -> NDArray[Any] | None:
+    """Take the array of one of ``names`` out of ``arrays``, if there is one; another shape is refused."""
+    for name in names:
+        if name in arrays:
+            if arrays[name].shape not in shapes:
+                wanted = " or ".join(str(shape) for shape in shapes)
+                raise ReadError(f"{name!r} must have the shape {wanted}; it has {arrays[name].shape}")
+            return arrays.pop(name)
+    return None

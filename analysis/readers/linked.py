@@ -1,0 +1,76 @@
+"""HDF5 files opened for reading; links to frames are followed where they may be, and named where absent."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin  # noqa: F401  registers the decompression filters
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.readers.scan import ReadError
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[h5py.File | None]:
+    """Open an HDF5 file, None where the file is of another kind."""
+    if not path.is_file() or not h5py.is_hdf5(path):
+        yield None
+        return
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise ReadError(f"{path} is an HDF5 file that cannot be opened: {error}") from error
+    with file:
+        yield file
+
+
+class Dataset:
+    """Frames in an HDF5 file, read block by block; the file is open only while it is read."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path, self.name = path, name
+        with h5py.File(path, "r", locking=False) as file:
+            found = file[name]
+            shape = tuple(int(size) for size in found.shape)
+            self.dtype = found.dtype
+        self._leading = len(shape) - 3
+        if self._leading < 0 or any(size != 1 for size in shape[: self._leading]):
+            raise ReadError(f"{path}: {name} must be (n, rows, columns); it is {shape!r}")
+        self.shape = shape[self._leading :]
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Return frames as an array of the same key would."""
+        inner = key if isinstance(key, tuple) else (key,)
+        with h5py.File(self.path, "r", locking=False) as file:
+            return np.asarray(file[self.name][(0,) * self._leading + inner])
+
+
+def linked_frames(
+    path: Path, group: h5py.Group, name: str, folder: Path | None
+) -> tuple[Dataset | None, str]:
+    """Return the frames at ``group/name``, or what is missing, in words.
+
+    An external link is followed if it leads to a file under the master's folder, or if a file of that name
+    lies under ``folder``.
+    """
+    link = group.get(name, getlink=True)
+    if not isinstance(link, h5py.ExternalLink):
+        if link is None or group.get(name) is None:
+            return None, f"the frames ({group.name}/{name} is not in the file)"
+        return Dataset(path, f"{group.name}/{name}"), ""
+    allowed = [path.parent.resolve()] + ([folder.resolve()] if folder is not None else [])
+    wanted = Path(link.filename)
+    places = [base / one for base in allowed for one in (wanted, Path(wanted.name))]
+    for place in places:
+        target = place.resolve()
+        if target.is_file() and any(target.is_relative_to(base) for base in allowed):
+            return Dataset(target, link.path), ""
+    return None, (
+        f"the frames (the file {link.filename!r} that they are linked to is not under {path.parent}: put it "
+        "there, or give its folder with --frames)"
+    )

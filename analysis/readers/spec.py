@@ -1,0 +1,152 @@
+"""SPEC files of APS 34-ID-C with their folders of TIFF images; read with silx and fabio."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.readers.instruments import APS_34IDC
+from analysis.readers.scan import Given, Images, MeasuredScan, ReadError, lacks, measured
+
+CIRCLES = ("Delta", "Gamma", "Theta", "Chi", "Phi")
+USED = frozenset({"Monitor", "Seconds", "Temperature"})
+PIXEL_SIZE = 0.055
+"""Of the Timepix of 34-ID-C, mm; the file does not say it."""
+
+
+class SpecImages:
+    """A SPEC file, or the folder that holds one, with a folder of TIFF images for each scan."""
+
+    format = "SPEC with TIFF images"
+
+    def accepts(self, path: Path) -> bool:
+        """Return whether the file begins with ``#F``, or is a folder that holds such a file."""
+        return _spec_file(path) is not None
+
+    def read(self, path: Path, given: Given, frames: Path | None) -> list[MeasuredScan]:
+        """Return the scan that ``given.scan`` names, or all scans that have images."""
+        from silx.io.specfile import SpecFile
+
+        spec = _spec_file(path)
+        if spec is None:
+            raise ReadError(f"a SPEC file, or a folder with one, was expected, {str(path)!r} came")
+        folders = _image_folders(spec.parent if frames is None else frames)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            file = SpecFile(str(spec))
+        try:
+            numbers = [scan.number for scan in file]
+            wanted = [int(given.scan)] if given.scan else [one for one in numbers if one in folders]
+            if given.scan and wanted[0] not in numbers:
+                raise ReadError(f"{spec} has no scan {given.scan}; it has {numbers[0]} to {numbers[-1]}")
+            if not wanted:
+                raise ReadError(
+                    f"no folder of images of any of the {len(numbers)} scans of {spec} lies beside it"
+                )
+            return [_scan(spec, file[f"{number}.1"], number, folders.get(number), given) for number in wanted]
+        finally:
+            file.close()
+
+
+def _spec_file(path: Path) -> Path | None:
+    """Return the SPEC file that ``path`` is, or that lies in it or one folder below."""
+    if path.is_dir():
+        below = sorted(path.glob("*")) + sorted(path.glob("*/*"))
+        return next((one for one in below if one.is_file() and _is_spec(one)), None)
+    return path if path.is_file() and _is_spec(path) else None
+
+
+def _is_spec(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(3) == b"#F "
+
+
+def _image_folders(base: Path) -> dict[int, list[Path]]:
+    """Return the TIFF images below ``base`` by the number of their scan: folders end in S0054."""
+    found: dict[int, list[Path]] = {}
+    for folder in (base, *(one for one in base.rglob("*") if one.is_dir())):
+        match = re.search(r"S(\d+)$", folder.name)
+        images = sorted((*folder.glob("*.tif"), *folder.glob("*.tiff"))) if match else []
+        if match and images:
+            found[int(match.group(1))] = images
+    return found
+
+
+def _scan(spec: Path, scan: Any, number: int, images: list[Path] | None, given: Given) -> MeasuredScan:
+    motors = dict(zip(scan.motor_names, scan.motor_positions, strict=False))
+    labels = list(scan.labels)
+    columns = {name: np.asarray(scan.data_column_by_name(name), dtype=float) for name in labels}
+    axis = given.axis or labels[0]
+    angles = columns.get(axis, np.zeros(0))
+    points = len(next(iter(columns.values()), ()))
+    positions = {name: float(motors[name]) for name in CIRCLES if name in motors and name != axis}
+    positions |= given.positions
+    known = replace(
+        given,
+        energy=given.energy or motors.get("Energy"),
+        distance=given.distance or motors.get("camdist"),
+        pixel_size=given.pixel_size or PIXEL_SIZE,
+    )
+    frames, note = None, f"the frames (no folder of images of scan {number} was found: give it with --frames)"
+    if images is not None:
+        frames, note = Images(images), ""
+        if len(images) != points:
+            note = f"an image for each point: {len(images)} images lie there, {points} points were measured"
+    missing = (
+        *((note,) if note else ()),
+        *lacks(energy=(known.energy, "energy in keV"), distance=(known.distance, "distance in mm")),
+        *(f"the angle of {name} (positions)" for name in APS_34IDC.lacking(axis, positions)),
+    )
+    shape = frames.shape[1:] if frames is not None else None
+    rocks = APS_34IDC.own(axis) in dict(APS_34IDC.sample)
+    geometry = None
+    if shape and rocks and not missing:
+        geometry = APS_34IDC.geometry(axis=axis, positions=positions, shape=(shape[0], shape[1]), given=known)
+    temperature = given.temperature if given.temperature is not None else columns.get("Temperature")
+    return MeasuredScan(
+        path=spec,
+        format=SpecImages.format,
+        instrument=APS_34IDC.name,
+        name=spec.stem,
+        title=str(scan.scan_header_dict.get("S", "")),
+        frames=frames,
+        axis=axis,
+        angles=angles,
+        positions=positions,
+        geometry=geometry,
+        temperature=measured(temperature, points),
+        monitor=columns.get("Monitor"),
+        exposure=float(columns["Seconds"].mean()) if "Seconds" in columns and points else None,
+        started=_date(str(scan.scan_header_dict.get("D", ""))),
+        cell=given.cell(),
+        reflection=given.reflection,
+        missing=missing,
+        notes=(f"pixels of {known.pixel_size:g} mm are assumed",) if given.pixel_size is None else (),
+        unused=tuple(sorted(set(columns) - USED - {axis})),
+        refusal="" if rocks else f"{axis} was scanned, which is no circle of the sample: no rocking curve",
+    )
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%a %b %d %H:%M:%S %Y")  # noqa: DTZ007  the file has no zone
+    except ValueError:
+        return None
+
+
+def white_field(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return a white field or dark image for frames of ``shape``: of a larger one the quadrant that was used.
+
+    The Timepix of 34-ID-C has 512 × 512 pixels, of which the first 256 × 256 are read out.
+    """
+    image = np.asarray(Images([path])[0], dtype=float)
+    if image.shape[0] < shape[0] or image.shape[1] < shape[1]:
+        raise ReadError(f"{path} must have the frames' shape {shape!r}, or more; it has {image.shape!r}")
+    return image[: shape[0], : shape[1]]

@@ -1,0 +1,145 @@
+"""SRS text files of Diamond I16: metadata, a table, and images that a template names."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.readers.i16 import CIRCLES, ROCKED, refusal
+from analysis.readers.instruments import I16
+from analysis.readers.scan import Given, Images, MeasuredScan, ReadError, lacks, mean, measured
+
+
+class I16Srs:
+    """SRS text file of I16: metadata as name=value, then a table; the frames are TIFF images."""
+
+    format = "I16 SRS text"
+
+    def accepts(self, path: Path) -> bool:
+        """Return whether the file begins with ``&SRS``."""
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(64).lstrip().startswith(b"&SRS")
+
+    def read(self, path: Path, given: Given, frames: Path | None) -> list[MeasuredScan]:
+        """Return the one scan of the file."""
+        said, raw = _srs(path)
+        table = {name.removesuffix("_fly"): values for name, values in raw.items()}
+        axis = given.axis or next((name for name in ROCKED if name in table), "")
+        points = len(next(iter(table.values())))
+        positions = {name: float(said[name]) for name in CIRCLES if _is_number(said.get(name))} | dict(
+            given.positions
+        )
+        images, note = _srs_frames(path, said, table, frames)
+        energy = given.energy or (float(said["en"]) if _is_number(said.get("en")) else None)
+        shape = images.shape[1:] if images is not None else None
+        missing = [
+            note,
+            *lacks(
+                energy=(energy, "energy in keV"),
+                distance=(given.distance, "distance in mm: a text file does not say it"),
+                pixel_size=(given.pixel_size, "pixel_size in mm: a text file does not say it"),
+            ),
+        ]
+        named = {"column": said.get("pil3_centre_i"), "row": said.get("pil3_centre_j")}
+        centre = given.centre
+        if centre is None and _is_number(named["row"]) and _is_number(named["column"]):
+            centre = float(str(named["row"])), float(str(named["column"]))
+        geometry = None
+        if not any(missing) and axis and shape:
+            known = replace(given, energy=energy, centre=centre)
+            middle = {**positions, axis: float(table[axis].mean())}
+            geometry = I16.geometry(axis=axis, positions=middle, shape=(shape[0], shape[1]), given=known)
+        stated = table.get("Tsample", said.get("Tsample"))
+        return [
+            MeasuredScan(
+                path=path,
+                format=self.format,
+                instrument=I16.name,
+                name=said.get("crystal_name", ""),
+                title=said.get("cmd", ""),
+                frames=images,
+                axis=axis,
+                angles=table.get(axis, np.zeros(0)),
+                positions=positions,
+                geometry=geometry,
+                temperature=measured(
+                    given.temperature or (stated if _is_number_like(stated) else None), points
+                ),
+                monitor=table.get("ic1monitor"),
+                transmission=float(said["Transmission"]) if _is_number(said.get("Transmission")) else None,
+                exposure=mean(table.get("count_time", table.get("t"))),
+                started=_srs_time(said),
+                cell=given.cell(),
+                reflection=given.reflection,
+                missing=tuple(one for one in missing if one),
+                unused=tuple(sorted(set(table) - {axis, "ic1monitor", "count_time", "t", "Tsample", "path"})),
+                refusal=refusal(axis, table),
+            )
+        ]
+
+
+def _srs(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.float64]]]:
+    """Return the metadata and the table of an SRS file."""
+    lines = iter(path.read_text(encoding="utf-8", errors="replace").splitlines())
+    said: dict[str, str] = {}
+    for line in lines:
+        if line.strip() == "&END":
+            break
+        name, _, value = line.partition("=")
+        if re.fullmatch(r"\s*\w+", name) and value:
+            said[name.strip()] = value.strip().strip("'")
+    names = next(lines, "").split()
+    rows = [[float(word) for word in line.split()] for line in lines if line.strip()]
+    if not names or not rows or any(len(row) != len(names) for row in rows):
+        raise ReadError(f"{path}: a table behind '&END' was expected, of one number for each of {names[:6]}")
+    return said, dict(zip(names, np.array(rows).T, strict=True))
+
+
+def _srs_frames(
+    path: Path, said: Mapping[str, str], table: Mapping[str, NDArray[np.float64]], folder: Path | None
+) -> tuple[Images | None, str]:
+    """Return the images that the template names, or what is missing."""
+    template = next((value for name, value in said.items() if name.endswith("_path_template")), "")
+    if not template:
+        return None, "the frames (no template names them)"
+    numbers = table.get("path", np.arange(1, len(next(iter(table.values()))) + 1))
+    for base in _folders(path, folder):
+        images = [base / (template % int(number)) for number in numbers]
+        if all(image.is_file() for image in images):
+            return Images(images), ""
+    return None, f"the frames ({template} is not beside the file: give its folder with --frames)"
+
+
+def _folders(path: Path, folder: Path | None) -> Iterator[Path]:
+    yield path.parent
+    if folder is not None:
+        yield folder
+        yield folder.parent
+
+
+def _srs_time(said: Mapping[str, str]) -> datetime | None:
+    with contextlib.suppress(KeyError, ValueError):
+        return datetime.strptime(said["date"], "%a %b %d %H:%M:%S %Y")  # noqa: DTZ007  the file has no zone
+    return None
+
+
+def _is_number(text: Any) -> bool:
+    try:
+        float(text)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _is_number_like(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or _is_number(value)

@@ -1,0 +1,364 @@
+"""Files of several beamlines, real ones and ones made here in their layout, read as rocking scans."""
+
+import os
+import shutil
+from pathlib import Path
+
+import fabio
+import h5py
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from analysis.geometry import sample_rotation, two_theta
+from analysis.readers import Given, ReadError, describe, read_given, read_scans, white_field
+
+FOLDER = Path(os.environ.get("VO2_MEASURED_DATA", Path(__file__).parents[4] / "shared" / "data"))
+COUNTS = np.random.default_rng(3).poisson(4.0, (12, 20, 30)).astype(np.uint32)
+ARM = Given(
+    instrument="34idc",
+    energy=9.0,
+    distance=500.0,
+    pixel_size=0.055,
+    axis="th",
+    start=-0.28,
+    step=0.005,
+    positions={"delta": 32.174, "gamma": 12.6346},
+)
+
+
+def real(name):
+    """Return a real file, or skip."""
+    path = FOLDER / name
+    if not path.exists():
+        pytest.skip(f"the measured file is not at {path}; VO2_MEASURED_DATA names its folder")
+    return path
+
+
+def one(path, given=None, frames=None):
+    (scan,) = read_scans(path, given, frames)
+    return scan
+
+
+def words(scan):
+    return "\n".join(f"{what}: {value}" for what, value in describe(scan))
+
+
+def with_frames(folder, shape=(121, 195, 487)):
+    """Put the frames that 1041304 is linked to under ``folder``, one count at the direct beam."""
+    frames = folder / "1041304-pilatus3_100k-files"
+    frames.mkdir(parents=True)
+    with h5py.File(frames / "1041304.hdf", "w") as file:
+        data = file.create_dataset(
+            "/entry/instrument/detector/data", shape, "i4", chunks=(1, *shape[1:]), compression="gzip"
+        )
+        data[60, 106, 239] = 7
+
+
+def test_a_real_i16_master_says_where_its_detector_is(tmp_path):
+    """Vintage of 2024-03: 2θ of the direct beam's pixel is delta, and Z·UB·hkl its scattering vector."""
+    shutil.copy(real("i16_1041304.nxs"), tmp_path)
+    with_frames(tmp_path)
+    scan = one(tmp_path / "i16_1041304.nxs")
+    scan.require()
+    assert (scan.format, scan.instrument, scan.axis) == ("I16 NeXus", "Diamond I16", "eta")
+    assert scan.frames.shape == (121, 195, 487)
+    assert scan.frames[60, 106, 239] == 7
+    geometry = scan.geometry
+    assert geometry.centre == (106.0, 239.0)
+    assert geometry.distance == pytest.approx(599.15, abs=0.01)
+    assert geometry.energy == pytest.approx(5.4638, abs=1e-4)
+    assert two_theta(geometry, 106, 239) == pytest.approx(scan.positions["delta"], abs=0.01)
+    z = sample_rotation(*(scan.positions[name] for name in ("mu", "eta", "chi", "phi")))
+    hkl = [4.041475533577881, -0.002407067341332489, -3.9580891497689006]  # the file's own
+    np.testing.assert_allclose(geometry.lab_q(106, 239), z @ scan.ub @ hkl, atol=2e-4)
+    np.testing.assert_allclose(np.diff(scan.angles), 0.01, atol=1e-6)
+    assert np.nanmean(scan.temperature) == pytest.approx(29.988)
+    assert scan.transmission == pytest.approx(6.077e-4, rel=1e-3)
+    assert scan.notes == ()
+
+
+def test_the_i16_chain_is_that_of_six_circles_where_its_detector_is_square_to_the_arm(tmp_path):
+    """Rows and columns that stand square at 600 mm, by the same chain: q is xrayutilities' at every pixel."""
+    import xrayutilities as xu
+
+    shutil.copy(real("i16_1041304.nxs"), tmp_path)
+    with_frames(tmp_path)
+    with h5py.File(tmp_path / "i16_1041304.nxs", "r+") as file:
+        detector = file["entry1/instrument/pil3_100k"]
+        detector["module/slow_pixel_direction"].attrs["vector"] = [1.0, 0, 0]
+        detector["module/fast_pixel_direction"].attrs["vector"] = [0.0, -1.0, 0]
+        origin = [-106 * 0.172, 239 * 0.172, 600.0]
+        detector["transformations/origin_offset"].attrs["vector"] = origin
+        for name, angle in (("delta", 31.0), ("gamma", 7.0), ("offsetdelta", 0.0)):
+            file[f"entry1/instrument/transformations/{name}"][...] = angle
+    geometry = one(tmp_path / "i16_1041304.nxs").geometry
+    conversion = xu.experiment.QConversion(
+        ["x+", "z-", "y+", "z-"], ["x+", "z-"], [0, 1, 0], en=1000 * geometry.energy
+    )
+    conversion.init_area(
+        "x+", "z+", cch1=106, cch2=239, Nch1=195, Nch2=487, distance=0.6, pwidth1=172e-6, pwidth2=172e-6
+    )
+    theirs = np.stack(conversion.area(0.0, 0.0, 0.0, 0.0, 7.0, 31.0, deg=True), axis=-1)
+    rows, cols = np.indices((195, 487))
+    np.testing.assert_allclose(geometry.lab_q(rows, cols), theirs, atol=1e-9)
+
+
+def test_frames_that_a_link_does_not_find_are_named_and_can_be_given(tmp_path):
+    path = real("i16_1041304.nxs")
+    scan = one(path)
+    assert "1041304-pilatus3_100k-files/1041304.hdf" in words(scan)
+    with pytest.raises(ReadError, match="--frames"):
+        scan.require()
+    with_frames(tmp_path)
+    one(path, None, tmp_path / "1041304-pilatus3_100k-files").require()
+
+
+def test_a_link_is_not_followed_out_of_its_folder(tmp_path):
+    path = shutil.copy(real("i16_1041304.nxs"), tmp_path)
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    with_frames(elsewhere)
+    with h5py.File(path, "r+") as file:
+        detector = file["entry1/instrument/pil3_100k"]
+        del detector["data"]
+        detector["data"] = h5py.ExternalLink(
+            str(elsewhere / "1041304-pilatus3_100k-files" / "1041304.hdf"), "/entry/instrument/detector/data"
+        )
+    assert one(Path(path)).frames is None
+
+
+@pytest.mark.parametrize("name", ["formats/1040323.nxs", "formats/1049598.nxs"])
+def test_hkl_scans_are_inspected_and_refused_in_words(name):
+    scan = one(real(name))
+    assert "hkl" in words(scan)
+    with pytest.raises(ReadError, match="no rocking curve"):
+        scan.require()
+
+
+def test_zero_kelvin_is_not_measured_and_a_wrong_ub_is_named():
+    scan = one(real("formats/1040323.nxs"))
+    assert scan.temperature is None
+    assert "ub_matrix disagrees" in words(scan)
+    assert scan.started.tzinfo is None
+    assert one(real("formats/1049598.nxs")).temperature[0] == pytest.approx(300, abs=0.1)
+
+
+def test_a_real_srs_file_is_read_with_its_jittered_angles(tmp_path):
+    shutil.copy(real("formats/1109527.dat"), tmp_path)
+    folder = tmp_path / "1109527-pil3_100k-files"
+    folder.mkdir()
+    for number in range(1, 62):
+        fabio.tifimage.TifImage(np.full((19, 48), number, np.int32)).write(str(folder / f"{number:05d}.tif"))
+    scan = one(tmp_path / "1109527.dat", Given(distance=600.0, pixel_size=0.172))
+    scan.require()
+    assert scan.axis == "eta"
+    assert len(scan.angles) == 61
+    assert np.ptp(np.diff(scan.angles)) > 0.004
+    assert scan.positions["delta"] == pytest.approx(65.81189)
+    assert scan.frames[3:5, 2, 2].tolist() == [4, 5]
+    assert np.nanmean(scan.temperature) == pytest.approx(300.003)
+    assert scan.geometry.centre == (106.0, 239.0)
+
+
+@pytest.fixture(scope="module")
+def scan54(tmp_path_factory):
+    import tarfile
+
+    folder = tmp_path_factory.mktemp("scan54")
+    with tarfile.open(real("scan54_raw/scan54_raw.tar.xz")) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def test_the_raw_scan_54_is_the_one_in_the_npz(scan54):
+    scan = one(scan54, Given(scan="54", lattice=4.08, reflection=(1, 1, 1)))
+    scan.require()
+    counts = np.load(real("aps34idc_scan54.npz"))["counts"]
+    np.testing.assert_array_equal(scan.frames[0:201], counts)
+    assert scan.positions["Delta"] == 32.174
+    assert scan.monitor.min() == 1000
+    assert scan.temperature is None
+    assert "SPEC" in scan.format
+    spacing = 2 * np.pi / np.linalg.norm(scan.geometry.lab_q(126, 127))
+    assert spacing == pytest.approx(4.08 / 3**0.5, rel=0.01)
+    stored = np.load(real("scan54_flat/scan54_flat.npz"))
+    white = white_field(scan54 / "example_data" / "whitefield.tif", scan.frames.shape[1:])
+    np.testing.assert_array_equal(white, stored["white"])
+
+
+def test_34idc_agrees_with_xrayutilities_in_every_pixel():
+    import xrayutilities as xu
+
+    from analysis.readers.instruments import APS_34IDC
+
+    given = ARM.completed(Given(centre=(7.0, 21.0)))
+    geometry = APS_34IDC.geometry(axis="th", positions=dict(ARM.positions), shape=(20, 30), given=given)
+    conversion = xu.experiment.QConversion(["y+"], ["y+", "x-"], [0, 0, 1], en=9000.0)
+    conversion.init_area(
+        "y-", "x+", cch1=7.0, cch2=21.0, Nch1=20, Nch2=30, distance=0.5, pwidth1=55e-6, pwidth2=55e-6
+    )
+    theirs = np.stack(conversion.area(0.0, 32.174, 12.6346, deg=True), axis=-1)
+    rows, cols = np.indices((20, 30))
+    np.testing.assert_allclose(geometry.lab_q(rows, cols), theirs[..., [1, 2, 0]], atol=1e-12)
+    np.testing.assert_array_equal(geometry.axis, [1, 0, 0])
+
+
+def bliss(path):
+    """Write a file in the layout of ID01's BLISS, as cdiutils reads it."""
+    with h5py.File(path, "w") as file:
+        scan = file.create_group("PtNP_42.1")
+        scan["measurement/mpx1x4"] = COUNTS
+        scan["measurement/mon"] = np.full(12, 1000.0)
+        scan["measurement/roi1"] = np.arange(12)
+        for name, value in {"phi": 31.0, "nu": 12.0, "delta": 33.0, "mononrj": 9.0}.items():
+            scan[f"instrument/positioners/{name}"] = value
+        scan["instrument/positioners/eta"] = 17 + 0.01 * np.arange(12)
+        for name, value in {"beam_center_y": 7.0, "beam_center_x": 21.0, "distance": 0.8}.items():
+            scan[f"instrument/mpx1x4/{name}"] = value
+        scan["instrument/mpx1x4/y_pixel_size"] = scan["instrument/mpx1x4/x_pixel_size"] = 55e-6
+        scan["start_time"] = "2024-05-01T10:00:00+02:00"
+    return path
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_id01_file_is_read_as_cdiutils_reads_it(tmp_path):
+    from cdiutils.io.id01 import ID01Loader
+
+    scan = one(bliss(tmp_path / "any.name"))
+    scan.require()
+    loader = ID01Loader(str(tmp_path / "any.name"), 42, "PtNP", detector_name="mpx1x4")
+    calibration = loader.load_det_calib_params()
+    assert scan.geometry.centre == (calibration["cch1"], calibration["cch2"])
+    assert scan.geometry.distance == pytest.approx(1000 * calibration["distance"])
+    assert scan.geometry.pixel_size == pytest.approx(1000 * calibration["pwidth1"])
+    assert 1000 * scan.geometry.energy == pytest.approx(loader.load_energy())
+    np.testing.assert_array_equal(scan.frames[0:12], loader.load_detector_data())
+    np.testing.assert_allclose(scan.angles, 17 + 0.01 * np.arange(12))
+    assert scan.name == "PtNP"
+    assert scan.unused == ("roi1",)
+    assert scan.monitor.tolist() == [1000.0] * 12
+    with pytest.raises(ReadError, match="no scan '43'"):
+        read_scans(tmp_path / "any.name", Given(scan="43"))
+
+
+def write_plain(folder, kind):
+    """Write the frames in one of the formats that say little else, under a name that says nothing."""
+    path = folder / "frames"
+    if kind == "numpy arrays":
+        np.savez(folder / "frames.npz", counts=COUNTS)
+        return folder / "frames.npz"
+    if kind == "one array":
+        np.save(folder / "frames.npy", COUNTS)
+        return folder / "frames.npy"
+    if kind == "MATLAB arrays":
+        savemat(path, {"counts": COUNTS}, appendmat=False)
+    elif kind == "TIFF stack":
+        from PIL import Image
+
+        pages = [Image.fromarray(frame.astype(np.int32), mode="I") for frame in COUNTS]
+        pages[0].save(path, format="TIFF", save_all=True, append_images=pages[1:])
+    elif kind == "TIFF folder":
+        path.mkdir()
+        for number, frame in enumerate(COUNTS):
+            fabio.tifimage.TifImage(frame).write(str(path / f"{number:03d}.tif"))
+    else:
+        place = "entry_1/instrument_1/detector_1/data" if kind == "CXI" else "entry/data/data"
+        with h5py.File(path, "w") as file:
+            file[place] = COUNTS
+            if kind == "CXI":
+                file["cxi_version"] = 160
+    return path
+
+
+PLAIN = [
+    "numpy arrays",
+    "one array",
+    "MATLAB arrays",
+    "TIFF stack",
+    "TIFF folder",
+    "CXI",
+    "areaDetector HDF5",
+]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", PLAIN)
+def test_plain_frames_are_found_by_content_and_completed_by_what_is_given(tmp_path, kind):
+    path = write_plain(tmp_path, kind)
+    bare = one(path)
+    with pytest.raises(ReadError, match="lacks: the instrument"):
+        bare.require()
+    scan = one(path, ARM)
+    scan.require()
+    np.testing.assert_array_equal(scan.frames[0:12], COUNTS)
+    np.testing.assert_array_equal(scan.frames[2:5, 3:7, slice(1, 9)], COUNTS[2:5, 3:7, 1:9])
+    np.testing.assert_allclose(scan.angles, -0.28 + 0.005 * np.arange(12))
+    assert scan.instrument == "APS 34-ID-C"
+    assert scan.frames.shape == COUNTS.shape
+
+
+def test_what_lies_beside_the_frames_is_used_and_the_rest_is_named(tmp_path):
+    mask = COUNTS[0] > 8
+    np.savez(
+        tmp_path / "scan.npz",
+        counts=COUNTS,
+        mask=mask,
+        white=np.ones((20, 30)),
+        dark=np.zeros((20, 30)),
+        monitor=np.full(12, 5),
+        th=np.linspace(0, 1, 12),
+        temperature=295.0,
+        something=np.zeros(3),
+    )
+    scan = one(tmp_path / "scan.npz", Given(**{**ARM.said, "start": None, "step": None}))
+    np.testing.assert_array_equal(scan.mask, mask)
+    assert scan.flat_field.shape == scan.dark.shape == (20, 30)
+    assert scan.monitor.tolist() == [5.0] * 12
+    assert scan.temperature.tolist() == [295.0] * 12
+    np.testing.assert_allclose(scan.angles, np.linspace(0, 1, 12))
+    assert scan.unused == ("something (3,)",)
+    assert "not used: something" in words(scan)
+
+
+def test_a_mask_of_another_shape_is_refused(tmp_path):
+    np.savez(tmp_path / "scan.npz", counts=COUNTS, mask=np.zeros((3, 3), bool))
+    with pytest.raises(ReadError, match="'mask' must have the shape"):
+        read_scans(tmp_path / "scan.npz")
+
+
+def test_what_is_no_scan_is_refused_in_words(tmp_path):
+    with pytest.raises(ReadError, match="there is no file"):
+        read_scans(tmp_path / "none")
+    (tmp_path / "text").write_text("nothing", encoding="utf-8")
+    with pytest.raises(ReadError, match="none of the formats that are read"):
+        read_scans(tmp_path / "text")
+    np.savez(tmp_path / "pickled.npz", counts=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(ReadError, match="cannot be read as numpy arrays"):
+        read_scans(tmp_path / "pickled.npz")
+    np.savez(tmp_path / "flat.npz", counts=np.ones((3, 3)))
+    with pytest.raises(ReadError, match=r"\(rocking, row, column\)"):
+        read_scans(tmp_path / "flat.npz")
+
+
+def test_geometry_is_read_from_toml_and_an_unknown_key_is_named(tmp_path):
+    path = tmp_path / "geometry.toml"
+    path.write_text(
+        'instrument = "id01"\nenergy = 9.0\ncentre = [7, 21]\nlattice = {a = 4, b = 4, c = 4, alpha = 90, '
+        "beta = 90, gamma = 90}\nreflection = [1, 1, 1]\n[positions]\nnu = 12.0\n",
+        encoding="utf-8",
+    )
+    given = read_given(path)
+    assert given.centre == (7, 21)
+    assert given.expected_d() == pytest.approx(4 / 3**0.5)
+    path.write_text("enrgy = 9.0\n", encoding="utf-8")
+    with pytest.raises(ReadError, match="'enrgy'"):
+        read_given(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [({"energy": 9000.0}, "eV"), ({"step": 0.0}, "not 0"), ({"temperature": 0.0}, "above 0")],
+)
+def test_impossible_numbers_are_refused_before_anything_is_read(given, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        Given(**given)
