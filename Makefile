@@ -1,14 +1,16 @@
-# make series: the paper's experiment, simulated, from motors to order parameter
-# make quick:  the same with three temperatures and a small detector region
-# make test:   lint, types, import contracts and all tests
-# PYTHON=/path/to/python3.11 chooses the interpreter, VENV=folder the environment.
+# make series:    the paper's experiment, simulated, from motors to order parameter
+# make quick:     the same with three temperatures and a small detector region
+# make test:      lint, types, import contracts and all tests, with their coverage
+# make benchmark: what an iteration and the live analysis cost on this machine; judges nothing
+# PYTHON=/path/to/python3 chooses the interpreter (3.11 or newer), VENV=folder the environment.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done || echo python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: series quick test lint clean-env python
+.PHONY: series quick test benchmark lint clean-env python
 .DEFAULT_GOAL := series
 
 series: $(VENV)/installed
@@ -18,8 +20,11 @@ quick: $(VENV)/installed
 	$(BIN)/vo2 series --quick
 
 test: lint
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --ignore tests/benchmarks
-	$(BIN)/pytest tests/benchmarks  # alone: they measure time
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --cov
+
+benchmark: $(VENV)/installed-dev
+	$(BIN)/python tests/benchmarks/engine_cost.py
+	$(BIN)/python tests/benchmarks/live_cost.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -28,9 +33,9 @@ lint: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
 python:
-	@command -v "$(PYTHON)" >/dev/null || { echo "Python 3.11 is required and '$(PYTHON)' was not found: install Python 3.11 (with its venv module), or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is required; $(PYTHON) is $$("$(PYTHON)" --version 2>&1): install Python 3.11, or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) lacks the venv module: install it (Debian: python3.11-venv)" >&2; exit 1; }
+	@command -v "$(PYTHON)" >/dev/null || { echo "Python 3.11 or newer is required and '$(PYTHON)' was not found: install Python 3.11 (with its venv module), or say where it is: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is required; $(PYTHON) is $$("$(PYTHON)" --version 2>&1): install Python 3.11, or say where it is: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) lacks the venv module: install it (Debian: python3-venv)" >&2; exit 1; }
 
 $(VENV)/bin/python:
 	@$(MAKE) --no-print-directory python

@@ -1,7 +1,8 @@
-"""For all tests: Channel Access on a port of its own, decided before ophyd starts it; scan results."""
+"""For all tests: threads and the port of Channel Access, decided before torch and ophyd start; fixtures."""
 
 import os
 import socket
+import time
 
 import numpy as np
 import pytest
@@ -22,6 +23,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a worker inherits the port of the pro
     os.environ.pop("VO2_CA_PORT", None)
 CA_PORT = int(os.environ.setdefault("VO2_CA_PORT", str(_free_port())))
 
+# One thread a process, none waiting in a loop: the tests' processes and others share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 os.environ |= {
     "EPICS_CA_ADDR_LIST": "127.0.0.1",
     "EPICS_CA_AUTO_ADDR_LIST": "NO",
@@ -29,6 +34,24 @@ os.environ |= {
     "EPICS_CA_REPEATER_PORT": str(CA_PORT + 1),
     "EPICS_CA_MAX_ARRAY_BYTES": "10000000",
 }
+
+
+@pytest.fixture(scope="session")
+def eventually():
+    """Return a function that waits until a condition holds and returns its value.
+
+    Its limit (s) only ends what hangs: a busy machine may need a part of it, so it is generous.
+    """
+
+    def wait(condition, limit=120.0, what=""):
+        end = time.monotonic() + limit
+        while not (value := condition()):
+            if time.monotonic() > end:
+                raise TimeoutError(f"not within {limit:.0f} s: {what or condition}")
+            time.sleep(0.02)
+        return value
+
+    return wait
 
 
 @pytest.fixture(scope="session")

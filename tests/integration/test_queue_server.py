@@ -5,7 +5,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,8 @@ def redis(tmp_path_factory):
 class Queue:
     """What a client of the queue server may send it."""
 
-    def __init__(self, port):
+    def __init__(self, port, eventually):
+        self.eventually = eventually
         self._client = ZMQCommSendThreads(zmq_server_address=f"tcp://127.0.0.1:{port}")
 
     def __call__(self, method, **parameters):
@@ -64,13 +64,11 @@ class Queue:
 
     def wait(self, **wanted):
         """Return the status once it is as wanted."""
-        end = time.monotonic() + LIMIT
-        while time.monotonic() < end:
-            status = self("status")
-            if all(status[key] == value for key, value in wanted.items()):
-                return status
-            time.sleep(0.1)
-        raise AssertionError((wanted, status))
+        return self.eventually(lambda: self._as(wanted), LIMIT, str(wanted))
+
+    def _as(self, wanted):
+        status = self("status")
+        return all(status[key] == value for key, value in wanted.items()) and status
 
     def add(self, name, **arguments):
         item = {"item_type": "plan", "name": name, "kwargs": arguments}
@@ -86,7 +84,7 @@ class Queue:
 
 
 @pytest.fixture(scope="module")
-def queue(workplace, redis, programs, tmp_path_factory):
+def queue(workplace, redis, programs, tmp_path_factory, eventually):
     """Return a client of a running RE Manager whose worker has loaded the profile."""
     folder = tmp_path_factory.mktemp("queue")
     control, info = free_port(), free_port()
@@ -102,14 +100,14 @@ def queue(workplace, redis, programs, tmp_path_factory):
     process = subprocess.Popen(
         command, env={**workplace[1], "OMP_NUM_THREADS": "1"}, stdout=log, stderr=subprocess.STDOUT
     )
-    client = Queue(control)
+    client = Queue(control, eventually)
     try:
         opened = client("environment_open")
         assert opened["success"], opened
         client.wait(manager_state="idle", worker_environment_exists=True)
         yield client
         client("environment_close")
-        with contextlib.suppress(AssertionError):
+        with contextlib.suppress(TimeoutError):
             client.wait(manager_state="idle", worker_environment_exists=False)
     except Exception:
         print((folder / "log.txt").read_text()[-5000:])
@@ -186,9 +184,8 @@ def test_a_script_is_refused_in_words_and_nothing_of_it_is_run(queue, tmp_path):
     script = f"open({str(trace)!r}, 'w').close()\ndef intruder():\n    yield\n"
     uid = queue("script_upload", script=script)["task_uid"]
     queue.wait(manager_state="idle")
-    end = time.monotonic() + LIMIT
-    while (found := queue("task_result", task_uid=uid))["status"] != "completed" and time.monotonic() < end:
-        time.sleep(0.1)
+    queue.eventually(lambda: queue("task_result", task_uid=uid)["status"] == "completed", LIMIT)
+    found = queue("task_result", task_uid=uid)
     assert found["result"]["success"] is False
     assert "this queue runs the plans of its profile and nothing else" in found["result"]["msg"]
     assert not trace.exists()
@@ -203,9 +200,7 @@ def begin(queue, temperature):
     assert answer["success"], answer["msg"]
     assert queue("queue_start")["success"]
     queue.wait(re_state="running")
-    end = time.monotonic() + LIMIT
-    while not queue("re_runs", option="open")["run_list"] and time.monotonic() < end:
-        time.sleep(0.02)
+    queue.eventually(lambda: queue("re_runs", option="open")["run_list"], LIMIT)
 
 
 def last_stop(settings):
@@ -265,13 +260,10 @@ def test_what_the_queue_server_writes_is_ignored_by_git_and_not_shipped():
     ]
 
 
-def wait_for_lock(path):
-    end = time.monotonic() + LIMIT
-    while time.monotonic() < end:
-        with contextlib.suppress(BlockingIOError), exclusive_lock(path):
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"the session did not end: {path}")
+def is_free(path):
+    with contextlib.suppress(BlockingIOError), exclusive_lock(path):
+        return True
+    return False
 
 
 def test_the_results_of_queued_scans_are_stored_when_the_environment_closes(queue, workplace):
@@ -279,7 +271,8 @@ def test_the_results_of_queued_scans_are_stored_when_the_environment_closes(queu
     assert queue("environment_close")["success"]
     queue.wait(manager_state="idle", worker_environment_exists=False)
     settings = workplace[0]
-    wait_for_lock(settings.private / "session.lock")  # the worker goes on after the manager has let it go
+    lock = settings.private / "session.lock"
+    queue.eventually(lambda: is_free(lock), LIMIT)  # the worker goes on after the manager has let it go
     with contextlib.closing(open_catalogue(settings)) as catalogue:
         derived = [run.metadata["start"]["parent_run_uid"] for run in catalogue.processed.v3.values()]
         complete = [

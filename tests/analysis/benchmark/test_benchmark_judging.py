@@ -1,17 +1,18 @@
 """Rows, resuming, intervals and the baseline of the phasing benchmark."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import binom
 
-from analysis.benchmark import CLASSES, benchmark_pattern, comparisons, draw_cases, judge
+from analysis.benchmark import CLASSES, baseline, benchmark_pattern, comparisons, draw_cases, judge
 from analysis.benchmark.baseline import plain_phasing
 from analysis.benchmark.generator import chosen_classes
 from analysis.benchmark.judge import Row, Share, append_row, read_rows, run_cases, summarise
 from analysis.benchmark.tables import evidence_table, photon_table, quality_table, starts_table, trust_table
-from analysis.phasing.projections import fixed_threads
 from analysis.phasing.registration import overlap
 
 CASES = draw_cases(range(9000, 9006), 6)
@@ -126,17 +127,28 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(tmp_path, monkeypatch):
     assert list(run_cases(CASES, path)) == []
 
 
-def test_the_baseline_finds_an_easy_crystal_within_its_time():
+def test_the_baseline_begins_no_start_that_would_not_fit(monkeypatch):
+    spent = [0.0]
+
+    def start(modulus, free, support, rng):
+        spent[0] += 0.6
+        return support.to(torch.complex64)
+
+    monkeypatch.setattr(baseline, "time", SimpleNamespace(process_time=lambda: spent[0]))
+    monkeypatch.setattr(baseline, "one_start", start)
+    counts = np.ones((8, 8, 8))
+    for seconds, starts in ((2.0, 3), (1.3, 2), (1e-6, 1)):
+        spent[0] = 0.0
+        assert plain_phasing(counts, counts < 0, 0.0, cpu_seconds=seconds, seed=1).starts == starts
+
+
+def test_the_baseline_finds_an_easy_crystal():
     pattern = benchmark_pattern(9003, peak_to_peak=1.0, photons=1e6, size=32)
-    with fixed_threads(1):  # as the benchmark runs it: waiting threads cost CPU seconds on a busy machine
-        found = plain_phasing(pattern.counts, pattern.mask, pattern.background, cpu_seconds=2.0, seed=1)
+    # The first start does, so a slow machine's share of them is enough.
+    found = plain_phasing(pattern.counts, pattern.mask, pattern.background, cpu_seconds=1e-6, seed=1)
     assert overlap(found.object, pattern.truth) > 0.95
-    assert found.starts >= 1
+    assert found.starts == 1
     assert found.chi_squared < 0.02
-    # Never begins a start that would not fit; a single one may take longer on a slow machine.
-    assert found.cpu_seconds < 2.5 or found.starts == 1
-    again = plain_phasing(pattern.counts, pattern.mask, pattern.background, cpu_seconds=1e-6, seed=1)
-    assert again.starts == 1
 
 
 def test_the_baseline_lets_unmeasured_voxels_float():
@@ -144,7 +156,7 @@ def test_the_baseline_lets_unmeasured_voxels_float():
     mask = np.zeros_like(pattern.mask)
     mask[:, 20, :] = True
     spoilt = np.where(mask, 1e6, pattern.counts)
-    found = plain_phasing(spoilt, mask, 0.0, cpu_seconds=1.0, seed=1)
+    found = plain_phasing(spoilt, mask, 0.0, cpu_seconds=1e-6, seed=1)
     assert overlap(found.object, pattern.truth) > 0.9
 
 
@@ -159,7 +171,6 @@ def test_one_crystal_is_judged_from_pattern_to_row():
     assert beside.overlap == row.overlap
     assert beside.baseline_starts == 1
     assert 0 < beside.baseline_overlap <= 1
-    assert row.cpu_seconds > 0
     assert row.compactness > 0.9
     assert row.oversampling == pytest.approx(1 / max(row.extent_0, row.extent_1, row.extent_2), rel=0.2)
 

@@ -1,5 +1,4 @@
 import json
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -110,12 +109,10 @@ def test_a_crop_may_reach_beyond_the_scan(tmp_path):
     )
 
 
-def test_the_file_is_small_quick_and_refused_if_not_ours(tmp_path):
+def test_the_file_is_small_and_refused_if_not_ours(tmp_path):
     twin, path = Twin(CONFIG, Clock()), tmp_path / "deep" / "truth.json"
     twin.state()
-    began = time.perf_counter()
     twin.write_truth(path, "uid", ETAS)
-    assert time.perf_counter() - began < 0.5
     assert path.stat().st_size < 20_000
     assert json.loads(path.read_text())["run_uid"] == "uid"
     other = tmp_path / "other.json"

@@ -7,13 +7,6 @@ import pytest
 ETA = "MO-DIFF-01:ETA"
 
 
-def wait_until(condition, seconds=15):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def eta(pv):
     """Return the fields of eta by name, put back to where it was afterwards."""
@@ -46,20 +39,21 @@ def eta(pv):
         fields[name].put(value, wait=True)
 
 
-def test_a_motor_moves_and_says_so(eta):
+def test_a_motor_moves_and_says_so(eta, eventually):
     eta["VAL"].put(18.3, wait=False)
-    wait_until(lambda: eta["DMOV"].get() == 0)
+    eventually(lambda: eta["DMOV"].get() == 0)
     assert eta["MOVN"].get() == 1
-    wait_until(lambda: eta["DMOV"].get() == 1)
+    eventually(lambda: eta["DMOV"].get() == 1)
     assert eta["RBV"].get() == 18.3
     assert eta["EGU"].get(as_string=True) == "degrees"
 
 
-def test_a_motion_takes_its_speeds_time(eta, pv):
+def test_a_motion_is_not_faster_than_its_speed(eta, pv):
+    """On a busy machine it may be slower: the simulation's clock runs 20 times as fast as ours."""
     now = pv("SIM:NOW")
     begin = now.get()
     eta["VAL"].put(20.8, wait=True, timeout=60)
-    assert now.get() - begin == pytest.approx(3.0 / 0.5, abs=4.0)  # the simulation runs 20 times real time
+    assert now.get() - begin > 0.6 * 3.0 / 0.5
 
 
 def test_soft_limits_hold_in_the_record(eta):
@@ -74,12 +68,12 @@ def test_soft_limits_hold_in_the_record(eta):
     assert eta["VAL"].get_ctrlvars()["upper_ctrl_limit"] == 18.0
 
 
-def test_stop_stops_on_the_way(eta):
+def test_stop_stops_on_the_way(eta, eventually):
     eta["VAL"].put(60.0, wait=False)
-    wait_until(lambda: eta["DMOV"].get() == 0)
+    eventually(lambda: eta["DMOV"].get() == 0)
     time.sleep(0.5)
     eta["STOP"].put(1, wait=True)
-    wait_until(lambda: eta["DMOV"].get() == 1)
+    eventually(lambda: eta["DMOV"].get() == 1)
     stands = eta["RBV"].get()
     assert 17.8 < stands < 60.0
     assert eta["VAL"].get() == stands
@@ -87,7 +81,7 @@ def test_stop_stops_on_the_way(eta):
     assert eta["RBV"].get() == stands
 
 
-def test_backlash_is_taken_up_from_one_side(eta):
+def test_backlash_is_taken_up_from_one_side(eta, eventually):
     import epics
 
     visited = []
@@ -96,7 +90,7 @@ def test_backlash_is_taken_up_from_one_side(eta):
     assert watched.wait_for_connection(timeout=15)
     eta["VAL"].put(16.8, wait=True, timeout=60)
     assert eta["RBV"].get() == 16.8
-    wait_until(lambda: visited and min(visited) == pytest.approx(16.3))
+    eventually(lambda: visited and min(visited) == pytest.approx(16.3))
     watched.disconnect()
 
 
