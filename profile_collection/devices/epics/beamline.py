@@ -171,8 +171,9 @@ def _connect(devices: Iterable[Device]) -> None:
                 for item in device.walk_signals()
                 if isinstance(item.item, EpicsSignalBase) and not item.item.connected
             ]
+            if not silent:  # the last one answered while it was looked for: a slow network, a busy machine
+                continue
             raise ConnectionError(
-                f"{device.name} needs process variables that do not answer, the first is "
-                f"{(silent or ['unknown'])[0]}. Start their IOC ('vo2 ioc' for the simulated one) and check "
-                "EPICS_CA_ADDR_LIST"
+                f"{device.name} needs process variables that do not answer, the first is {silent[0]}. Start "
+                "their IOC ('vo2 ioc' for the simulated one) and check EPICS_CA_ADDR_LIST"
             ) from None
