@@ -8,18 +8,22 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from callbacks.catalogue import Address
-from profile_collection.catalogue.private_folder import private_folder
+from profile_collection.catalogue.private_folder import private_folder, require_writable
 from profile_collection.catalogue.server_process import ADDRESS_FILE, ALREADY_RUNNING, LOG_FILE
 
 START_TIMEOUT = 90.0
 """Seconds a server may need to come up; a first start on a busy machine takes about ten."""
 STOP_TIMEOUT = 15.0
+READ_ONLY = (
+    "choose another with VO2_DATA (of a read-only archive a copy: 'cp -r' it, it is found where it is)"
+)
+TRY_AGAIN = 4.0
+"""Seconds until a server that found the folder locked is started once more."""
 
 _started: list[subprocess.Popen[bytes]] = []
 """Servers that are children of this process, kept to be reaped when they end."""
@@ -57,6 +61,8 @@ def _stored(data: Path) -> ServerStatus | None:
     """Return what the address file says."""
     try:
         stored = json.loads((data / ".vo2" / ADDRESS_FILE).read_text(encoding="utf-8"))
+        if stored["data"] != str(data.resolve()):
+            return None  # it came along in a copied or moved folder, and is of the server of the other one
         return ServerStatus(**{name: stored[name] for name in ("uri", "pid", "host", "since", "api_key")})
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -90,13 +96,16 @@ def ensure_server(data: Path, *, timeout: float = START_TIMEOUT) -> ServerStatus
         return found
     check_writable(data)
     process = _start(data)
-    deadline = time.monotonic() + timeout
+    deadline, again = time.monotonic() + timeout, time.monotonic() + TRY_AGAIN
     while time.monotonic() < deadline:
         if found := status(data):
             return found
         # A loser of the race for the lock leaves at once; the winner answers soon.
         if process.poll() not in (None, ALREADY_RUNNING):
             break
+        if process.poll() == ALREADY_RUNNING and time.monotonic() > again:
+            # Who holds the lock may be the server of this folder's former place, which ends by itself.
+            process, again = _start(data), time.monotonic() + TRY_AGAIN
         time.sleep(0.1)
     raise ServerError(
         f"the catalogue of {data} did not start: {_last_words(data)}; see {data / '.vo2' / LOG_FILE}"
@@ -112,13 +121,10 @@ def check_writable(data: Path) -> None:
         In words.
     """
     try:
-        with tempfile.NamedTemporaryFile(dir=private_folder(data), prefix=".probe-"):
-            pass
-    except OSError as error:
-        raise ServerError(
-            f"a folder that can be written was expected for the catalogue, {str(data)!r} came "
-            f"({error.strerror}); choose another with VO2_DATA"
-        ) from error
+        require_writable(data, READ_ONLY)
+        require_writable(private_folder(data), READ_ONLY)
+    except (ValueError, OSError) as error:
+        raise ServerError(str(error)) from error
 
 
 def _start(data: Path) -> subprocess.Popen[bytes]:

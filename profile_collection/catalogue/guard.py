@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from callbacks.frames import path_of
 
@@ -47,15 +47,19 @@ def _strict(ensure: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
 
     def ensure_strictly(self: Any, data_uri: str) -> None:
         """Raise where an asset lies outside the folders, links followed, or in no storage of the server."""
-        ensure(self, data_uri)
         storages = self.context.readable_storage
         if urlsplit(data_uri).scheme == "file":
+            # Tiled's own look does not decode the path, and refuses every folder with a blank in its name.
             folders = [
                 Path(storage.path) for storage in storages.values() if isinstance(storage, FileStorage)
             ]
             path_of(data_uri, folders)
-            path_of(data_uri.replace("%", "%25"), folders)  # other readers of Tiled's do not decode the path
-        elif data_uri not in storages:
+            # Other readers of Tiled's do not decode the path either: as spelt it must lead nowhere else.
+            spelt = [Path(quote(folder.as_posix())) for folder in folders]
+            path_of(data_uri.replace("%", "%25"), [*folders, *spelt])
+            return
+        ensure(self, data_uri)
+        if data_uri not in storages:
             raise RuntimeError(f"Refusing to serve {data_uri}: it is not this server's own storage.")
 
     setattr(ensure_strictly, _GUARDED, True)

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,31 @@ def private_folder(data: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     return folder
+
+
+def require_writable(folder: Path, remedy: str) -> None:
+    """Make `folder` where it is missing, and find out whether anything can be written into it.
+
+    Parameters
+    ----------
+    folder
+        To be made and tried.
+    remedy
+        What to do where it cannot be.
+
+    Raises
+    ------
+    ValueError
+        It is a file, or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-"):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"a folder that can be written was expected, {str(folder)!r} came ({error.strerror}); {remedy}"
+        ) from error
 
 
 def write_private(path: Path, content: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from profile_collection.catalogue.private_folder import (
     this_process,
     write_private,
 )
+from profile_collection.catalogue.relocation import relocate
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,8 @@ def serve(data: Path, *, host: str = HOST, port: int = 0) -> None:
         signal.signal(number, _already_heeded)
     try:
         with exclusive_lock(folder / LOCK_FILE):
+            if moved := relocate(data.resolve()):
+                logger.warning("%s was moved: %d stored addresses name it where it is now", data, moved)
             asyncio.run(_serve(data, folder, (host, port)))
     except BlockingIOError as error:
         holder = lock_holder(folder / LOCK_FILE)
@@ -87,7 +90,8 @@ async def _serve(data: Path, folder: Path, where: tuple[str, int]) -> None:
         await _application(data, folder, key), log_config=_log_config(), timeout_graceful_shutdown=5
     )
     server = uvicorn.Server(config)
-    announced = asyncio.create_task(_announce(server, folder / ADDRESS_FILE, uri, key))
+    record = {"uri": uri, "api_key": key, "data": str(data.resolve()), **this_process()}
+    announced = asyncio.create_task(_announce(server, folder / ADDRESS_FILE, record))
     try:
         await server.serve(sockets=[listener])
     finally:
@@ -107,6 +111,7 @@ def _listen(address: Path, where: tuple[str, int]) -> tuple[socket.socket, str]:
         address.unlink()  # lest it be taken for ours, with the dead one's process, before we answer
         parts = urlsplit(stored["uri"])
         here = where[0] in (HOST, parts.hostname) and where[1] in (0, parts.port)
+        here = here and stored["data"] == str(address.parents[1].resolve())
         if here and stored["host"] == socket.gethostname() and len(stored["api_key"]) == 64:
             return socket.create_server((where[0], int(parts.port or 0))), str(stored["api_key"])
     return socket.create_server(where), secrets.token_hex(32)
@@ -160,12 +165,12 @@ def _register_exporter() -> None:
     default_serialization_registry.register("BlueskyRun", "application/json-seq", json_seq_exporter)
 
 
-async def _announce(server: Any, path: Path, uri: str, key: str) -> None:
+async def _announce(server: Any, path: Path, record: dict[str, Any]) -> None:
     """Write address and key once the server answers; end the server when its folder is gone."""
     while not server.started:
         await asyncio.sleep(0.02)
-    write_private(path, {"uri": uri, "api_key": key, **this_process()})
-    logger.info("catalogue served at %s", uri)
+    write_private(path, record)
+    logger.info("catalogue served at %s", record["uri"])
     while path.exists():
         await asyncio.sleep(LOOK_EVERY)
     logger.warning("%s is gone: nobody can find this server any more", path)

@@ -81,7 +81,8 @@ def test_who_answers_to_a_dead_servers_record_is_not_taken_for_it(served, own_se
     folder = own_settings.data / ".vo2"
     folder.mkdir(parents=True)
     record = folder / "server.json"
-    shutil.copy(served.data / ".vo2" / "server.json", record)
+    stored = json.loads((served.data / ".vo2" / "server.json").read_text())
+    record.write_text(json.dumps({**stored, "data": str(own_settings.data)}))
     assert status(own_settings.data) == status(served.data)
 
     def answers_and_is_another(_):
