@@ -10,7 +10,14 @@ import typer
 
 from profile_collection.cli.benchmark import benchmark_app
 from profile_collection.cli.checks import checks_app
-from profile_collection.cli.common import DataOption, ResultsOption, configured, console, explained
+from profile_collection.cli.common import (
+    DataOption,
+    ResultsOption,
+    configured,
+    console,
+    explained,
+    series_or_run,
+)
 from profile_collection.cli.data import data_app
 from profile_collection.cli.ioc import ioc_app
 from profile_collection.cli.results import results_app
@@ -64,9 +71,10 @@ def series(
     with explained():
         settings = configured(data, results, quick=quick or None, realtime=realtime or None, seed=seed)
         asked = parse_temperatures(temperatures)
+        stored = None if resume is None else series_or_run(resume)
         window = series_defaults(settings).changed_window(eta_start, eta_stop, eta_step, exposure)
         code = run_unattended(
-            settings, lambda session: session.temperature_series(asked, window, resume=resume)
+            settings, lambda session: session.temperature_series(asked, window, resume=stored)
         )
     raise typer.Exit(code)
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from profile_collection.cli.common import DataOption, ResultsOption, configured, console, explained
+from profile_collection.cli.common import (
+    DataOption,
+    OverwriteOption,
+    ResultsOption,
+    configured,
+    console,
+    explained,
+    output_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,12 +173,14 @@ def measured(
 def network(
     seconds: Annotated[float, typer.Option(help="CPU seconds of training for each network.")] = 900.0,
     output: Annotated[Path | None, typer.Option(help="Markdown file that receives the table.")] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Train the paper's network and this project's for the same CPU seconds and compare them (ablation)."""
     from analysis.benchmark.ablation import as_markdown, run_ablation
 
     with explained():
+        goal = None if output is None else output_file(output, Path("ablation.md"), overwrite=overwrite)
         text = as_markdown(run_ablation(seconds), f"vo2 benchmark network --seconds {seconds:g}")
         console.print(text, highlight=False, soft_wrap=True)
-        if output is not None:
-            output.write_text(text, encoding="utf-8")
+        if goal is not None:
+            goal.write_text(text, encoding="utf-8")

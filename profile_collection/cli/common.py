@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from callbacks.live import make_console
+from profile_collection.catalogue.private_folder import require_writable
 from profile_collection.session.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ DataOption = Annotated[
 ResultsOption = Annotated[
     Path | None, typer.Option(help="Folder of the results [VO2_RESULTS, else ./results].", show_default=False)
 ]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that are there.", show_default=False)
+]
 
 
 def configured(data: Path | None, results: Path | None, **given: Any) -> Settings:
@@ -39,12 +43,123 @@ def explained() -> Iterator[None]:
     """Show what a user can put right as one red line, and exit 1; anything else is a bug and shows where."""
     try:
         yield
-    except (ValueError, LookupError, OSError, RuntimeError) as error:
-        errors.print(f"[bold red]{escape(str(error))}[/]", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+    except typer.Exit:
+        raise
     except KeyboardInterrupt:
         errors.print("[yellow]interrupted[/]")
         raise typer.Exit(130) from None
+    except Exception as error:
+        told = in_words(error)
+        if told is None:
+            raise
+        errors.print(f"[bold red]{escape(told)}[/]", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+def in_words(error: BaseException) -> str | None:
+    """Return what an error says to a person, on one line; None for one that is a bug."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.strerror}: {str(error.filename)!r}"
+    if isinstance(error, ValueError | LookupError | OSError | RuntimeError):
+        return str(error)
+    if any(one.__module__.partition(".")[0] in ("httpx", "tiled") for one in type(error).__mro__):
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        return (
+            f"the catalogue's server could not do what was asked ({said}); what it says itself is in "
+            "<data>/.vo2/server.log. Start it anew with 'vo2 serve --stop', then try again"
+        )
+    return None
+
+
+def warn(message: str) -> None:
+    """Show a remark, in yellow."""
+    console.print(f"[yellow]{escape(message)}[/]", highlight=False, soft_wrap=True)
+
+
+def as_file(target: str, suffixes: tuple[str, ...]) -> Path | None:
+    """Return the file that `target` names, None where it can only be a uid.
+
+    Whatever exists, has one of the `suffixes` or a slash is a path, and is never looked for as a uid.
+
+    Raises
+    ------
+    ValueError
+        It is a path, and no such file is there.
+    """
+    path, kinds = Path(target).expanduser(), " or ".join(suffixes)
+    if not (path.exists() or "/" in target or path.suffix.lower() in suffixes):
+        return None
+    if not path.exists():
+        raise ValueError(f"a file ({kinds}) or a uid was expected, and {str(path.absolute())!r} is not there")
+    if path.is_dir():
+        raise ValueError(f"a file ({kinds}) or a uid was expected, {target!r} is a folder")
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"a file of the kind {kinds} was expected, {target!r} came: convert it")
+    return path
+
+
+def series_or_run(given: str) -> str:
+    """Return the uid that `given` is; of the folder of a series, wherever it lies, its name.
+
+    Raises
+    ------
+    ValueError
+        It is a path of something else.
+    """
+    path = Path(given).expanduser()
+    if path.is_dir():
+        return path.resolve().name
+    if path.exists() or "/" in given:
+        raise ValueError(
+            f"the uid or the folder of a series was expected, or -1; {given!r} is no such folder"
+        )
+    return given
+
+
+def output_file(given: Path | None, usual: Path, *, overwrite: bool) -> Path:
+    """Return the file that a command will write, checked before anything is computed.
+
+    Parameters
+    ----------
+    given
+        What the person gave: a file, with or without its suffix, or a folder; None takes the usual one.
+    usual
+        Name, and suffix, where nothing else is given.
+    overwrite
+        Whether a file that is there may be replaced.
+
+    Raises
+    ------
+    ValueError
+        Something is there, or nothing can be written there.
+    """
+    path = usual if given is None else given
+    if path.is_dir():
+        path = path / usual.name
+    elif path.suffix != usual.suffix:
+        path = path.with_name(path.name + usual.suffix)
+    if path.is_dir():
+        raise ValueError(f"a file is written, {str(path)!r} is a folder; give another --output")
+    if path.exists() and not overwrite:
+        raise ValueError(f"{str(path)!r} is there already; add --overwrite, or give another --output")
+    require_writable(path.parent, "give another --output")
+    return path
+
+
+def output_folder(given: Path | None, *, overwrite: bool) -> Path | None:
+    """Return the folder that a person gave, checked before anything is computed for it; None stays None.
+
+    Raises
+    ------
+    ValueError
+        It is a file, cannot be written, or holds something already.
+    """
+    if given is None:
+        return None
+    if given.is_dir() and any(given.iterdir()) and not overwrite:
+        raise ValueError(f"{str(given)!r} is not empty; add --overwrite, or give another --output")
+    require_writable(given, "give another --output")
+    return given
 
 
 @contextlib.contextmanager

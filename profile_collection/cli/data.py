@@ -9,14 +9,29 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from callbacks.jobs import parse_crop
-from profile_collection.cli.common import DataOption, ResultsOption, configured, console, explained, opened
+from profile_collection.cli.common import (
+    DataOption,
+    OverwriteOption,
+    ResultsOption,
+    as_file,
+    configured,
+    console,
+    explained,
+    opened,
+    output_file,
+    output_folder,
+    series_or_run,
+    warn,
+)
 
 if TYPE_CHECKING:
-    from analysis.results import ScanResult
     from callbacks.catalogue import Catalogue
+    from callbacks.jobs import ScanJob
     from profile_collection.session.settings import Settings
 
 data_app = typer.Typer()
+
+FRAME_FILES = (".h5", ".hdf5", ".nxs")
 
 OutputOption = Annotated[Path | None, typer.Option(help="Where to write.", show_default=False)]
 
@@ -26,6 +41,7 @@ def replay(
     which: Annotated[str, typer.Argument(help="Uid of a series or of a run; -1 is the last series.")] = "-1",
     pending: Annotated[bool, typer.Option("--pending", help="Analyse all that is not analysed yet.")] = False,
     output: OutputOption = None,
+    overwrite: OverwriteOption = False,
     data: DataOption = None,
     results: ResultsOption = None,
 ) -> None:
@@ -35,13 +51,13 @@ def replay(
 
     with explained():
         settings = configured(data, results)
-        view = LiveView(console)
+        goal, view = output_folder(output, overwrite=overwrite), LiveView(console)
         with opened(settings) as catalogue:
             if pending:
                 count = stored_runs.analyse_pending(catalogue, settings, view)
                 console.print(f"{count} scans were waiting")
                 return
-            order = stored_runs.replay(catalogue, settings, view, which, output)
+            order = stored_runs.replay(catalogue, settings, view, series_or_run(which), goal)
     for point in order:
         console.print(f"{point.temperature:g} K  O {point.value:.6f} ± {point.error:.6f}", highlight=False)
 
@@ -141,6 +157,7 @@ def ingest(
 def reconstruct(
     target: Annotated[str, typer.Argument(help="Uid of a stored run, a frame file (.h5), or an npz file.")],
     output: OutputOption = None,
+    overwrite: OverwriteOption = False,
     seed: Annotated[int, typer.Option(help="Of the phasing.")] = 0,
     crop: Annotated[
         str | None,
@@ -151,36 +168,40 @@ def reconstruct(
     """Reconstruct one scan; of an npz file the array 'intensity', with q = 0 at index n//2."""
     with explained():
         settings = configured(data, None, seed=seed, crop=crop)
-        path = Path(target)
-        if path.suffix == ".npz":
-            _reconstruct_array(path, output, seed)
-        else:
-            _reconstruct_scan(target, output, settings)
+        path = as_file(target, (".npz", *FRAME_FILES))
+        if path is not None and path.suffix == ".npz":
+            usual = path.with_name(f"{path.stem}_object.npz")
+            _reconstruct_array(path, output_file(output, usual, overwrite=overwrite), seed)
+            return
+        job = _job_of(path, target, settings)
+        goal = output_file(output, Path(f"{job.stem}.h5"), overwrite=overwrite)
+        _reconstruct_job(job, goal)
 
 
-def _reconstruct_array(path: Path, output: Path | None, seed: int) -> None:
+def _reconstruct_array(path: Path, goal: Path, seed: int) -> None:
     from profile_collection.session.stored_runs import reconstruct_array
 
-    goal = output or path.with_name(f"{path.stem}_object.npz")
     with console.status("reconstructing"):
-        found = reconstruct_array(path, goal, seed)
+        found = reconstruct_array(path, goal, seed, warn)
     verdict = "trusted" if found.trusted else f"not trusted: {'; '.join(found.reasons)}"
     console.print(f"χ² {found.chi_squared:.4f}, {verdict}; written to {goal}")
 
 
-def _reconstruct_scan(target: str, output: Path | None, settings: Settings) -> None:
+def _job_of(path: Path | None, uid: str, settings: Settings) -> ScanJob:
+    """Return the job of a frame file, or of the stored run `uid` where there is none."""
     from profile_collection.session import stored_runs
 
-    path = Path(target)
-    folder = Path() if output is None else output.parent
-    if path.suffix in (".h5", ".hdf5"):
-        job = stored_runs.file_job(path, settings)
-    else:
-        with opened(settings) as catalogue:
-            job = stored_runs.stored_job(catalogue, settings, target, folder)
-    goal = output or Path(f"{job.stem}.h5")
+    if path is not None:
+        return stored_runs.file_job(path, settings)
+    with opened(settings) as catalogue:
+        return stored_runs.stored_job(catalogue, settings, uid, Path())
+
+
+def _reconstruct_job(job: ScanJob, goal: Path) -> None:
+    from profile_collection.session.stored_runs import reconstruct_job
+
     with console.status("reconstructing"):
-        result: ScanResult = stored_runs.reconstruct_job(job, goal)
+        result = reconstruct_job(job, goal)
     verdict = "trusted" if result.trusted else f"not trusted: {'; '.join(result.reasons)}"
     console.print(
         f"χ² {result.chi_squared:.4f}, noise ratio {result.noise_ratio:.2f}, {verdict}; written to {goal}"

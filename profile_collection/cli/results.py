@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from profile_collection.cli.common import ResultsOption, configured, console, explained
+from profile_collection.cli.common import (
+    OverwriteOption,
+    ResultsOption,
+    configured,
+    console,
+    explained,
+    output_folder,
+)
 
 results_app = typer.Typer()
 
@@ -18,6 +25,7 @@ OutputOption = Annotated[Path | None, typer.Option(help="Folder to write into.",
 def report(
     series: Annotated[str, typer.Argument(help="Uid or folder of a series; -1 is the newest.")] = "-1",
     output: OutputOption = None,
+    overwrite: OverwriteOption = False,
     results: ResultsOption = None,
 ) -> None:
     """Draw all figures of a series as PNG and PDF, and one HTML page with them and the tables."""
@@ -25,8 +33,9 @@ def report(
 
     with explained():
         folder = series_folder(configured(None, results).results, series)
+        goal = output_folder(output, overwrite=overwrite)
         with console.status("drawing"):
-            written = report_series(folder, output)
+            written = report_series(folder, goal)
     for note in written.notes:
         console.print(f"[yellow]{note}[/]", highlight=False, soft_wrap=True)
     console.print(f"{len(written.figures)} files of figures; page: {written.page}", soft_wrap=True)
@@ -48,13 +57,15 @@ def export(
         float, typer.Option(help="Isosurface inside which strain and displacement are given.")
     ] = 95.0,
     output: OutputOption = None,
+    overwrite: OverwriteOption = False,
     results: ResultsOption = None,
 ) -> None:
     """Export amplitude, phase, support, strain and displacement for ParaView, or arrays for Bonsu."""
     from profile_collection.session.exporting import export_target
 
     with explained(), console.status("exporting"):
-        paths = export_target(configured(None, results).results, target, kind, output, percent)
+        goal = output_folder(output, overwrite=overwrite)
+        paths = export_target(configured(None, results).results, target, kind, goal, percent)
     for path in paths:
         console.print(str(path), highlight=False, soft_wrap=True)
 

@@ -30,6 +30,7 @@ from callbacks.live import LiveView, make_console
 from callbacks.pipeline import Pipeline, PipelineSettings
 from callbacks.pool import LOG_FORMAT
 from profile_collection.catalogue.client import ServerError, check_writable
+from profile_collection.catalogue.private_folder import require_writable
 from profile_collection.devices.beamline import Beamline
 from profile_collection.session import stored_runs
 from profile_collection.session.hardware import connect_beamline
@@ -115,6 +116,14 @@ def _check_names(start: Mapping[str, Any]) -> None:
         require_file_name(str(start["series_uid"]), "series_uid")
 
 
+def _require_results(results: Path) -> None:
+    """Refuse a folder of results that cannot be written before anything is measured for it."""
+    try:
+        require_writable(results, "choose another with VO2_RESULTS")
+    except ValueError as error:
+        raise StartupError(str(error), "then start again") from error
+
+
 REVIVAL_TIME = 60.0
 """Seconds that the end of a session gives a catalogue that is coming up again."""
 
@@ -158,6 +167,7 @@ class Session:
         self.defaults = series_defaults(settings)
         with contextlib.ExitStack() as undo:  # whatever fails below gives back what was taken above it
             check_writable(settings.data)
+            _require_results(settings.results)
             take_lock(settings.data, undo)
             undo.enter_context(session_log(settings.log, view.warn))
             self.catalogue: Catalogue = open_catalogue(settings)

@@ -56,6 +56,11 @@ def replay(
     runs = runs_to_replay(catalogue, which)
     series_uid = str(runs[0].metadata["start"]["series_uid"])
     folder = output or settings.series_folder(series_uid) / REPLAY
+    if folder.resolve() == settings.series_folder(series_uid).resolve():
+        raise ValueError(
+            f"a replay replaces what its folder holds, and {str(folder)!r} holds the series' own results: "
+            "give another output"
+        )
     again = {run.metadata["start"]["uid"][:8] for run in runs}
     _seed(settings.series_folder(series_uid) / SCANS, folder / SCANS, again)
     pipeline = Pipeline(_settings(catalogue, settings, lambda _: folder, True), listener, make_executor)
@@ -246,8 +251,10 @@ def reconstruct_job(job: ScanJob, output: Path) -> ScanResult:
     return result
 
 
-def reconstruct_array(path: Path, output: Path, seed: int) -> Any:
+def reconstruct_array(path: Path, output: Path, seed: int, warn: Callable[[str], None]) -> Any:
     """Phase ``intensity`` (and ``mask``, where there is one) of an npz file; write ``object`` to `output`.
+
+    What else the file holds is named to `warn`.
 
     Raises
     ------
@@ -262,12 +269,13 @@ def reconstruct_array(path: Path, output: Path, seed: int) -> Any:
                 f"an npz file with the array 'intensity' was expected, {path} holds {sorted(stored)}; "
                 "for frames of a whole scan use 'vo2 ingest'"
             )
+        if unused := sorted(set(stored) - {"intensity", "mask"}):
+            warn(f"{path} also holds {unused}, which are not used: 'intensity' and 'mask' are")
         mask = stored["mask"].astype(bool) if "mask" in stored else None
         intensity = stored["intensity"]
     from analysis import reconstruct
 
     found = reconstruct(intensity, mask, seed=seed)
-    output.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(output, object=found.object, support=found.support)
     return found
 

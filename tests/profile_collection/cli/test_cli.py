@@ -84,6 +84,17 @@ def test_bad_input_is_refused_in_one_sentence_before_anything_moves(vo2, argumen
         (["replay", "20250101-nothing"], "the uid of a stored series was expected, '20250101-nothing' came"),
         (["recover", "deadbeef"], "'deadbeef' came and fits 0 files"),
         (["reconstruct", "deadbeef"], "the uid of a stored run was expected, 'deadbeef' came"),
+        (["reconstruct", "nosuch.npz"], "nosuch.npz' is not there"),
+        (["reconstruct", "/nowhere/scan.h5"], "'/nowhere/scan.h5' is not there"),
+        (
+            ["reconstruct", "/"],
+            "a file (.npz or .h5 or .hdf5 or .nxs) or a uid was expected, '/' is a folder",
+        ),
+        (["reconstruct", "/etc/passwd"], "a file of the kind .npz or .h5"),
+        (["replay", "/etc/passwd"], "the uid or the folder of a series was expected"),
+        (["series", "--resume", "no/such"], "the uid or the folder of a series was expected"),
+        (["replay", "-1", "--output", "/etc"], "'/etc' is not empty; add --overwrite"),
+        (["report", "/etc/passwd"], "a series with results is required; '/etc/passwd' is none"),
         (["ingest", "/nowhere.npz"], "an npz file with the array 'counts' was expected"),
         (["ingest", "/nowhere.npz", "--crop", "64,64"], "a crop is three whole numbers"),
         (["clean", "--keep", "-1"], "the number of series to keep must be 0 or more"),
@@ -166,3 +177,68 @@ def test_an_array_that_is_not_there_is_refused(tmp_path, vo2):
 def test_the_address_file_holds_what_the_status_shows(served):
     stored = json.loads((served.data / ".vo2" / "server.json").read_text())
     assert stored["uri"] == status(served.data).uri
+
+
+@pytest.fixture
+def pattern(tmp_path, monkeypatch):
+    """Return an npz file with a pattern, and have its reconstruction take no time."""
+    from types import SimpleNamespace
+
+    import numpy as np
+
+    found = SimpleNamespace(
+        object=np.ones(2), support=np.ones(2), trusted=True, reasons=(), chi_squared=0.01, noise_ratio=1.0
+    )
+    monkeypatch.setattr("analysis.reconstruct", lambda *_, **__: found, raising=False)
+    np.savez(tmp_path / "pattern.npz", intensity=np.ones(3))
+    return tmp_path / "pattern.npz"
+
+
+@pytest.mark.parametrize(
+    ("output", "written"),
+    [
+        ("result", "result.npz"),
+        ("result.npz", "result.npz"),
+        ("folder", "folder/pattern_object.npz"),
+        ("new/folder/result", "new/folder/result.npz"),
+    ],
+)
+def test_what_is_printed_is_what_was_written(vo2, pattern, output, written):
+    (pattern.parent / "folder").mkdir()
+    goal = pattern.parent / written
+    first = vo2("reconstruct", pattern, "--output", pattern.parent / output)
+    assert first.exit_code == 0, first.stderr
+    assert f"written to {goal}" in first.stdout.replace("\n", "")
+    assert goal.is_file()
+    again = vo2("reconstruct", pattern, "--output", pattern.parent / output)
+    assert again.exit_code == 1
+    assert "is there already; add --overwrite" in again.stderr.replace("\n", " ")
+    assert vo2("reconstruct", pattern, "--output", pattern.parent / output, "--overwrite").exit_code == 0
+
+
+def test_a_file_where_a_folder_should_be_is_found_first(vo2, pattern, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("it was reconstructed first")
+
+    monkeypatch.setattr("analysis.reconstruct", never, raising=False)
+    result = vo2("reconstruct", pattern, "--output", pattern / "result.npz")
+    assert result.exit_code == 1
+    assert "a folder that can be written was expected" in result.stderr.replace("\n", " ")
+    monkeypatch.setenv("VO2_RESULTS", str(pattern))
+    result = vo2("series", "--quick")
+    assert result.exit_code == 1
+    assert "choose another with VO2_RESULTS" in result.stderr.replace("\n", " ")
+
+
+def test_an_error_of_the_catalogues_server_is_one_line(vo2, monkeypatch):
+    import httpx
+
+    def fails(*_, **__):
+        request = httpx.Request("GET", "http://127.0.0.1/api")
+        raise httpx.HTTPStatusError("500 Internal Server Error\nmore", request=request, response=None)
+
+    monkeypatch.setattr("profile_collection.session.stored_runs.replay", fails)
+    result = vo2("replay", "-1")
+    assert result.exit_code == 1
+    assert "the catalogue's server could not do what was asked (500 Internal Server Error)" in result.stderr
+    assert "Traceback" not in result.stderr
