@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.fft import fftn, ifftn
 
+from analysis.phasing.residual import amplitude_chi_squared
+
 CYCLES, HIO, ER = 12, 40, 10
 """Cycles of a start, and the iterations in each; after each, the support is wrapped."""
 
@@ -72,7 +74,7 @@ def plain_phasing(
     best, lowest, starts = None, np.inf, 0
     while starts == 0 or (time.process_time() - began) * (starts + 1) / starts <= cpu_seconds:
         x = one_start(modulus, free, box, rng)
-        chi = chi_squared(x, modulus, free)
+        chi = float(amplitude_chi_squared(fftn(x).abs(), modulus, ~free))
         starts += 1
         if best is None or chi < lowest:
             best, lowest = x, chi
@@ -125,9 +127,3 @@ def autocorrelation_box(modulus: Tensor) -> Tensor:
         view[axis] = n
         box &= (distance <= reach / 2).reshape(view)
     return box
-
-
-def chi_squared(x: Tensor, modulus: Tensor, free: Tensor) -> float:
-    """Return Σ(√I_p − √I_m)²/ΣI_m over measured voxels."""
-    residual = (fftn(x).abs() - modulus).masked_fill(free, 0)
-    return float(residual.square().sum() / modulus.square().sum())

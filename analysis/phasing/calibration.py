@@ -33,7 +33,7 @@ from torch import Tensor
 
 from analysis.phasing.pattern import FINE_GRID, Pattern
 from analysis.phasing.refinement import descended, final_support, kernel_of, predicted_counts
-from analysis.phasing.registration import LIKELY, Candidate, family, match
+from analysis.phasing.registration import LIKELY, Candidate, family, register
 from analysis.phasing.schedules import REFINE, Level, finer, iterate, resample, support_of
 
 PRIOR = 400.0
@@ -195,7 +195,7 @@ def shared(pattern: Pattern, candidates: Sequence[Candidate]) -> Shared | None:
             groups = _two_best(groups)
         groups = [_carried_on(pattern, one.candidate.x, shape, one.candidate) for one in groups]
     best, *others = _two_best(groups)
-    overlaps = [match(other.candidate.x[0], best.candidate.x[0]).overlap for other in others]
+    overlaps = [register(other.candidate.x[0], best.candidate.x[0]).overlap for other in others]
     return Shared(best, max(overlaps, default=0.0), members)
 
 
@@ -215,7 +215,7 @@ def crowd(candidates: Sequence[Candidate]) -> list[Candidate]:
     low = sorted(candidates, key=lambda c: c.score)[:CROWD]
     friends: list[list[Candidate]] = [[] for _ in low]
     for (i, a), (j, b) in combinations(enumerate(low), 2):
-        if match(b.x[0], a.x[0]).overlap >= LIKELY:
+        if register(b.x[0], a.x[0]).overlap >= LIKELY:
             friends[i].append(b)
             friends[j].append(a)
     most = max(range(len(low)), key=lambda i: len(friends[i]))
@@ -238,5 +238,5 @@ def mean(objects: Sequence[Tensor]) -> Tensor:
     result = objects[0]
     for _ in range(2):
         onto = result[0]
-        result = torch.stack([match(x[0], onto).moved for x in objects]).mean(dim=0, keepdim=True)
+        result = torch.stack([register(x[0], onto).object for x in objects]).mean(dim=0, keepdim=True)
     return result

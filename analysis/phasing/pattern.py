@@ -1,6 +1,4 @@
-"""A measured pattern, the blur of partial coherence, and how well a prediction explains the counts.
-
-χ² and the noise ratio are those of docs/science.md sections 3.3 and 3.4.
+"""A measured pattern, and the blur of partial coherence that explains it best.
 
 After Clark et al. 2012, doi:10.1038/ncomms1994, with a Gaussian in place of a free kernel: two numbers
 cannot explain away a wrong object.
@@ -10,17 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln
 from torch import Tensor
 
 from analysis.phasing.pixel_kernel import PixelKernel, free_of_blur, lag_transfer
 from analysis.phasing.projections import SPACE
+from analysis.phasing.residual import amplitude_chi_squared
 from analysis.phasing.schedules import crop
 
 Triple = tuple[float, float, float]
@@ -98,14 +92,13 @@ class _Misfit:
         self.kernel = PixelKernel(x.shape, widths, (1.0, 1.0, 1.0), extent=extent, device=x.device)
         self.correlation = self.kernel.fine_correlation(x)
         self.amplitude, self.measured, self.background = amplitude, measured, background
-        self.total = (amplitude.square() * measured).sum().clamp_min(1e-12)
 
     def __call__(self, sigma: Sequence[float]) -> float:
         kernel = self.kernel
         transfer = lag_transfer(kernel.shape, kernel.grown, kernel.widths, sigma, self.amplitude.device)
         fine = torch.fft.irfftn(self.correlation * transfer, s=kernel.grown, dim=SPACE)
         root = (self.kernel.measured(fine).clamp_min(0) + self.background).sqrt_()
-        return float(((root - self.amplitude) * self.measured).square().sum() / self.total)
+        return float(amplitude_chi_squared(root, self.amplitude, self.measured))
 
 
 def _vertex(grid: Sequence[float], values: Sequence[float]) -> float:
@@ -120,90 +113,6 @@ def _vertex(grid: Sequence[float], values: Sequence[float]) -> float:
     lowest = (a + b) / 2 - first / (2 * curvature)
     sigma = min(max(lowest, 0.0), grid[-1] ** 2) ** 0.5
     return float(sigma) if sigma > NEGLIGIBLE else 0.0
-
-
-_SMALLEST, _LARGEST = 1e-6, 1e3
-
-
-def _exact_root_variance(rate: float) -> float:
-    """Return E(√n − √λ)² for n Poisson of mean ``rate``, by summing the distribution."""
-    reach = int(rate + 12 * np.sqrt(rate) + 30)
-    n = np.arange(reach + 1)
-    weight = np.exp(n * np.log(rate) - rate - gammaln(n + 1))
-    return float(np.sum(weight * (np.sqrt(n) - np.sqrt(rate)) ** 2))
-
-
-@lru_cache(maxsize=1)
-def _table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (log λ, v) between the limits; built once, 400 points."""
-    rates = np.geomspace(_SMALLEST, _LARGEST, 400)
-    return np.log(rates), np.array([_exact_root_variance(float(r)) for r in rates])
-
-
-def root_variance(rate: ArrayLike) -> NDArray[np.float64]:
-    """Return v(λ) = E(√n − √λ)² for n Poisson of mean λ (docs/science.md section 3.4).
-
-    v → 2λ for λ → 0 (empty voxels are λ away, and a share λ of them holds one count), → 1/4 for large λ,
-    and is at most 0.455, near λ = 1.1.
-
-    Parameters
-    ----------
-    rate : array_like, any shape, counts
-    """
-    rates = np.maximum(np.asarray(rate, dtype=np.float64), 0)
-    log_rate, v = _table()
-    inside = np.interp(np.log(np.clip(rates, _SMALLEST, _LARGEST)), log_rate, v)
-    small = np.where(rates < _SMALLEST, 2 * rates, inside)
-    # Next term of the expansion for large means: 1/4 + 7/(64 λ).
-    return np.where(rates > _LARGEST, 0.25 + 7 / (64 * np.maximum(rates, 1)), small)
-
-
-def _residual(predicted: NDArray[Any], measured: NDArray[Any], keep: NDArray[np.bool_]) -> float:
-    p, m = np.asarray(predicted, np.float64)[keep], np.asarray(measured, np.float64)[keep]
-    return float(np.sum((np.sqrt(np.maximum(p, 0)) - np.sqrt(np.maximum(m, 0))) ** 2))
-
-
-def _measured(shape: tuple[int, ...], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-    return np.ones(shape, bool) if mask is None else ~np.asarray(mask, bool)
-
-
-def chi_squared(
-    predicted: NDArray[Any], measured: NDArray[Any], mask: NDArray[np.bool_] | None = None
-) -> float:
-    """Return χ² = Σ(√I_p − √I_m)²/ΣI_m over measured voxels (docs/science.md section 3.3).
-
-    Parameters
-    ----------
-    predicted, measured : ndarray, (n0, n1, n2), counts
-    mask : ndarray, same shape, bool, optional
-        True where a voxel was NOT measured.
-    """
-    keep = _measured(measured.shape, mask)
-    total = float(np.asarray(measured, np.float64)[keep].sum())
-    return _residual(predicted, measured, keep) / max(total, 1e-300)
-
-
-def noise_ratio(
-    predicted: NDArray[Any],
-    measured: NDArray[Any],
-    mask: NDArray[np.bool_] | None = None,
-    factor: ArrayLike = 1.0,
-) -> float:
-    """Return Σ(√I_p − √I_m)²/Σv(I_p) over measured voxels: 1 where nothing but Poisson noise is left.
-
-    Parameters
-    ----------
-    predicted, measured : ndarray, (n0, n1, n2), counts
-        ``predicted`` includes pixel kernel, coherence and background.
-    mask : ndarray, same shape, bool, optional
-        True where a voxel was NOT measured.
-    factor : array_like, broadcastable to the shape
-        What the raw counts were multiplied with (monitor normalisation): the variance of √(f·n) is f·v(λ/f).
-    """
-    keep = _measured(measured.shape, mask)
-    f = np.broadcast_to(np.asarray(factor, np.float64), measured.shape)[keep]
-    expected = float(np.sum(f * root_variance(np.asarray(predicted, np.float64)[keep] / f)))
-    return _residual(predicted, measured, keep) / max(expected, 1e-300)
 
 
 COHERENCE_GUESSES = (0.1, 0.0)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from analysis.phasing.projections import SPACE, Smoother, frequencies, power
+from analysis.phasing.residual import amplitude_chi_squared
 
 UNWRAPPED = 0.48
 """An object that fills less of an axis has an autocorrelation that does not wrap."""
@@ -138,8 +139,7 @@ class PixelKernel:
         ``measured`` (n0, n1, n2) float32 is 1 where a voxel was measured, else 0.
         """
         root = (self._blur(power(self._fine_field(x)))[self._every].clamp_min(0) + background).sqrt_()
-        total = (amplitude.square() * measured).sum().clamp_min(1e-12)
-        return float((root.sub_(amplitude).mul_(measured)).square_().sum() / total)
+        return float(amplitude_chi_squared(root, amplitude, measured))
 
     def gradient(
         self, x: Tensor, amplitude: Tensor, measured: Tensor | None, background: Tensor | float = 0.0

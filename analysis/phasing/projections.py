@@ -91,17 +91,13 @@ class Engine:
         self._image = torch.empty_like(self._field)
         self._scale = torch.empty(size, dtype=torch.float32, device=self.device)
         self._floating: Tensor | None = None
-        self._measured: Tensor | None = None
         if mask is not None and bool(mask.any()):
             self._floating = mask.reshape(-1).nonzero().squeeze(1)
-            self._measured = (~mask).to(torch.float32)
         self.set_amplitude(amplitude)
 
     def set_amplitude(self, amplitude: Tensor) -> None:
         """Use another ``amplitude`` (n0, n1, n2) float32 in corner order, e.g. one freed from blur."""
         self.amplitude = amplitude.contiguous()
-        weighted = self.amplitude if self._measured is None else self.amplitude * self._measured
-        self._total = max(float((weighted.double() ** 2).sum()), _TINY)
 
     def _as_batch(self, x: Tensor) -> Tensor:
         x = x.to(self.device, torch.complex64).reshape(-1, *self.shape)
@@ -158,14 +154,6 @@ class Engine:
 
     def _support(self, support: Tensor) -> Tensor:
         return expand(support.to(self.device).reshape(-1, *self.shape).expand(self.batch, *self.shape))
-
-    def chi_squared(self, x: Tensor) -> Tensor:
-        """Return χ² over measured voxels, (batch,) float64 (docs/science.md section 3.3)."""
-        torch.fft.fftn(self._as_batch(x), dim=SPACE, out=self._field)
-        residual = power(self._field, out=self._scale).sqrt_().sub_(self.amplitude)
-        if self._measured is not None:
-            residual.mul_(self._measured)
-        return residual.square_().sum(dim=SPACE, dtype=torch.float64) / self._total
 
 
 def frequencies(shape: Sequence[int], device: torch.device | None = None) -> list[Tensor]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from analysis.phasing.calibration import Calibrated, calibrate, shared
 from analysis.phasing.device import DEVICE
 from analysis.phasing.network.pretrained import load_pretrained
-from analysis.phasing.pattern import COHERENT, Pattern, Triple, chi_squared, noise_ratio
+from analysis.phasing.pattern import COHERENT, Pattern, Triple
 from analysis.phasing.projections import (
     autocorrelation_extent,
     extent_of,
@@ -35,7 +35,8 @@ from analysis.phasing.refinement import (
     left_over,
     predicted_counts,
 )
-from analysis.phasing.registration import LIKELY, Candidate, centre, confirmations, match
+from analysis.phasing.registration import LIKELY, Candidate, centre, confirmations, register
+from analysis.phasing.residual import chi_squared, noise_ratio
 from analysis.phasing.schedules import Level, coarsest
 from analysis.phasing.search import ROUND, Found, Search
 from analysis.phasing.starts import Guesses
@@ -330,7 +331,7 @@ def _search_until_right(
         leader = found.candidates[0]
         best, history, alike = choose(pattern, found)
         left = left_over(pattern, best)
-        again = ahead is not None and match(leader.x[0], ahead.x[0]).overlap >= LIKELY
+        again = ahead is not None and register(leader.x[0], ahead.x[0]).overlap >= LIKELY
         known = again and left <= NOISE_LIMIT and confirmations(found.candidates) >= FAMILIAR
         clear = alike >= CLOSE_AGREEMENT and left <= EXPLAINED and not search.doubtful(found)
         settled = alike >= LEAST_AGREEMENT and (clear or known)

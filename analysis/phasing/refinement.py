@@ -14,18 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.phasing.pattern import (
-    COHERENT,
-    GRID,
-    Pattern,
-    Triple,
-    fit_coherence,
-    noise_ratio,
-    root_variance,
-)
+from analysis.phasing.pattern import COHERENT, GRID, Pattern, Triple, fit_coherence
 from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import Smoother, extent_of, power
-from analysis.phasing.registration import LIKELY, Candidate, match
+from analysis.phasing.registration import LIKELY, Candidate, register
+from analysis.phasing.residual import amplitude_chi_squared, noise_ratio, root_variance
 from analysis.phasing.schedules import REFINE, Level, crop, finer, iterate, resample, support_of
 from analysis.phasing.search import Found
 
@@ -51,13 +44,12 @@ def descend(
     background : Tensor or float, counts
     iterations : int
     """
-    total = (amplitude.square() * measured).sum().clamp_min(1e-12)
     current = x * support
     ahead, momentum = current, 1.0
     history: list[float] = []
     for _ in range(iterations):
         step, predicted = kernel.gradient(ahead, amplitude, measured, background)
-        chi = float(((predicted.sqrt() - amplitude) * measured).square().sum() / total)
+        chi = float(amplitude_chi_squared(predicted.sqrt(), amplitude, measured))
         if history and chi > history[-1]:
             momentum, ahead = 1.0, current
         history.append(chi)
@@ -101,7 +93,7 @@ def choose(pattern: Pattern, found: Found) -> tuple[Candidate, list[float], floa
     overlap of independent starts at full resolution.
     """
     best, *others = found.candidates
-    same = [c for c in others if match(c.x[0], best.x[0]).overlap >= LIKELY]
+    same = [c for c in others if register(c.x[0], best.x[0]).overlap >= LIKELY]
     climbed = [climb(pattern, c) for c in (best, *same[:1])]
     mean, alike = averaged(climbed)
     if alike < ALIKE:
@@ -120,8 +112,8 @@ def averaged(candidates: list[Candidate]) -> tuple[Candidate, float]:
     its: a worse one would spoil it.
     """
     best, *others = sorted(candidates, key=lambda c: c.score)
-    matches = [(m, c) for c in others if (m := match(c.x[0], best.x[0])).overlap >= LIKELY]
-    equal = [m.moved for m, c in matches if c.score <= AS_GOOD * best.score]
+    matches = [(m, c) for c in others if (m := register(c.x[0], best.x[0])).overlap >= LIKELY]
+    equal = [m.object for m, c in matches if c.score <= AS_GOOD * best.score]
     mean = torch.stack([best.x[0], *equal]).mean(dim=0, keepdim=True)
     return replace(best, x=mean), max((m.overlap for m, _ in matches), default=0.0)
 
@@ -129,7 +121,7 @@ def averaged(candidates: list[Candidate]) -> tuple[Candidate, float]:
 def final_support(pattern: Pattern, x: Tensor) -> Tensor:
     """Return what of ``x`` (1, n0, n1, n2) complex64 stands out of the counting noise, bool.
 
-    √counts scatter by v(λ) (`metrics.root_variance`) in each of the N voxels of q, and so, by Parseval, does
+    √counts scatter by v(λ) (`root_variance`) in each of the N voxels of q, and so, by Parseval, does
     the object by √Σv/N in each of its own.
     """
     noise = float(np.sqrt(root_variance(pattern.counts.cpu().numpy()).sum())) / pattern.counts.numel()

@@ -1,12 +1,8 @@
-"""What an intensity cannot know, objects laid upon each other in spite of it, and whether they agree.
+"""What an intensity cannot know, objects registered in spite of it, and whether they agree.
 
-The twin, the origin, a phase ramp and the global phase are removed before two objects are compared; starts
-that know nothing of each other and end at one object confirm it.
-
-Objects are (n0, n1, n2) complex, origin at index n//2.
-
-Objects of one pattern have one modulus and one ramp, so only the twin, the origin and the global phase are
-free: three transforms tell their overlap, where `ambiguities.align` needs dozens.
+The twin, the origin, a phase ramp and the global phase are removed before two objects are compared. Objects
+of one pattern have one modulus and one ramp, so only twin, origin and global phase are free between them.
+Independent starts that end at one object confirm it.
 """
 
 from __future__ import annotations
@@ -14,28 +10,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, ndimage
 from torch import Tensor
 
 from analysis.phasing.pattern import Triple
 from analysis.phasing.projections import SPACE
 
 Object = NDArray[Any]
+Array = TypeVar("Array", Object, Tensor)
 
 
 @dataclass(frozen=True)
-class Alignment:
+class Alignment(Generic[Array]):
     """One object brought onto a reference.
 
     Parameters
     ----------
-    object : ndarray, (n0, n1, n2) complex128
-        The moved object: twinned if needed, shifted, freed of ramp and global phase; its scale is kept.
+    object : ndarray or Tensor, (n0, n1, n2) complex
+        The moved object: twinned if needed, shifted, without ramp and global phase; its scale is kept.
     overlap : float
         abs(⟨object, reference⟩)/(‖object‖‖reference‖), 0 … 1.
     twinned : bool
@@ -50,7 +47,7 @@ class Alignment:
         The global phase that was taken out.
     """
 
-    object: Object
+    object: Array
     overlap: float
     twinned: bool
     margin: float
@@ -63,16 +60,6 @@ def twin(obj: Object) -> Object:
     """Return the conjugate inversion through index n//2, which has the same intensity."""
     flipped = np.conj(obj[::-1, ::-1, ::-1])
     return np.roll(flipped, [2 * (n // 2) - (n - 1) for n in obj.shape], axis=(0, 1, 2))
-
-
-def _indices(shape: tuple[int, ...]) -> list[NDArray[np.float64]]:
-    """Return signed index axes of corner order, each broadcastable to ``shape``."""
-    axes: list[NDArray[np.float64]] = []
-    for axis, n in enumerate(shape):
-        view = [1, 1, 1]
-        view[axis] = n
-        axes.append(np.asarray(np.fft.fftfreq(n) * n, np.float64).reshape(view))
-    return axes
 
 
 def centre_of_mass(density: NDArray[Any]) -> NDArray[np.float64]:
@@ -102,10 +89,7 @@ def centre(obj: Object, *companions: Object) -> tuple[Object, ...]:
 
 def shift(obj: Object, by: NDArray[np.float64]) -> Object:
     """Return ``obj`` moved by ``by`` (3,) voxels, fractions included, by a phase ramp in reciprocal space."""
-    field = fft.fftn(obj)
-    for q, s, n in zip(_indices(obj.shape), by, obj.shape, strict=True):
-        field *= np.exp(-2j * np.pi * q * s / n)
-    return fft.ifftn(field)
+    return np.asarray(fft.ifftn(ndimage.fourier_shift(fft.fftn(obj), by)))
 
 
 def peak_of(correlation: NDArray[Any]) -> NDArray[np.float64]:
@@ -158,66 +142,114 @@ def climb(
     return k, float(abs(_moments(product, k)[0, 0, 0]))
 
 
-def _register(
-    obj: Object, reference: Object, rounds: int
-) -> tuple[Object, NDArray[np.float64], NDArray[np.float64], complex]:
-    """Return (moved object, shift, ramp, inner product) that maximise abs(⟨reference, moved⟩)."""
-    density = fft.ifftn(fft.fftn(np.abs(reference)) * np.conj(fft.fftn(np.abs(obj))))
-    move = peak_of(density)
-    field, origin = fft.fftn(obj), np.fft.ifftshift(reference)
-    x, ramp = _indices(obj.shape), np.zeros(3)
-    for turn in range(rounds):
-        moved = fft.ifftn(_ramped(field, x, -move))
-        product = np.fft.ifftshift(moved) * np.conj(origin)
-        start = peak_of(fft.fftn(product)) if turn == 0 else ramp
-        ramp = climb(product, start)[0]
-        # The ramp about the box's origin is a shift of the reference's transform: undo it there instead.
-        turned = fft.fftn(np.fft.fftshift(_ramped(origin, x, ramp)))
-        move = climb(field * np.conj(turned), move)[0]
-    result = np.fft.fftshift(_ramped(np.fft.ifftshift(fft.ifftn(_ramped(field, x, -move))), x, -ramp))
-    return result, move, ramp, complex(np.vdot(reference, result))
+def register(obj: Tensor, reference: Tensor, *, ramp: bool = False, rounds: int = 4) -> Alignment[Tensor]:
+    """Bring ``obj`` onto ``reference``, both (n0, n1, n2) complex, corner order, on any device.
 
-
-def _ramped(array: Object, x: list[NDArray[np.float64]], k: NDArray[np.float64]) -> Object:
-    """Return ``array`` times exp(+2πi k·x/n), corner order."""
-    result = array
-    for axis, rate, n in zip(x, k, array.shape, strict=True):
-        result = result * np.exp(2j * np.pi * rate * axis / n)
-    return result
-
-
-def align(obj: Object, reference: Object, *, rounds: int = 4) -> Alignment:
-    """Bring ``obj`` onto ``reference``: twin, sub-voxel shift, phase ramp and global phase removed.
+    Twin, sub-voxel shift and global phase are removed, and a phase ramp where ``ramp`` is set.
 
     Parameters
     ----------
-    obj, reference : ndarray, (n0, n1, n2) complex
+    obj, reference : Tensor, (n0, n1, n2) complex64 or complex128
+    ramp : bool
+        Objects of one pattern have the same ramp: three transforms are enough; with it, it takes dozens.
     rounds : int
         Alternations between shift and ramp; each is a Newton step on the overlap itself.
+    """
+    one, two = torch.fft.fftn(obj, dim=SPACE), torch.fft.fftn(reference, dim=SPACE)
+    norm = float(one.norm() * two.norm())
+    if norm <= 0:
+        return Alignment(obj, 0.0, False, 0.0, _NOWHERE, _NOWHERE, 0.0)
+    # The transform of the twin, conj(a(−r)), is conj(A).
+    fields = (one, one.conj().resolve_conj())
+    if ramp:
+        placed = [_shift_and_ramp(field, reference, rounds) for field in fields]
+    else:
+        placed = [_shift_alone(field, two) for field in fields]
+    twinned = placed[1].height > placed[0].height
+    best = placed[int(twinned)]
+    moved = _ramped(fields[int(twinned)], -best.shift)
+    if ramp:
+        moved = torch.fft.fftn(_ramped(torch.fft.ifftn(moved, dim=SPACE), -best.ramp), dim=SPACE)
+    inner = complex(torch.vdot(moved.flatten(), two.flatten()))
+    turned = moved * (inner / max(abs(inner), 1e-30))
+    return Alignment(
+        object=torch.fft.ifftn(turned, dim=SPACE),
+        overlap=min(best.height / norm, 1.0),
+        twinned=twinned,
+        margin=abs(placed[1].height - placed[0].height) / norm,
+        shift=_triple(best.shift),
+        ramp=_triple(best.ramp),
+        phase=-float(np.angle(inner)),
+    )
+
+
+_NOWHERE = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """``shift`` and ``ramp``, (3,) each, that maximise an inner product, and its modulus ``height``."""
+
+    shift: NDArray[np.float64]
+    ramp: NDArray[np.float64]
+    height: float
+
+
+def _shift_alone(field: Tensor, reference: Tensor) -> _Placed:
+    """Place one transform (n0, n1, n2) on another, by their correlation."""
+    product = (field.conj() * reference).cpu().numpy()
+    start = peak_of(torch.fft.ifftn(torch.from_numpy(product), dim=SPACE).numpy())
+    negative, height = climb(product, -start)
+    return _Placed(-negative, np.zeros(3), height)
+
+
+def _shift_and_ramp(field: Tensor, reference: Tensor, rounds: int) -> _Placed:
+    """Place the object of a transform ``field`` on ``reference``, both (n0, n1, n2), a ramp being free."""
+    obj = torch.fft.ifftn(field, dim=SPACE)
+    dense = torch.fft.fftn(reference.abs(), dim=SPACE) * torch.fft.fftn(obj.abs(), dim=SPACE).conj()
+    move, ramp, height = peak_of(torch.fft.ifftn(dense, dim=SPACE).cpu().numpy()), np.zeros(3), 0.0
+    for turn in range(rounds):
+        product = torch.fft.ifftn(_ramped(field, -move), dim=SPACE) * reference.conj()
+        start = peak_of(torch.fft.fftn(product, dim=SPACE).cpu().numpy()) if turn == 0 else ramp
+        ramp = climb(product.cpu().numpy(), start)[0]
+        # A ramp on the object is a shift of its transform: undone in the reference instead.
+        turned = torch.fft.fftn(_ramped(reference, ramp), dim=SPACE)
+        move, height = climb((field * turned.conj()).cpu().numpy(), move)
+    return _Placed(move, ramp, height)
+
+
+def _ramped(array: Tensor, k: NDArray[np.float64]) -> Tensor:
+    """Return ``array`` (n0, n1, n2), corner order, times exp(+2πi k·index/n).
+
+    `scipy.ndimage.fourier_shift` for tensors on any device; of a transform, k is minus a shift in voxels.
+    """
+    for axis, (n, rate) in enumerate(zip(array.shape, k, strict=True)):
+        view = [-1 if a == axis else 1 for a in range(3)]
+        index = torch.fft.fftfreq(n, device=array.device, dtype=array.real.dtype)
+        array = array * torch.exp(2j * torch.pi * float(rate) * index).reshape(view)
+    return array
+
+
+def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    return float(values[0]), float(values[1]), float(values[2])
+
+
+def align(obj: Object, reference: Object, *, rounds: int = 4) -> Alignment[Object]:
+    """Bring ``obj`` onto ``reference``: twin, sub-voxel shift, phase ramp and global phase removed.
+
+    `register` for arrays, (n0, n1, n2) complex with the origin at index n//2, in double precision.
     """
     if obj.shape != reference.shape or obj.ndim != 3:
         raise ValueError(
             f"align needs two 3D objects of one shape; got {obj.shape!r} and {reference.shape!r}: crop one"
         )
-    obj, reference = np.asarray(obj, np.complex128), np.asarray(reference, np.complex128)
-    norm = np.linalg.norm(obj) * np.linalg.norm(reference)
+    one, two = (torch.from_numpy(np.fft.ifftshift(np.asarray(a, np.complex128))) for a in (obj, reference))
+    norm = float(one.norm() * two.norm())
     if not np.isfinite(norm) or norm == 0:
         raise ValueError("align needs finite objects that are not all zero; look at the reconstruction first")
-    straight = _register(obj, reference, rounds)
-    turned = _register(twin(obj), reference, rounds)
-    overlaps = [abs(straight[3]) / norm, abs(turned[3]) / norm]
-    twinned = overlaps[1] > overlaps[0]
-    moved, move, ramp, inner = turned if twinned else straight
-    phase = float(np.angle(inner))
-    return Alignment(
-        object=moved * np.exp(-1j * phase),
-        overlap=float(max(overlaps)),
-        twinned=bool(twinned),
-        margin=float(abs(overlaps[1] - overlaps[0])),
-        shift=(float(move[0]), float(move[1]), float(move[2])),
-        ramp=(float(ramp[0]), float(ramp[1]), float(ramp[2])),
-        phase=phase,
-    )
+    found = register(one, two, ramp=True, rounds=rounds)
+    moved = np.fft.fftshift(found.object.numpy())
+    return Alignment(moved, found.overlap, found.twinned, found.margin, found.shift, found.ramp, found.phase)
 
 
 def overlap(obj: Object, reference: Object) -> float:
@@ -256,51 +288,6 @@ class Candidate:
     origin: str
 
 
-@dataclass(frozen=True)
-class Match:
-    """How one object is brought onto another.
-
-    Parameters
-    ----------
-    overlap : float
-        abs(⟨a, b⟩)/(‖a‖‖b‖), 0 … 1, for the better twin at the best sub-voxel shift.
-    moved : Tensor, (n0, n1, n2) complex64, corner order
-        The first object, twinned, shifted and turned in phase onto the second.
-    """
-
-    overlap: float
-    moved: Tensor
-
-
-def match(a: Tensor, b: Tensor) -> Match:
-    """Bring ``a`` onto ``b``, both (n0, n1, n2) complex64 in corner order, but for a ramp."""
-    one, two = torch.fft.fftn(a, dim=SPACE), torch.fft.fftn(b, dim=SPACE)
-    norm = float(one.norm() * two.norm())
-    if norm <= 0:
-        return Match(0.0, a)
-    # The transform of the twin, conj(a(−r)), is conj(A).
-    best, moved = -1.0, one
-    for field in (one, one.conj().resolve_conj()):
-        product = (field.conj() * two).cpu().numpy()
-        start = peak_of(torch.fft.ifftn(torch.from_numpy(product), dim=SPACE).numpy())
-        shift, height = climb(product, -start)
-        if height > best:
-            best, moved = height, _shifted(field, [-float(s) for s in shift])
-    inner = complex(torch.vdot(moved.flatten(), two.flatten()))
-    turned = moved * (inner / max(abs(inner), 1e-30))
-    return Match(min(best / norm, 1.0), torch.fft.ifftn(turned, dim=SPACE))
-
-
-def _shifted(field: Tensor, shift: Sequence[float]) -> Tensor:
-    """Return the transform ``field`` (n0, n1, n2) complex64 of an object moved by ``shift`` (3,) voxels."""
-    for axis, (n, s) in enumerate(zip(field.shape, shift, strict=True)):
-        view = [-1 if a == axis else 1 for a in range(3)]
-        field = field * torch.exp(
-            -2j * torch.pi * float(s) * torch.fft.fftfreq(n, device=field.device)
-        ).reshape(view)
-    return field
-
-
 def family(candidate: Candidate) -> str:
     """Return which starts know of each other: the network's guesses, and those that share a support."""
     first = candidate.origin.split(f", {AGAIN}")[0]
@@ -315,13 +302,13 @@ def independent(a: Candidate, b: Candidate) -> bool:
 def agreement(best: Candidate, others: Sequence[Candidate]) -> float:
     """Return the highest overlap of ``best`` with an independent rival among ``others``, 0 without any."""
     rivals = [c for c in others if c.score <= RIVAL * best.score and independent(best, c)]
-    return max((match(c.x[0], best.x[0]).overlap for c in rivals[:RIVALS]), default=0.0)
+    return max((register(c.x[0], best.x[0]).overlap for c in rivals[:RIVALS]), default=0.0)
 
 
 def confirmations(candidates: Sequence[Candidate]) -> int:
     """Return how many others ended where the first of ``candidates`` did, each family counted once."""
     best, *others = candidates
-    same = {family(c) for c in others if match(c.x[0], best.x[0]).overlap >= LIKELY}
+    same = {family(c) for c in others if register(c.x[0], best.x[0]).overlap >= LIKELY}
     return len(same - {family(best)})
 
 

@@ -121,10 +121,6 @@ class Level:
         """Use another full-resolution ``amplitude`` (n0, n1, n2) float32, corner order."""
         self.engine.set_amplitude(crop(amplitude, self.shape))
 
-    def chi_squared(self, x: Tensor) -> float:
-        """Return χ² of one object (1, n0, n1, n2) against this level's amplitude."""
-        return float(self.engine.chi_squared(x)[0])
-
 
 @dataclass(frozen=True)
 class Recipe:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from analysis.phasing.pattern import COHERENT, Pattern, Triple, fit_coherence, root_variance
+from analysis.phasing.pattern import COHERENT, Pattern, Triple, fit_coherence
 from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import box, extent_of
 from analysis.phasing.registration import (
@@ -31,6 +31,7 @@ from analysis.phasing.registration import (
     consensus,
     leaders,
 )
+from analysis.phasing.residual import noise_chi_squared
 from analysis.phasing.schedules import (
     FILL,
     FLATTEN,
@@ -119,7 +120,7 @@ class Search:
         coarse = Level(pattern.counts.sqrt(), pattern.mask, level.shape)
         self._raw, self._measured = coarse.engine.amplitude, (~coarse.mask).float()
         self._background = crop(pattern.background, level.shape)
-        self._noise = _noise_of(self._raw.square(), self._measured)
+        self._noise = noise_chi_squared(self._raw.square(), self._measured)
         self._guesses = pattern.coherence_guesses()
         self._amplitudes: dict[Triple, Tensor] = {}
         self._reach = reach
@@ -286,9 +287,3 @@ class Search:
 
     def _found(self, ranked: list[Candidate], agreed: float) -> Found:
         return Found(leaders(ranked, 1)[: POLISHED + 1], agreed, self.tried, self.level.iterations)
-
-
-def _noise_of(counts: Tensor, measured: Tensor) -> float:
-    """Return the χ² that noise alone leaves in ``counts``, where ``measured`` is 1."""
-    left = float((root_variance(counts.cpu().numpy()) * measured.cpu().numpy()).sum())
-    return left / float((counts * measured).sum().clamp_min(1e-12))

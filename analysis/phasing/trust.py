@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
 from analysis.phasing.projections import to_centre, to_corner
-from analysis.phasing.registration import match
+from analysis.phasing.registration import register
 
 LEAST_AGREEMENT = 0.975
 """Overlap of two independent starts at full resolution."""
@@ -188,9 +188,9 @@ def aligned(objects: Sequence[NDArray[Any]]) -> tuple[NDArray[np.complex64], tup
             f"the spread needs two or more objects of one shape; got {shapes!r}: reconstruct with other seeds"
         )
     stack = [to_corner(torch.from_numpy(np.asarray(o, np.complex64))) for o in objects]
-    matches = [match(o, stack[0]) for o in stack[1:]]
+    matches = [register(o, stack[0]) for o in stack[1:]]
     norm = stack[0].norm()
-    moved = [stack[0], *(m.moved * (norm / m.moved.norm().clamp_min(1e-20)) for m in matches)]
+    moved = [stack[0], *(m.object * (norm / m.object.norm().clamp_min(1e-20)) for m in matches)]
     return to_centre(torch.stack(moved)).numpy(), (1.0, *(m.overlap for m in matches))
 
 

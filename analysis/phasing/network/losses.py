@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 
 from analysis.phasing.network.model import twin
+from analysis.phasing.residual import amplitude_chi_squared
 
 _AXES = (-3, -2, -1)
 _SMALL = 1e-12
@@ -41,15 +42,18 @@ def fourier_loss(
         1 where measured.
     """
     predicted = fourier_modulus(obj)
-    if measured is not None:
-        predicted, modulus = predicted * measured, modulus * measured
-    cross = (predicted * modulus).sum(_AXES).square()
-    norms = predicted.square().sum(_AXES) * modulus.square().sum(_AXES)
-    return 1 - cross / (norms + _SMALL)
+    weighted = predicted if measured is None else predicted * measured
+    cross = (weighted * modulus).sum(_AXES, keepdim=True)
+    scale = cross / ((weighted * predicted).sum(_AXES, keepdim=True) + _SMALL)
+    # At the best scale the loss does not depend on it: no gradient need flow through.
+    return amplitude_chi_squared(scale.detach() * predicted, modulus, measured, _AXES)
 
 
 def register(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Move the truth, or its twin, to the whole-voxel position and global phase nearest to the prediction.
+
+    For a step of training: a batch at once, by whole voxels. Finished objects are registered by
+    `analysis.phasing.registration.register`, which knows parts of a voxel.
 
     Parameters
     ----------

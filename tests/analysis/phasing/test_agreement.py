@@ -12,8 +12,8 @@ from analysis.phasing.registration import (
     confirmations,
     consensus,
     leaders,
-    match,
     overlap,
+    register,
     shift,
     twin,
 )
@@ -33,17 +33,17 @@ def spoiled(obj, seed, by=0.3):
 def test_the_quick_overlap_is_that_of_the_alignment(make_crystal, shape, twinned):
     truth = make_crystal(shape)
     other = shift(spoiled(truth, 1), np.array([3.3, -2.2, 7.7])) * np.exp(1j)
-    found = match(corner(twin(other) if twinned else other), corner(truth))
+    found = register(corner(twin(other) if twinned else other), corner(truth))
     assert found.overlap == pytest.approx(overlap(other, truth), abs=2e-3)
-    inner = torch.vdot(found.moved.flatten(), corner(truth).flatten())
+    inner = torch.vdot(found.object.flatten(), corner(truth).flatten())
     assert float(inner.real) == pytest.approx(
-        found.overlap * float(found.moved.norm() * corner(truth).norm()), rel=5e-3
+        found.overlap * float(found.object.norm() * corner(truth).norm()), rel=5e-3
     )
 
 
 def test_nothing_agrees_with_nothing():
     empty = torch.zeros(8, 8, 8, dtype=torch.complex64)
-    assert match(empty, empty).overlap == 0
+    assert register(empty, empty).overlap == 0
 
 
 def candidate(obj, score, origin):

@@ -56,3 +56,10 @@ def test_align_refuses_what_cannot_be_compared(make_crystal):
         align(np.ones((4, 4, 4)), np.ones((4, 4, 5)))
     with pytest.raises(ValueError, match="not all zero"):
         align(np.zeros((4, 4, 4)), np.ones((4, 4, 4)))
+
+
+def test_a_shift_is_the_phase_ramp_of_its_definition(make_crystal):
+    obj, by = make_crystal(), np.array([3.3, -2.71, 0.5])
+    q = np.meshgrid(*(np.fft.fftfreq(n) for n in obj.shape), indexing="ij")
+    ramp = np.exp(-2j * np.pi * sum(k * s for k, s in zip(q, by, strict=True)))
+    np.testing.assert_allclose(shift(obj, by), np.fft.ifftn(np.fft.fftn(obj) * ramp), atol=1e-4)

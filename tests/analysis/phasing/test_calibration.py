@@ -13,7 +13,7 @@ from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import fixed_threads, to_centre, to_corner
 from analysis.phasing.reconstruction import checked_pattern
 from analysis.phasing.refinement import final_support, finish
-from analysis.phasing.registration import Candidate, match, overlap
+from analysis.phasing.registration import Candidate, overlap, register
 from analysis.phasing.schedules import Level, support_of
 
 SHAPE, THIN = (64, 48, 48), 24
@@ -97,8 +97,8 @@ def test_the_blur_is_found(found):
 
 def test_the_object_is_the_better_for_it(dirty, start, found):
     truth = dirty[1]
-    before = match(start[1].x[0], truth).overlap
-    after = match(found.candidate.x[0], truth).overlap
+    before = register(start[1].x[0], truth).overlap
+    after = register(found.candidate.x[0], truth).overlap
     assert 1 - after < 0.75 * (1 - before)
     assert after > 0.99
     assert found.history[-1] < 0.6 * found.history[0]
@@ -116,7 +116,7 @@ def test_a_flat_detector_in_a_steady_beam_is_found_so(truth):
     exposure = np.fft.fftshift(same.response.exposure.numpy())
     assert exposure == pytest.approx(1, abs=0.08)  # some hundred counts in the faintest frames
     assert exposure[counts.sum(axis=(1, 2)) > 100 * PRIOR] == pytest.approx(1, abs=0.03)
-    assert match(same.candidate.x[0], truth).overlap > 0.99
+    assert register(same.candidate.x[0], truth).overlap > 0.99
 
 
 def test_what_was_not_measured_says_nothing():

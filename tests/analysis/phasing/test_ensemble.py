@@ -9,7 +9,7 @@ from analysis.phasing.pattern import COHERENT
 from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import fixed_threads, to_centre, to_corner
 from analysis.phasing.reconstruction import checked_pattern
-from analysis.phasing.registration import Candidate, match
+from analysis.phasing.registration import Candidate, register
 
 SHAPE = (32, 32, 32)
 
@@ -52,8 +52,8 @@ def test_starts_that_know_of_each_other_stay_in_one_group(truth):
 
 def test_what_starts_do_not_share_averages_out(truth):
     members = [spoiled(truth, number) for number in range(8)]
-    each = max(match(m.x[0], truth).overlap for m in members)
-    together = match(mean([m.x for m in members])[0], truth).overlap
+    each = max(register(m.x[0], truth).overlap for m in members)
+    together = register(mean([m.x for m in members])[0], truth).overlap
     assert 1 - together < 0.5 * (1 - each)
 
 
@@ -71,7 +71,7 @@ def test_a_pattern_whose_blur_and_flat_field_nobody_knew_gives_one_object(truth)
     best = found.best.candidate
     assert len(found.members) == len(members)
     assert found.agreement >= 0.97
-    assert match(best.x[0], truth).overlap >= 0.98
+    assert register(best.x[0], truth).overlap >= 0.98
     assert best.coherence[1:] == pytest.approx((0.3, 0.3), abs=0.1)
     flat, bright = to_centre(found.best.response.factor)[16].numpy(), counts.sum(axis=0) > 1e4
     assert np.corrcoef(flat[bright], response[bright])[0, 1] > 0.7

@@ -10,7 +10,7 @@ from analysis.phasing import starts
 from analysis.phasing.network.pretrained import load_pretrained
 from analysis.phasing.projections import to_corner
 from analysis.phasing.reconstruction import checked_pattern
-from analysis.phasing.registration import AGAIN, NETWORK, Candidate, match
+from analysis.phasing.registration import AGAIN, NETWORK, Candidate, register
 from analysis.phasing.schedules import OPENED, TIGHTEN, Level, Recipe
 from analysis.phasing.search import (
     LEAST_SURE,
@@ -159,8 +159,8 @@ def test_a_support_that_cuts_the_crystal_is_filled(truth):
     cut[..., 3:16] = False
     score = search.score(whole.x * cut, cut)[0]
     found = search.polish(replace(whole, x=whole.x * cut, support=cut, score=score))
-    assert match(whole.x[0] * cut[0], whole.x[0]).overlap < 0.9
-    assert match(found.x[0], whole.x[0]).overlap > 0.97
+    assert register(whole.x[0] * cut[0], whole.x[0]).overlap < 0.9
+    assert register(found.x[0], whole.x[0]).overlap > 0.97
     assert not search.doubtful(Found([found], 1.0, 2, 100))
 
 
@@ -172,7 +172,7 @@ def test_haze_in_the_support_is_taken_out(truth):
     hazy = replace(whole, x=whole.x + 0.02 * whole.x.abs().max(), support=everywhere)
     found = search.polish(hazy)
     assert found.support.sum() < 1.6 * whole.support.sum()
-    assert match(found.x[0], whole.x[0]).overlap > 0.97
+    assert register(found.x[0], whole.x[0]).overlap > 0.97
 
 
 def test_only_what_leaves_too_much_is_opened_and_kept_if_it_then_leaves_less(truth, monkeypatch):
