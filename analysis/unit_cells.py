@@ -64,6 +64,9 @@ VO2_M1 = UnitCell(5.7517, 4.5378, 5.3825, 90.0, 122.646, 90.0)
 VO2_RUTILE = UnitCell(4.5546, 4.5546, 2.8514, 90.0, 90.0, 90.0)
 """Rutile phase of VO2; the counterpart of M1 (011) is (110)."""
 
+UNIT_CELLS = {"VO2 M1": VO2_M1, "VO2 rutile": VO2_RUTILE}
+"""By the name that a described experiment may use."""
+
 
 def _monoclinic(x: float, y: float, z: float) -> list[list[float]]:
     """Return the general position of P2₁/c (No. 14, unique axis b)."""

@@ -16,7 +16,7 @@ from bluesky.utils import MsgGenerator
 
 from vo2_plans.protocols import BeamlineLike, Readings, value_of
 from vo2_plans.rocking import measure
-from vo2_plans.run_metadata import HKL, EtaWindow, SeriesPlace, new_series_uid, start_metadata
+from vo2_plans.run_metadata import EtaWindow, SeriesPlace, new_series_uid, start_metadata
 
 
 @dataclass
@@ -165,7 +165,6 @@ def locate_reflection(
     beamline: BeamlineLike,
     place: SeriesPlace | None = None,
     *,
-    reflection: HKL = (0, 1, 1),
     exposure: float = 1.0,
     reach: float = 0.6,
     coarse_step: float = 0.1,
@@ -179,8 +178,6 @@ def locate_reflection(
     beamline : BeamlineLike
     place : SeriesPlace, optional
         The series the alignment belongs to; on its own it is one at the present setpoint.
-    reflection : tuple of int
-        Miller indices; the search begins at the angles that UB gives for them.
     exposure : float
         Seconds per point.
     reach : float
@@ -191,12 +188,13 @@ def locate_reflection(
         Goes into the start documents.
     """
     place = place or SeriesPlace(new_series_uid(), 0, 1, float(beamline.heated_stage.setpoint))
+    reflection = beamline.reflection
     nominal = beamline.diffractometer.forward(*reflection)
     arm = Arm.from_metadata(beamline.metadata()["detector"])
     aim = chip_centre(arm.shape)
     yield from _move_to(beamline, nominal, arm, aim)
     yield from _search_around(beamline, aim, 0.0)
-    align = _Aligner(beamline, place, reflection, exposure, "locate_reflection", md)
+    align = _Aligner(beamline, place, exposure, "locate_reflection", md)
     coarse = yield from align.scan(nominal.eta, reach, coarse_step)
     eta = coarse.maximum() if coarse.has_peak else nominal.eta
     found = yield from _centre(align, arm, aim, eta, reach=coarse_step, step=fine_step)
@@ -216,7 +214,6 @@ def recentre(
     place: SeriesPlace,
     previous: Alignment,
     *,
-    reflection: HKL = (0, 1, 1),
     exposure: float = 1.0,
     reach: float = 0.1,
     step: float = 0.02,
@@ -230,7 +227,7 @@ def recentre(
     arm = Arm.from_metadata(beamline.metadata()["detector"])
     aim = chip_centre(arm.shape)
     yield from _search_around(beamline, aim, TRACKING_HALF_WIDTH)
-    align = _Aligner(beamline, place, reflection, exposure, "recentre", md)
+    align = _Aligner(beamline, place, exposure, "recentre", md)
     curve = yield from align.scan(previous.eta, reach, step)
     if not curve.has_peak:
         if align.saw_frames:
@@ -264,12 +261,11 @@ class _Aligner:
         self,
         beamline: BeamlineLike,
         place: SeriesPlace,
-        reflection: HKL,
         exposure: float,
         plan_name: str,
         md: Mapping[str, Any] | None,
     ):
-        self.beamline, self.place, self.reflection = beamline, place, reflection
+        self.beamline, self.place = beamline, place
         self.exposure, self.plan_name, self.md = exposure, plan_name, md
         self.saw_frames = False
 
@@ -296,7 +292,6 @@ class _Aligner:
                 plan_name=self.plan_name,
                 purpose="align",
                 window=window,
-                reflection=self.reflection,
                 md=self.md,
             ),
             on_point=on_point,

@@ -11,7 +11,7 @@ from bluesky.utils import MsgGenerator
 
 from vo2_plans.protocols import BeamlineLike, Readings, value_of
 from vo2_plans.rocking import measure
-from vo2_plans.run_metadata import HKL, EtaWindow, SeriesPlace, start_metadata
+from vo2_plans.run_metadata import EtaWindow, SeriesPlace, start_metadata
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,6 @@ def attenuate(
     eta: float,
     exposure: float,
     pre_exposure: float = 1.0,
-    reflection: HKL = (0, 1, 1),
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[Attenuation | None]:
     """Set the attenuator so that the scan's brightest pixel stays well below saturation.
@@ -77,8 +76,6 @@ def attenuate(
         Seconds per point of the scan.
     pre_exposure : float
         Seconds of the exposure at the peak.
-    reflection : tuple of int
-        Miller indices, for the start document.
     md : mapping, optional
         Goes into the start documents.
     """
@@ -87,7 +84,7 @@ def attenuate(
     limit = HEADROOM * float(beamline.metadata()["detector"]["saturation"])
     pre, found = steps[0], None
     for _ in range(_EXPOSURES):
-        counts = yield from _peak_counts(beamline, place, eta, pre, pre_exposure, reflection, md)
+        counts = yield from _peak_counts(beamline, place, eta, pre, pre_exposure, md)
         if not isfinite(counts):
             break
         rate = upper_estimate(counts) / (pre_exposure * pre)  # counts per second in the full beam
@@ -122,7 +119,6 @@ def _peak_counts(
     eta: float,
     transmission: float,
     exposure: float,
-    reflection: HKL,
     md: Mapping[str, Any] | None,
 ) -> MsgGenerator[float]:
     """Expose once at the peak; return the counts of its brightest pixel, NaN where nothing was read."""
@@ -138,7 +134,6 @@ def _peak_counts(
         plan_name="pre_exposure",
         purpose="align",
         window=window,
-        reflection=reflection,
         md=md,
     )
     yield from bps.checkpoint()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vo2_plans.protocols import BeamlineLike
-from vo2_plans.run_metadata import HKL, EtaWindow
+from vo2_plans.run_metadata import EtaWindow
 
 _HC = 12.398419843320026  # keV Å (CODATA 2018, exact)
 DIRECTIONS = ("along the rocking direction", "along Q", "horizontally")
@@ -27,7 +27,7 @@ class Sampling:
         return rocking, along_q, horizontal
 
 
-def sampling_of(metadata: Mapping[str, Any], window: EtaWindow, reflection: HKL) -> Sampling:
+def sampling_of(metadata: Mapping[str, Any], window: EtaWindow) -> Sampling:
     """Return the sampling that a scan will have.
 
     Δq per step is abs(Q)·Δη, per pixel (2π/λ)·pitch/distance (docs/science.md section 1.2).
@@ -35,10 +35,11 @@ def sampling_of(metadata: Mapping[str, Any], window: EtaWindow, reflection: HKL)
     Parameters
     ----------
     metadata : mapping
-        `UB` (Å⁻¹, 2π included), `energy` (keV) and `detector` as in the start document.
+        `UB` (Å⁻¹, 2π included), `reflection`, `energy` (keV) and `detector` as in the start document.
     window : EtaWindow
     reflection : tuple of int
     """
+    reflection = metadata["reflection"]
     q = sqrt(sum(sum(row[i] * reflection[i] for i in range(3)) ** 2 for row in metadata["UB"]))
     wave_number = 2 * pi * float(metadata["energy"]) / _HC
     detector = metadata["detector"]
@@ -99,7 +100,6 @@ def preflight(
     temperatures: Sequence[float],
     window: EtaWindow,
     *,
-    reflection: HKL = (0, 1, 1),
     align_exposure: float = 1.0,
 ) -> Preflight:
     """Check a series; raise `ValueError` that lists, in words, all that is wrong.
@@ -110,8 +110,6 @@ def preflight(
     temperatures : sequence of float
         Setpoints, K.
     window : EtaWindow
-    reflection : tuple of int
-        Miller indices.
     align_exposure : float
         Seconds per point of the alignment scans.
     """
@@ -124,7 +122,7 @@ def preflight(
     points = len(temperatures) * window.num
     disk_bytes = int(points * _frame_bytes(beamline) / COMPRESSION)
     _raise_if(_disk_problems(beamline.merlin.data_folder, disk_bytes))
-    oversampling, warnings = _oversampling(beamline, window, reflection)
+    oversampling, warnings = _oversampling(beamline, window)
     return Preflight(points, disk_bytes, _duration(beamline, temperatures, window), oversampling, warnings)
 
 
@@ -183,12 +181,12 @@ def _disk_problems(folder: Path, needed: int) -> list[str]:
 
 
 def _oversampling(
-    beamline: BeamlineLike, window: EtaWindow, reflection: HKL
+    beamline: BeamlineLike, window: EtaWindow
 ) -> tuple[tuple[float, float, float] | None, list[str]]:
     size = beamline.crystal_size_nm
     if size is None:
         return None, ["the crystal's size is not known beforehand: oversampling cannot be checked"]
-    ratios = sampling_of(beamline.metadata(), window, reflection).oversampling(size)
+    ratios = sampling_of(beamline.metadata(), window).oversampling(size)
     warnings = [
         f"the crystal's {length:g} nm {direction} are oversampled {ratio:.2f} times, a unique phase needs 2: "
         + ("they cannot be phased" if ratio <= 1 else "the autocorrelation wraps")

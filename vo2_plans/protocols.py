@@ -95,12 +95,17 @@ class BeamlineLike(Protocol):
         ...
 
     @property
+    def reflection(self) -> tuple[int, int, int]:
+        """Miller indices of what is measured."""
+        ...
+
+    @property
     def crystal_size_nm(self) -> tuple[float, float, float] | None:
         """Extent along the rocking direction, along Q, and horizontally, nm, where it is known."""
         ...
 
     def metadata(self) -> dict[str, Any]:
-        """Return `lattice`, `UB`, `energy`, `detector`, `sample`, … for the start document."""
+        """Return `lattice`, `reflection`, `UB`, `energy`, `detector`, `sample`, … for the start document."""
         ...
 
 

@@ -10,7 +10,7 @@ from bluesky.utils import FailedStatus, Msg, MsgGenerator
 
 from vo2_plans.preflight import check_window
 from vo2_plans.protocols import BeamlineLike, Readings, value_of
-from vo2_plans.run_metadata import HKL, EtaWindow, SeriesPlace, new_series_uid, start_metadata
+from vo2_plans.run_metadata import EtaWindow, SeriesPlace, new_series_uid, start_metadata
 
 _MOVES, _EXPOSURE = "point-moves", "point-exposure"
 
@@ -153,7 +153,6 @@ def rocking_scan(
     window: EtaWindow,
     *,
     place: SeriesPlace | None = None,
-    reflection: HKL = (0, 1, 1),
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[str | None]:
     """Rock eta through the reflection with one frame per step; return the run's uid.
@@ -165,8 +164,6 @@ def rocking_scan(
         Positions and exposure; a mapping that `EtaWindow.of` takes will do.
     place : SeriesPlace, optional
         The scan's place in a series; on its own it is a series of one at the present setpoint.
-    reflection : tuple of int
-        Miller indices, for the start document.
     md : mapping, optional
         Goes into the start document.
     """
@@ -179,7 +176,6 @@ def rocking_scan(
         plan_name="rocking_scan",
         purpose="rocking",
         window=window,
-        reflection=reflection,
         md=md,
     )
     watch = SaturationWatch(f"{beamline.merlin.name}_peak_max", float(document["detector"]["saturation"]))

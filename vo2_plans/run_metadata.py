@@ -197,7 +197,6 @@ def start_metadata(
     plan_name: str,
     purpose: Purpose,
     window: EtaWindow,
-    reflection: HKL,
     md: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the whole start document that a plan contributes; `md` has the last word."""
@@ -211,7 +210,6 @@ def start_metadata(
         "branch": place.branch,
         "attempt": place.attempt,
         "temperature_setpoint": float(place.temperature),
-        "reflection": list(reflection),
         "scan": window.as_metadata(),
         "detectors": [beamline.merlin.name],
         "motors": ["eta"],

@@ -16,7 +16,7 @@ from vo2_plans.attenuation import attenuate
 from vo2_plans.preflight import preflight
 from vo2_plans.protocols import BeamlineLike
 from vo2_plans.rocking import in_words, rocking_scan
-from vo2_plans.run_metadata import HKL, Branch, EtaWindow, SeriesPlace, branch_of, new_series_uid
+from vo2_plans.run_metadata import Branch, EtaWindow, SeriesPlace, branch_of, new_series_uid
 
 Temperatures = float | str | Iterable[float]
 
@@ -76,7 +76,8 @@ def call_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     left = dict(arguments)
     ends = {name: left.pop(f"eta_{name}") for name in ("start", "stop", "step")}
     window = EtaWindow.of({**ends, "exposure": left.pop("exposure")})
-    return {**left, "window": window, "reflection": tuple(int(index) for index in left["reflection"])}
+    left.pop("reflection", None)  # series begun earlier name it here; the beamline knows it
+    return {**left, "window": window}
 
 
 def setup_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,6 +85,7 @@ def setup_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
     detector = metadata.get("detector", {})
     return {
         "sample": metadata.get("sample"),
+        "reflection": list(metadata.get("reflection", ())),
         **{key: list(detector[key]) for key in ("shape", "roi") if key in detector},
     }
 
@@ -104,7 +106,7 @@ class SeriesProgress:
     branches : mapping
         Place in the series to the branch it was begun on.
     setup : mapping
-        What must be the same when it goes on: `sample`, and the detector's `shape` and `roi`.
+        What must be the same when it goes on: `sample`, `reflection`, and the detector's `shape` and `roi`.
     pose : mapping
         Diffractometer axis to degrees in the last complete scan, `eta` at the middle of its curve; empty
         where none is known. The peak is followed from there: searched for anew, above the transition, it
@@ -126,8 +128,9 @@ class SeriesProgress:
         if changed:
             told = "; ".join(f"{key} was {self.setup[key]!r} and is {now.get(key)!r}" for key in changed)
             raise ValueError(
-                f"the series {self.series_uid} goes on only with the sample and the detector region it was "
-                f"begun with: {told}. Open the session as it was then (--quick, VO2_SAMPLE)"
+                f"the series {self.series_uid} goes on only with the sample, reflection and detector region "
+                f"it was begun with: {told}. Open the session as it was then (--quick, --experiment, "
+                "VO2_SAMPLE)"
             )
 
     def left(self, temperatures: Sequence[float]) -> list[float]:
@@ -156,7 +159,6 @@ def temperature_series(
     temperatures: Temperatures,
     window: EtaWindow,
     *,
-    reflection: HKL = (0, 1, 1),
     align_exposure: float = 1.0,
     locate: bool = True,
     pre_expose: bool = True,
@@ -176,8 +178,6 @@ def temperature_series(
     window : EtaWindow
         Positions and exposure; a mapping that `EtaWindow.of` takes will do. The window keeps its width and
         step; its centre follows the peak by whole steps.
-    reflection : tuple of int
-        Miller indices.
     align_exposure : float
         Seconds per point of the alignment scans.
     locate : bool
@@ -200,11 +200,11 @@ def temperature_series(
     if done.complete and not left:
         _log.warning("The series %s is complete: nothing is left to measure.", done.series_uid)
         return tuple(done.complete[index] for index in sorted(done.complete))
-    checked = preflight(beamline, left, window, reflection=reflection, align_exposure=align_exposure)
+    checked = preflight(beamline, left, window, align_exposure=align_exposure)
     for warning in checked.warnings:
         _log.warning("%s", warning)
     present = float(beamline.heated_stage.setpoint)
-    how = _Settings(window, reflection, align_exposure, locate, pre_expose)
+    how = _Settings(window, align_exposure, locate, pre_expose)
     md = {"series_plan": how.as_metadata(temperatures), **(md or {})}
     nowhere = (float("nan"), float("nan"))
     found: Alignment | None = None if locate else Alignment(window.centre, nowhere)
@@ -227,7 +227,6 @@ class _Settings:
     """What is the same at every temperature of a series; the arguments of `temperature_series`."""
 
     window: EtaWindow
-    reflection: HKL
     align_exposure: float
     locate: bool
     pre_expose: bool
@@ -238,7 +237,6 @@ class _Settings:
             "temperatures": [float(temperature) for temperature in temperatures],
             **{f"eta_{name}": getattr(self.window, name) for name in ("start", "stop", "step")},
             "exposure": self.window.exposure,
-            "reflection": list(self.reflection),
             "align_exposure": self.align_exposure,
             "locate": self.locate,
             "pre_expose": self.pre_expose,
@@ -255,7 +253,7 @@ def _measure_temperature(
     """Soak, find the peak or follow it, rock eta; return the scan's uid and where the peak was."""
     _warn_of_hysteresis(beamline, place)
     yield from soak(beamline, place.temperature)
-    options: dict[str, Any] = {"reflection": how.reflection, "exposure": how.align_exposure, "md": md}
+    options: dict[str, Any] = {"exposure": how.align_exposure, "md": md}
     if found is None:
         found = yield from locate_reflection(beamline, place, **options)
     else:
@@ -269,7 +267,6 @@ def _measure_temperature(
             eta=window.centre,
             exposure=window.exposure,
             pre_exposure=how.align_exposure,
-            reflection=how.reflection,
             md=md,
         )
     attenuation = {"attenuation": decided.as_metadata()} if decided else {}
@@ -277,7 +274,6 @@ def _measure_temperature(
         beamline,
         window,
         place=place,
-        reflection=how.reflection,
         md={**md, **attenuation},
     )
     return uid, replace(found, eta=window.centre)  # the next search begins on this scan's own positions

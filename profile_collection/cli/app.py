@@ -12,6 +12,7 @@ from profile_collection.cli.benchmark import benchmark_app
 from profile_collection.cli.checks import checks_app
 from profile_collection.cli.common import (
     DataOption,
+    ExperimentOption,
     ResultsOption,
     configured,
     console,
@@ -50,6 +51,7 @@ Exposure = Annotated[float | None, typer.Option(help="Seconds per point.")]
 @app.command()
 def series(
     quick: QuickOption = False,
+    experiment: ExperimentOption = None,
     realtime: Annotated[bool, typer.Option("--realtime", help="Simulated durations at true pace.")] = False,
     temperatures: TemperaturesOption = None,
     eta_start: EtaStart = None,
@@ -65,14 +67,16 @@ def series(
     results: ResultsOption = None,
 ) -> None:
     """Measure a temperature series and analyse it meanwhile: RE(temperature_series()) in IPython."""
-    from profile_collection.session.simulation import series_defaults
+    from profile_collection.session.simulation import changed_window, described
     from profile_collection.session.unattended import run_unattended
 
     with explained():
-        settings = configured(data, results, quick=quick or None, realtime=realtime or None, seed=seed)
+        settings = configured(
+            data, results, quick=quick or None, experiment=experiment, realtime=realtime or None, seed=seed
+        )
         asked = parse_temperatures(temperatures)
         stored = None if resume is None else series_or_run(resume)
-        window = series_defaults(settings).changed_window(eta_start, eta_stop, eta_step, exposure)
+        window = changed_window(described(settings), eta_start, eta_stop, eta_step, exposure)
         code = run_unattended(
             settings, lambda session: session.temperature_series(asked, window, resume=stored)
         )
@@ -82,6 +86,7 @@ def series(
 @app.command()
 def dry_run(
     quick: QuickOption = False,
+    experiment: ExperimentOption = None,
     temperatures: TemperaturesOption = None,
     eta_start: EtaStart = None,
     eta_stop: EtaStop = None,
@@ -92,18 +97,16 @@ def dry_run(
     """Print what a temperature series would do and how long it would take; nothing moves."""
     import vo2_plans
     from profile_collection.devices.simulated.beamline import make_simulated
-    from profile_collection.session.simulation import series_defaults, twin_config
+    from profile_collection.session.simulation import changed_window, described, twin_config, window_of
     from profile_collection.twin import Twin
 
     with explained():
-        settings = configured(data, None, quick=quick or None)
-        beamline = make_simulated(Twin(twin_config(settings)), settings.data)
-        defaults = series_defaults(settings)
-        window = defaults.changed_window(eta_start, eta_stop, eta_step, exposure) or defaults.window
+        settings = configured(data, None, quick=quick or None, experiment=experiment)
+        known, twin = described(settings), Twin(twin_config(settings))
+        beamline = make_simulated(twin, settings.data, experiment=known.document())
+        window = changed_window(known, eta_start, eta_stop, eta_step, exposure) or window_of(known)
         asked = parse_temperatures(temperatures)
-        plan = vo2_plans.temperature_series(
-            beamline, defaults.temperatures if asked is None else asked, window
-        )
+        plan = vo2_plans.temperature_series(beamline, known.temperatures if asked is None else asked, window)
         console.print(vo2_plans.dry_run(plan).text(), highlight=False, soft_wrap=True)
 
 

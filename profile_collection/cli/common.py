@@ -32,6 +32,11 @@ OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that are there.", show_default=False)
 ]
 
+ExperimentOption = Annotated[
+    str | None,
+    typer.Option(help="TOML file of what is measured; the paper's by default.", show_default=False),
+]
+
 
 def configured(data: Path | None, results: Path | None, **given: Any) -> Settings:
     """Return the settings of a command."""

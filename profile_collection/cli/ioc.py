@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from profile_collection.cli.common import DataOption, configured, console, explained
+from profile_collection.cli.common import DataOption, ExperimentOption, configured, console, explained
 
 if TYPE_CHECKING:
     from profile_collection.twin.ioc import TwinIoc
@@ -19,6 +19,7 @@ def ioc(
     quick: Annotated[
         bool, typer.Option("--quick", help="A small detector region.", show_default=False)
     ] = False,
+    experiment: ExperimentOption = None,
     realtime: Annotated[bool, typer.Option("--realtime", help="Simulated durations at true pace.")] = False,
     seed: Annotated[int | None, typer.Option(help="Of the simulation.")] = None,
     prefix: Annotated[str | None, typer.Option(help="Before every name, 'VO2:' by default.")] = None,
@@ -41,6 +42,7 @@ def ioc(
             data,
             None,
             quick=quick or None,
+            experiment=experiment,
             realtime=realtime or None,
             seed=seed,
             pv_prefix=prefix,

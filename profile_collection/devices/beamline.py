@@ -10,6 +10,7 @@ from profile_collection.devices.heated_stage import SoakingStage
 from profile_collection.devices.merlin import Merlin
 
 CrystalSize = tuple[float, float, float]
+HKL = tuple[int, int, int]
 
 
 @dataclass
@@ -22,12 +23,17 @@ class Beamline:
         Simulated or over EPICS, with the same attributes.
     lattice : Lattice
         Direct lattice of the sample.
+    reflection : tuple of int
+        Miller indices of what is measured.
     simulated : bool
         Whether photons are real.
     crystal_size_nm : tuple of float, optional
         Extent along the rocking direction, along Q, and horizontally, nm.
     identity : dict
         `sample`, `proposal`, `operator`, `software_version` for the start documents.
+    experiment : dict
+        The description that the experiment is measured and analysed by, as plain values; empty where none
+        was given.
     """
 
     diffractometer: DiffractometerBase
@@ -35,15 +41,20 @@ class Beamline:
     merlin: Merlin
     beam: Any
     lattice: Lattice
+    reflection: HKL
     simulated: bool
     crystal_size_nm: CrystalSize | None = None
     identity: dict[str, str] = field(default_factory=dict)
+    experiment: dict[str, Any] = field(default_factory=dict)
 
     def metadata(self) -> dict[str, Any]:
         """Return what every start document says about crystal, energy and detector."""
+        known = self.experiment
         return {
             **self.identity,
+            **({"experiment": known, "instrument": known["instrument"]} if known else {}),
             "simulated": self.simulated,
+            "reflection": list(self.reflection),
             "lattice": self.lattice.as_dict(),
             "UB": ub_matrix(self.diffractometer),
             "energy": float(self.beam.en.position),

@@ -64,10 +64,6 @@ class Lattice:
         return degrees(asin(ratio))
 
 
-VO2_M1 = Lattice(5.7517, 4.5378, 5.3825, 90.0, 122.646, 90.0)
-"""Monoclinic M1 phase of vanadium dioxide."""
-
-
 @dataclass(frozen=True)
 class OrientationReflection:
     """A reflection and the angles (degrees, by axis name) at which it was found."""
@@ -77,12 +73,13 @@ class OrientationReflection:
 
 
 def simulated_mount(
-    lattice: Lattice, energy: float, *, eta: float = 17.8, first: HKL = (0, 1, 1), second: HKL = (0, 1, -1)
+    lattice: Lattice, energy: float, *, eta: float, first: HKL
 ) -> tuple[OrientationReflection, OrientationReflection]:
     """Return the two reflections that a crystal mounted like the simulated one shows.
 
     `first` diffracts in the vertical plane at mu = 0, `eta`, chi = 90, phi = 0, so that `eta` minus the Bragg
-    angle is the tilt of the mount. The component of `second` across `first` points along −x of the phi frame.
+    angle is the tilt of the mount. The component of the second one across `first` points along −x of the phi
+    frame.
 
     Parameters
     ----------
@@ -91,9 +88,10 @@ def simulated_mount(
         Photon energy, keV.
     eta : float
         Angle at which `first` diffracts, degrees.
-    first, second : tuple of float
+    first : tuple of float
         Miller indices.
     """
+    second = _another(first)
     theta = lattice.bragg_angle(first, energy)
     found = OrientationReflection(
         first, {"mu": 0.0, "eta": eta, "chi": 90.0, "phi": 0.0, "gam": 0.0, "delta": 2 * theta}
@@ -102,6 +100,12 @@ def simulated_mount(
     return found, OrientationReflection(
         second, _vertical_angles(q_second, lattice.bragg_angle(second, energy))
     )
+
+
+def _another(first: HKL) -> HKL:
+    """Return a reflection that is not parallel to `first`: its mirror image in l, or a simple one."""
+    h, k, l = first  # noqa: E741  the field's own names
+    return (h, k, -l) if l and (h or k) else (0, 0, 1) if not l else (0, 1, 0)
 
 
 def _rotation(lattice: Lattice, first: HKL, second: HKL, tilt: float) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from profile_collection.devices.beamline import Beamline
 from profile_collection.devices.epics.beamline import make_epics
 from profile_collection.devices.simulated.beamline import make_simulated
 from profile_collection.session.settings import Settings
-from profile_collection.session.simulation import make_twin
+from profile_collection.session.simulation import described, make_twin
 from profile_collection.session.startup_checks import prepare_client, process_variables
 from profile_collection.twin import Twin
 
@@ -74,12 +74,13 @@ def connect_beamline(
     undo
         Takes what ends with the session: the heartbeat that keeps the shutter's permit.
     """
+    experiment = described(settings).document()
     if settings.devices == "simulated":
         twin = make_twin(settings)
-        return twin, make_simulated(twin, settings.data, identity=identity)
+        return twin, make_simulated(twin, settings.data, identity=identity, experiment=experiment)
     prepare_client(settings)
     names = process_variables(settings)
-    beamline = make_epics(names, settings.data, identity=identity)
+    beamline = make_epics(names, settings.data, identity=identity, experiment=experiment)
     if names.safety is not None:
         heartbeat = Heartbeat(names.safety.heartbeat)
         undo.callback(heartbeat.stop)

@@ -37,7 +37,7 @@ from profile_collection.session.hardware import connect_beamline
 from profile_collection.session.locks import take_lock
 from profile_collection.session.resuming import analyse_rest, series_progress
 from profile_collection.session.settings import Settings, load_settings
-from profile_collection.session.simulation import series_defaults
+from profile_collection.session.simulation import described, window_of
 from profile_collection.session.startup_checks import StartupError
 from profile_collection.session.storage import (
     TruthRecorder,
@@ -142,7 +142,7 @@ class Session:
 
     Attributes
     ----------
-    defaults
+    experiment
         What is measured where nothing else is asked for.
     catalogue
         Both halves of the catalogue.
@@ -164,7 +164,7 @@ class Session:
         self._make_executor = make_executor
         self._stack = contextlib.ExitStack()
         self._closed = False
-        self.defaults = series_defaults(settings)
+        self.experiment = described(settings)
         with contextlib.ExitStack() as undo:  # whatever fails below gives back what was taken above it
             check_writable(settings.data)
             _require_results(settings.results)
@@ -192,7 +192,7 @@ class Session:
         """Return who measures what, with which software, for every start document."""
         settings = self.settings
         return {
-            "sample": settings.sample,
+            "sample": settings.sample or self.experiment.sample.name,
             "proposal": settings.proposal,
             "operator": settings.operator,
             "software_version": importlib.metadata.version("vo2-bcdi"),
@@ -263,8 +263,8 @@ class Session:
         if resume is None:
             return vo2_plans.temperature_series(
                 self.beamline,
-                self.defaults.temperatures if temperatures is None else temperatures,
-                window or self.defaults.window,
+                self.experiment.temperatures if temperatures is None else temperatures,
+                window or window_of(self.experiment),
                 locate=locate,
                 pre_expose=pre_expose,
             )

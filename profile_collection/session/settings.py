@@ -45,7 +45,9 @@ class Settings:
     analysis
         Importable function, ``module:name``, that the worker calls for each scan.
     operator, proposal, sample
-        Written into every start document.
+        Written into every start document; the sample is the experiment's where none is given.
+    experiment
+        File that describes what is measured (`analysis.experiment`); empty is the paper's, or the quick one.
     devices
         "simulated" (in this process) or "epics" (process variables, over Channel Access).
     pv_file
@@ -66,7 +68,8 @@ class Settings:
     analysis: str = "callbacks.worker:analyse_scan"
     operator: str = "simulated operator"
     proposal: str = "vo2-demo"
-    sample: str = "VO2 nanocrystal"
+    sample: str = ""
+    experiment: str = ""
     devices: str = "simulated"
     pv_file: Path | None = None
     pv_prefix: str = "VO2:"
@@ -75,6 +78,10 @@ class Settings:
     def __post_init__(self) -> None:
         if self.devices not in DEVICES:
             raise ValueError(f"devices must be one of {DEVICES}, {self.devices!r} came; correct it")
+        if self.quick and self.experiment:
+            raise ValueError(
+                f"quick is an experiment of its own, and {self.experiment!r} came too: leave one out"
+            )
 
     @property
     def crop_shape(self) -> Crop | None:

@@ -1,64 +1,66 @@
-"""What the simulated beamline looks like for the paper's series and for the quick one."""
+"""What a session measures, and what the simulated beamline looks like for it."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
 
+from analysis.experiment import Experiment, load_experiment
+from analysis.unit_cells import bragg_angle
 from profile_collection.session.settings import Settings
 from profile_collection.twin import Clock, Twin, TwinConfig
 from vo2_plans import EtaWindow
-
-QUICK_REGION = (64, 192, 64, 192)
-"""Rows and columns read out in the quick series: 128 × 128 about the centre of a chip."""
 
 BEGIN = 1_795_359_600.0
 """When simulated time begins, epoch seconds: fixed, so that a seed means the same drift on any day."""
 
 
-@dataclass(frozen=True)
-class SeriesDefaults:
-    """What is measured where nothing else is asked for.
-
-    Parameters
-    ----------
-    temperatures
-        K, in the order of the series.
-    window
-        Positions of eta and exposure.
-    """
-
-    temperatures: tuple[float, ...] = tuple(320.0 + 5.0 * n for n in range(10))
-    window: EtaWindow = EtaWindow(16.7, 18.9, 0.01, 30.0)
-
-    def changed_window(
-        self,
-        start: float | None = None,
-        stop: float | None = None,
-        step: float | None = None,
-        exposure: float | None = None,
-    ) -> EtaWindow | None:
-        """Return the window with what is given instead (degrees, s); None where nothing is."""
-        window = self.window.changed(start=start, stop=stop, step=step, exposure=exposure)
-        return None if (start, stop, step, exposure) == (None,) * 4 else window
+def described(settings: Settings) -> Experiment:
+    """Return the experiment of a session: that of its file, else the quick one, else the paper's."""
+    return load_experiment(settings.experiment or ("quick" if settings.quick else "paper"))
 
 
-PAPER = SeriesDefaults()
-QUICK = SeriesDefaults(temperatures=(320.0, 335.0, 350.0), window=EtaWindow(17.3, 18.3, 0.01, 30.0))
+def window_of(experiment: Experiment) -> EtaWindow:
+    """Return an experiment's rocking window as plans take it."""
+    return EtaWindow.of(experiment.window.model_dump())
 
 
-def series_defaults(settings: Settings) -> SeriesDefaults:
-    """Return the defaults of a session: the paper's, or the quick ones."""
-    return QUICK if settings.quick else PAPER
+def changed_window(
+    experiment: Experiment,
+    start: float | None = None,
+    stop: float | None = None,
+    step: float | None = None,
+    exposure: float | None = None,
+) -> EtaWindow | None:
+    """Return an experiment's window with what was asked for in its place; None where nothing was."""
+    if (start, stop, step, exposure) == (None, None, None, None):
+        return None
+    return window_of(experiment).changed(start=start, stop=stop, step=step, exposure=exposure)
 
 
 def twin_config(settings: Settings) -> TwinConfig:
-    """Return the configuration of the simulated beamline."""
-    config = TwinConfig()
-    if not settings.quick:
-        return config
-    return dataclasses.replace(config, detector=dataclasses.replace(config.detector, roi=QUICK_REGION))
+    """Return the simulated beamline's configuration: the described crystal, mounted at the window's centre.
+
+    The crystal goes through the transition of VO2 whatever is described (`profile_collection.twin.crystal`).
+    """
+    usual, experiment = TwinConfig(), described(settings)
+    measured, other = experiment.reflection, experiment.counterpart
+    theta = bragg_angle(measured.d_spacing, experiment.energy)
+    angles = (0.0, experiment.window.centre, 90.0, 0.0)
+    return dataclasses.replace(
+        usual,
+        crystal=dataclasses.replace(
+            usual.crystal,
+            size=experiment.sample.size_nm or usual.crystal.size,
+            lattice=measured.lattice,
+            reflection=measured.hkl,
+            counterpart_d=other.d_spacing if other else None,
+            reference_temperature=experiment.reference_temperature,
+        ),
+        mount=dataclasses.replace(usual.mount, angles=angles, energy=experiment.energy, theta=theta),
+        detector=dataclasses.replace(usual.detector, roi=experiment.region),
+        beam=dataclasses.replace(usual.beam, energy=experiment.energy),
+    )
 
 
 def make_twin(settings: Settings) -> Twin:

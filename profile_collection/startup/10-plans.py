@@ -3,6 +3,7 @@
 from bluesky.utils import MsgGenerator
 
 import vo2_plans
+from profile_collection.session.simulation import changed_window, window_of
 from profile_collection.session.startup_checks import ETA_STEP, EXPOSURE, in_range, limits_of
 
 # 00-session.py defined session, beamline and its devices.
@@ -43,7 +44,7 @@ def temperature_series(
     resume
         Uid of a series that was interrupted, -1 for the last; it goes on with its own arguments.
     """
-    window = session.defaults.changed_window(eta_start, eta_stop, eta_step, exposure)
+    window = changed_window(session.experiment, eta_start, eta_stop, eta_step, exposure)
     return (
         yield from session.temperature_series(
             temperatures, window, locate=locate, pre_expose=pre_expose, resume=resume
@@ -71,13 +72,13 @@ def rocking_scan(
     exposure
         Seconds per point.
     """
-    window = session.defaults.changed_window(eta_start, eta_stop, eta_step, exposure)
-    return (yield from vo2_plans.rocking_scan(beamline, window or session.defaults.window))
+    window = changed_window(session.experiment, eta_start, eta_stop, eta_step, exposure)
+    return (yield from vo2_plans.rocking_scan(beamline, window or window_of(session.experiment)))
 
 
 @in_range(exposure=_exposure)
 def locate_reflection(exposure: float = 1.0) -> MsgGenerator:
-    """Find (011), centre it in eta and on one chip of the detector.
+    """Find the reflection, centre it in eta and on one chip of the detector.
 
     Parameters
     ----------

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.unit_cells import bragg_angle
 from profile_collection.twin.config import TwinConfig, require
 from profile_collection.twin.crystal import CrystalState, crystal, oversampling
 from profile_collection.twin.diffraction import Diffraction, LookAhead, photons_per_intensity
-from profile_collection.twin.geometry import D_M1, NOMINAL_ENERGY, Pose
+from profile_collection.twin.geometry import Pose
 from profile_collection.twin.instruments import Clock, Counter, HeatedStage, Source
 from profile_collection.twin.truth import TruthRecord
 
@@ -163,9 +162,7 @@ class Twin:
         self._counter = Counter(self.config.detector, seed)
         self._source = Source(self.config.beam, seed)
         angles = dict(zip(("mu", "eta", "chi", "phi"), self.config.mount.angles, strict=True))
-        self._axes = (
-            angles | {"delta": 2 * bragg_angle(D_M1, NOMINAL_ENERGY), "gam": 0.0} | dict.fromkeys(STAGES, 0.0)
-        )
+        self._axes = angles | {"delta": 2 * self.config.mount.theta, "gam": 0.0} | dict.fromkeys(STAGES, 0.0)
         self._energy = self.config.beam.energy
         self._transmission = 1.0
         self._depth = self.config.detector.counter_depth

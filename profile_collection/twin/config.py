@@ -13,6 +13,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from analysis.unit_cells import VO2_M1, VO2_RUTILE, UnitCell, bragg_angle
+
 Triple = tuple[float, float, float]
 
 
@@ -89,6 +91,13 @@ class CrystalConfig:
         Rutile fraction that the transition rises to.
     expansion : float
         Thermal expansion of d, 1/K.
+    reference_temperature : float
+        Where the lattice is as given, K.
+    lattice, reflection : UnitCell and tuple of int
+        Of M1; what is measured of it.
+    counterpart_d : float or None, Å
+        Spacing of the reflection of rutile beside the measured one. Without it (None) rutile scatters where
+        no detector stands: it is missing, whatever crop is taken.
     """
 
     seed: int = 3
@@ -106,6 +115,9 @@ class CrystalConfig:
     rutile_maximum: float = 0.45
     expansion: float = 1.5e-5
     reference_temperature: float = 320.0
+    lattice: UnitCell = VO2_M1
+    reflection: tuple[int, int, int] = (0, 1, 1)
+    counterpart_d: float | None = VO2_RUTILE.d_spacing((1, 1, 0))
 
     def __post_init__(self) -> None:
         require(
@@ -151,6 +163,11 @@ class CrystalConfig:
             "for example 420 and 170",
         )
 
+    @property
+    def d(self) -> float:
+        """Spacing of the measured reflection's planes at the reference temperature, Å."""
+        return self.lattice.d_spacing(self.reflection)
+
 
 @dataclass(frozen=True)
 class MountConfig:
@@ -159,17 +176,22 @@ class MountConfig:
     Attributes
     ----------
     angles : tuple of float
-        mu, eta, chi, phi at which (011) diffracts at 320 K, degrees. The 17.8° in eta against θ = 12.40° is
-        the mount.
+        mu, eta, chi, phi at which the reflection diffracts at the reference temperature, degrees. The 17.8°
+        in eta against θ = 12.40° of the paper's is the mount.
     error : tuple of float
         Small additional rotation vector about laboratory x, y, z, degrees, that an alignment has to find.
     position : tuple of float
         sx, sy, sz at which the crystal stands in the beam, mm.
+    energy, theta : float, keV and degrees
+        Photon energy at which it was mounted, and the reflection's Bragg angle there: the crystal's own frame
+        is fixed by them.
     """
 
     angles: tuple[float, float, float, float] = (0.0, 17.8, 90.0, 0.0)
     error: Triple = (0.0, 0.0, 0.0)
     position: Triple = (0.0, 0.0, 0.0)
+    energy: float = 9.0
+    theta: float = bragg_angle(VO2_M1.d_spacing((0, 1, 1)), 9.0)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from scipy.interpolate import PchipInterpolator
 
 from analysis.unit_cells import wavelength
 from profile_collection.twin.config import CrystalConfig, TwinConfig, require
-from profile_collection.twin.geometry import D_M1, D_RUTILE
 from profile_collection.twin.shape import Field, correlated_field, faceted_crystal, level_set
 
 TEMPERATURES = np.arange(320.0, 366.0, 5.0)
@@ -76,9 +75,6 @@ def story(temperature: float) -> Story:
     return Story(**{name: float(curve(inside)) for name, curve in _INTERPOLATORS.items()})
 
 
-Q_M1 = 2 * np.pi / D_M1
-"""|Q| of (011) of M1 at 320 K, Å⁻¹."""
-
 RUTILE_WALL, M2_WALL = 18.0, 45.0
 """Half-widths of the domain walls, nm."""
 
@@ -98,7 +94,7 @@ class CrystalState:
         Occupancy, rutile and M2 fractions (0 to 1), and phi = Q·u of the monoclinic lattice, rad.
     density : float
         Common factor of the density.
-    q_m1, q_rutile : float, Å⁻¹
+    q_m1, q_rutile : float, Å⁻¹; q_rutile None where rutile has no reflection near
         |Q| of M1 and of rutile at this temperature.
     """
 
@@ -110,12 +106,12 @@ class CrystalState:
     phase: Field
     density: float
     q_m1: float
-    q_rutile: float
+    q_rutile: float | None
 
     @property
     def carrier(self) -> float:
         """|q| midway between the two lattices, Å⁻¹: the density on the grid is modulated about it."""
-        return (self.q_m1 + self.q_rutile) / 2
+        return (self.q_m1 + (self.q_rutile or self.q_m1)) / 2
 
     @property
     def rutile_fraction(self) -> float:
@@ -133,6 +129,8 @@ class CrystalState:
 
     def full(self) -> ComplexField:
         """Return the whole density, complex64, (n0, n1, n2), about the carrier."""
+        if self.q_rutile is None:
+            return self.monoclinic()
         return self.monoclinic() + self._lattice(self.rutile, self.q_rutile)
 
     def strain(self) -> Field:
@@ -203,6 +201,7 @@ class Crystal:
         )
         part = story(temperature)
         rutile, m2 = self._rutile(part), self._m2(part)
+        q, other = 2 * np.pi / self.config.d, self.config.counterpart_d
         d_ratio = 1 + self.config.expansion * (temperature - self.config.reference_temperature)
         return CrystalState(
             temperature=float(temperature),
@@ -212,15 +211,15 @@ class Crystal:
             m2=m2 * (1 - rutile),
             phase=self._phase(part, m2),
             density=part.density,
-            q_m1=Q_M1 / d_ratio,
-            q_rutile=Q_M1 * D_M1 / D_RUTILE / d_ratio,
+            q_m1=q / d_ratio,
+            q_rutile=q * self.config.d / other / d_ratio if other else None,
         )
 
     def _phase(self, part: Story, m2: Field) -> Field:
         """Phi = Q·u of the monoclinic lattice, rad."""
         pattern = part.ground * self._ground
         pattern = pattern + part.settled * self._settled + part.rearranged * self._rearranged
-        eigenstrain = (10 * Q_M1 * self.config.m2_strain * self.axes[1])[None, :, None]
+        eigenstrain = (10 * (2 * np.pi / self.config.d) * self.config.m2_strain * self.axes[1])[None, :, None]
         pattern = pattern + part.offset + m2 * (self.config.m2_phase + eigenstrain)
         return np.asarray(self.config.displacement * pattern, dtype=np.float32)
 
@@ -286,7 +285,7 @@ def oversampling(config: TwinConfig, step: float = 0.01) -> Oversampling:
     size on the detector (3281 nm). The paper's crystal, 1.1 × 1.6 × 1.8 µm, has 1.67, 2.05 and 1.82.
     """
     detector = config.detector
-    rocking = 2 * np.pi / (Q_M1 * np.radians(step)) / 10
+    rocking = 2 * np.pi / (2 * np.pi / config.crystal.d * np.radians(step)) / 10
     plane = wavelength(config.beam.energy) * detector.distance / detector.pixel_size / 10
     values = np.array([rocking, plane, plane]) / faceted_crystal(config.crystal).extent()
     return Oversampling(*(float(v) for v in values))

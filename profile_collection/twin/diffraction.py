@@ -20,10 +20,9 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.ndimage import fourier_gaussian
 
-from analysis.unit_cells import bragg_angle
 from profile_collection.twin.config import DetectorConfig, MountConfig, TwinConfig
 from profile_collection.twin.crystal import ComplexField, CrystalState, crystal
-from profile_collection.twin.geometry import D_M1, NOMINAL_ENERGY, FloatArray, Pose, bragg_pixel, pixel_q
+from profile_collection.twin.geometry import FloatArray, Pose, bragg_pixel, pixel_q
 
 Complex = NDArray[np.complex64]
 
@@ -322,10 +321,10 @@ _REGION = (217, 297, 217, 297)
 def photons_per_intensity(config: TwinConfig) -> float:
     """Return photons per nm⁶ in the reference exposure.
 
-    Makes the brightest pixel of the 320 K rocking scan ``peak_photons``, wherever detector and sample
-    really stand.
+    Makes the brightest pixel of the rocking scan at the reference temperature ``peak_photons``, wherever
+    detector and sample really stand.
     """
-    mount = MountConfig(angles=config.mount.angles)
+    mount = MountConfig(angles=config.mount.angles, energy=config.mount.energy, theta=config.mount.theta)
     plain = replace(config, mount=mount, detector=DetectorConfig(blur=config.detector.blur))
     return config.beam.peak_photons / _brightest(replace(plain, beam=type(config.beam)()))
 
@@ -334,7 +333,7 @@ def photons_per_intensity(config: TwinConfig) -> float:
 def _brightest(config: TwinConfig) -> float:
     """Return the largest intensity of a rocking scan at the reference temperature, nm⁶."""
     mu, eta, chi, phi = config.mount.angles
-    pose = Pose(mu, chi, phi, delta=2 * bragg_angle(D_M1, NOMINAL_ENERGY), gam=0.0, energy=NOMINAL_ENERGY)
+    pose = Pose(mu, chi, phi, delta=2 * config.mount.theta, gam=0.0, energy=config.mount.energy)
     state = crystal(config.crystal).state(config.crystal.reference_temperature)
     scan = Diffraction(config, state, pose, region=_REGION)
     return float(scan.intensity(eta + 0.01 * np.arange(-24.0, 25.0)).max())

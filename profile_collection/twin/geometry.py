@@ -12,17 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from analysis.unit_cells import VO2_M1, VO2_RUTILE, bragg_angle, wavelength
+from analysis.unit_cells import wavelength
 from profile_collection.twin.config import DetectorConfig, MountConfig
-
-D_M1 = VO2_M1.d_spacing((0, 1, 1))
-"""Spacing of (011) of M1 at 320 K, Å."""
-
-D_RUTILE = VO2_RUTILE.d_spacing((1, 1, 0))
-"""Spacing of (110) of rutile at 320 K, Å."""
-
-NOMINAL_ENERGY = 9.0
-"""Photon energy at which the crystal was mounted, keV: its frame is fixed there."""
 
 FloatArray = NDArray[np.float64]
 
@@ -50,9 +41,9 @@ def sample_rotation(mu: float, eta: float, chi: float, phi: float) -> FloatArray
     return about_x(mu) @ about_z(eta) @ about_y(chi) @ about_z(phi)
 
 
-def crystal_axes() -> FloatArray:
+def crystal_axes(mount: MountConfig) -> FloatArray:
     """E, (3, 3): columns are rocking direction, Q and horizontal in the laboratory, right-handed."""
-    theta = np.radians(bragg_angle(D_M1, NOMINAL_ENERGY))
+    theta = np.radians(mount.theta)
     c, s = np.cos(theta), np.sin(theta)
     return np.array([[-s, c, 0.0], [-c, -s, 0.0], [0.0, 0.0, 1.0]])
 
@@ -60,7 +51,7 @@ def crystal_axes() -> FloatArray:
 def crystal_to_lab(mount: MountConfig, mu: float, eta: float, chi: float, phi: float) -> FloatArray:
     """Rotation, (3, 3), that takes a vector from the crystal's frame to the laboratory."""
     error = Rotation.from_rotvec(np.radians(mount.error)).as_matrix()
-    return sample_rotation(mu, eta, chi, phi) @ sample_rotation(*mount.angles).T @ error @ crystal_axes()
+    return sample_rotation(mu, eta, chi, phi) @ sample_rotation(*mount.angles).T @ error @ crystal_axes(mount)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ import json, sys
 from pathlib import Path
 
 from profile_collection.session.session import open_session
-from profile_collection.session.simulation import QUICK
+from vo2_plans import EtaWindow
 
 folder, temperatures, stops = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
 session = open_session()
@@ -45,7 +45,7 @@ def keep(name, doc):
         sys.stdin.readline()
 
 session.RE.subscribe(keep)
-window = QUICK.changed_window(17.75, 17.9, 0.01)
+window = EtaWindow(17.75, 17.9, 0.01, 30.0)
 uids = session.RE(session.temperature_series(temperatures, window, locate=False))
 kept = [(name, doc) for name, doc in seen]
 (folder / "documents.json").write_text(json.dumps(kept, default=lambda value: value.tolist()))

@@ -20,12 +20,12 @@ from callbacks.catalogue import rocking_starts
 from callbacks.journal.recovery import read_scan_file
 from profile_collection.catalogue.client import stop_server
 from profile_collection.session.session import open_session
-from profile_collection.session.simulation import QUICK
+from vo2_plans import EtaWindow
 from vo2_plans import rocking_scan
 
 means, outside = sys.argv[1], Path(sys.argv[2])
 session = open_session()
-data, window = session.settings.data, QUICK.changed_window(17.75, 17.9, 0.01)
+data, window = session.settings.data, EtaWindow(17.75, 17.9, 0.01, 30.0)
 found = {"points": 0}
 
 def fill_up():
@@ -55,7 +55,7 @@ def watch(name, doc):
 before = dict(session.twin.axes), session.beamline.heated_stage.setpoint
 try:
     if means == "filesystem":
-        session.RE(session.temperature_series([350.0], QUICK.window))
+        session.RE(session.temperature_series([350.0], EtaWindow(17.3, 18.3, 0.01, 30.0)))
 except Exception as error:
     found["refusal"] = str(error)
 found["unmoved"] = before == (dict(session.twin.axes), session.beamline.heated_stage.setpoint)

@@ -78,7 +78,7 @@ def test_time_and_space_of_the_published_series(beamline):
 
 def test_fields_of_view_are_those_of_the_experiment(beamline):
     """Science notes, section 1: 1837 nm along the rocking direction and 3281 nm on the detector's axes."""
-    sampling = sampling_of(beamline.metadata(), PAPER, (0, 1, 1))
+    sampling = sampling_of(beamline.metadata(), PAPER)
     assert sampling.fields_of_view == pytest.approx((1837, 3281, 3281), rel=1e-3)
     assert sampling.oversampling((1100, 1600, 1800)) == pytest.approx((1.67, 2.05, 1.82), abs=0.01)
 

@@ -15,7 +15,6 @@ from ophyd.signal import EpicsSignalBase
 from profile_collection.devices.beamline import Beamline
 from profile_collection.devices.diffractometer import (
     AXIS_NAMES,
-    VO2_M1,
     Lattice,
     make_diffractometer,
     orient,
@@ -114,7 +113,7 @@ def make_epics(
     data_folder: Path,
     *,
     identity: Mapping[str, str],
-    lattice: Lattice = VO2_M1,
+    experiment: Mapping[str, Any],
 ) -> Beamline:
     """Return the whole beamline over Channel Access, connected, shutter closed, UB computed and checked.
 
@@ -125,8 +124,9 @@ def make_epics(
         Frames go to `<data_folder>/raw/frames`; the detector's IOC must see the same path.
     identity : mapping
         `sample`, `proposal`, `operator`, `software_version`.
-    lattice : Lattice
-        Direct lattice of the sample.
+    experiment : mapping
+        The description as plain values: lattice and reflection define UB, the reflection is expected at the
+        middle of the window.
 
     Raises
     ------
@@ -145,8 +145,11 @@ def make_epics(
     circles = [getattr(diffractometer, axis) for axis in AXIS_NAMES]
     _connect([stage, *circles, merlin])
     merlin.connect()
-    energy = beam.en.position
-    orient(diffractometer, lattice, simulated_mount(lattice, energy, eta=names.mount_eta), energy=energy)
+    energy, measured, window = beam.en.position, experiment["reflection"], experiment["window"]
+    lattice, size = Lattice(**measured["lattice"]), experiment["sample"]["size_nm"]
+    h, k, l = measured["hkl"]  # noqa: E741  the field's own names
+    eta = round((window["start"] + window["stop"]) / 2, 6)
+    orient(diffractometer, lattice, simulated_mount(lattice, energy, eta=eta, first=(h, k, l)), energy=energy)
     beam.follow_energy(partial(set_energy, diffractometer))
     return Beamline(
         diffractometer=diffractometer,
@@ -154,9 +157,11 @@ def make_epics(
         merlin=merlin,
         beam=beam,
         lattice=lattice,
+        reflection=(h, k, l),
         simulated=names.simulation is not None,
-        crystal_size_nm=names.crystal_size_nm,
+        crystal_size_nm=tuple(size) if size else None,
         identity=dict(identity),
+        experiment=dict(experiment),
     )
 
 

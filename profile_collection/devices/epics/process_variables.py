@@ -129,10 +129,6 @@ class ProcessVariables:
     ----------
     circles, sample_stage : dict
         Motor records of mu eta chi phi delta gam and of sx sy sz.
-    mount_eta : float
-        Eta at which the first reflection is expected, degrees.
-    crystal_size_nm : tuple of float, optional
-        Along the rocking direction, along Q, and horizontally.
     safety, simulation, channel_access : optional
         What this beamline does not have is None.
     """
@@ -142,8 +138,6 @@ class ProcessVariables:
     beam: BeamNames
     temperature: TemperatureNames
     detector: DetectorNames
-    mount_eta: float
-    crystal_size_nm: tuple[float, float, float] | None = None
     safety: SafetyNames | None = None
     simulation: SimulationNames | None = None
     channel_access: ChannelAccess | None = None
@@ -191,13 +185,12 @@ def read_process_variables(
                 f"{source}: [{name}] must name {', '.join(axes)}, it names {sorted(found)!r}; correct it"
             )
         given[name] = found
-    sample = stored.pop("sample", {})
     if stored:
-        raise ValueError(f"{source}: unknown sections {sorted(stored)!r}; remove or correct them")
-    size = sample.get("crystal_size_nm")
-    return ProcessVariables(
-        **given, mount_eta=float(sample.get("mount_eta", 17.8)), crystal_size_nm=tuple(size) if size else None
-    )
+        raise ValueError(
+            f"{source}: unknown sections {sorted(stored)!r}; remove or correct them (what is said of the "
+            "sample belongs into the experiment's own file)"
+        )
+    return ProcessVariables(**given)
 
 
 def _section(source: Path, name: str, stored: dict[str, Any] | None) -> Any:

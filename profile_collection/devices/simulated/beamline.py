@@ -1,6 +1,7 @@
 """The whole simulated beamline: every device with the twin as its hardware, and the heated sample stage."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from ophyd import Component as Cpt
 from profile_collection.devices.beamline import Beamline, CrystalSize
 from profile_collection.devices.diffractometer import (
     AXIS_NAMES,
-    VO2_M1,
     Lattice,
     make_diffractometer,
     orient,
@@ -128,7 +128,7 @@ def make_simulated(
     data_folder: Path,
     *,
     identity: Mapping[str, str] | None = None,
-    lattice: Lattice = VO2_M1,
+    experiment: Mapping[str, Any] | None = None,
 ) -> Beamline:
     """Return the whole beamline with the twin as its hardware, UB computed and checked.
 
@@ -140,8 +140,8 @@ def make_simulated(
         Frames go to `<data_folder>/raw/frames`.
     identity : mapping, optional
         `sample`, `proposal`, `operator`, `software_version`; sensible values for a simulation otherwise.
-    lattice : Lattice
-        Direct lattice of the sample.
+    experiment : mapping, optional
+        Description that goes into the start documents, as plain values; crystal and mount are the twin's own.
     """
     clock = twin.clock
     beam = Beam(twin=twin, clock=clock)
@@ -149,7 +149,14 @@ def make_simulated(
     stage = HeatedStage(twin=twin, clock=clock, limits=(thermal.minimum, thermal.maximum))
     diffractometer = make_simulated_diffractometer(twin, clock)
     energy = float(beam.en.position)
-    orient(diffractometer, lattice, simulated_mount(lattice, energy), energy=energy)
+    crystal, eta = twin.config.crystal, twin.config.mount.angles[1]
+    lattice = Lattice(**asdict(crystal.lattice))
+    orient(
+        diffractometer,
+        lattice,
+        simulated_mount(lattice, energy, eta=eta, first=crystal.reflection),
+        energy=energy,
+    )
     beam.follow_energy(partial(set_energy, diffractometer))
     merlin = Merlin(
         twin=twin,
@@ -166,9 +173,11 @@ def make_simulated(
         merlin=merlin,
         beam=beam,
         lattice=lattice,
+        reflection=crystal.reflection,
         simulated=True,
         crystal_size_nm=_twin_crystal_size(twin),
         identity={**_SIMULATED_IDENTITY, **(identity or {})},
+        experiment=dict(experiment or {}),
     )
 
 

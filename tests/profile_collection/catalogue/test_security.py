@@ -222,10 +222,10 @@ def test_weights_are_safetensors_only(tmp_path):
 @pytest.mark.slow
 def test_the_key_is_in_one_file_and_nowhere_else(served, make_session):
     """Not in logs, documents, results, nor in any process's arguments."""
-    from profile_collection.session.simulation import QUICK
+    from vo2_plans import EtaWindow
 
     session = make_session(served)
-    window = QUICK.changed_window(17.76, 17.84, 0.02)
+    window = EtaWindow(17.76, 17.84, 0.02, 30.0)
     session.RE(
         session.temperature_series([320.0, 333.0], window, locate=False)
     )  # the second one's analysis fails

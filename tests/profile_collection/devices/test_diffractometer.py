@@ -8,7 +8,7 @@ import pytest
 from analysis import unit_cells
 from profile_collection.devices.diffractometer import (
     HC,
-    VO2_M1,
+    Lattice,
     OrientationReflection,
     check_orientation,
     orient,
@@ -16,6 +16,9 @@ from profile_collection.devices.diffractometer import (
     simulated_mount,
     ub_matrix,
 )
+
+VO2_M1 = Lattice(**dataclasses.asdict(unit_cells.VO2_M1))
+MOUNT = simulated_mount(VO2_M1, 9.0, eta=17.8, first=(0, 1, 1))
 
 
 def test_axes_have_plain_names_in_documents(beamline):
@@ -39,7 +42,7 @@ def test_angles_of_the_reflection(beamline):
 @pytest.mark.parametrize("number", [0, 1])
 def test_ub_puts_both_reflections_into_diffraction(beamline, number):
     """Z·UB·h = kf − ki of You (1999) at the angles where each reflection was found."""
-    found = simulated_mount(VO2_M1, 9.0)[number]
+    found = MOUNT[number]
     q = rotation_matrices(found.angles) @ np.array(ub_matrix(beamline.diffractometer)) @ found.hkl
     theta = np.radians(found.angles["delta"] / 2)
     k = 2 * np.pi * 9.0 / HC
@@ -53,18 +56,18 @@ def test_a_sample_without_its_ub_is_refused(beamline):
     diffractometer = beamline.diffractometer
     diffractometer.add_sample("other", **dataclasses.asdict(VO2_M1))
     with pytest.raises(ValueError, match=r"UB is wrong: delta of \(0, 1, 1\) must be 24\.80\d\d"):
-        check_orientation(diffractometer, VO2_M1, simulated_mount(VO2_M1, 9.0)[0], energy=9.0)
+        check_orientation(diffractometer, VO2_M1, MOUNT[0], energy=9.0)
 
 
 def test_a_lattice_that_contradicts_the_detector_angle_is_refused(beamline):
     """Reflections are given as found; a check against another lattice must fail."""
     stretched = dataclasses.replace(VO2_M1, b=VO2_M1.b * 1.01)
     with pytest.raises(ValueError, match="UB is wrong: delta"):
-        check_orientation(beamline.diffractometer, stretched, simulated_mount(VO2_M1, 9.0)[0], energy=9.0)
+        check_orientation(beamline.diffractometer, stretched, MOUNT[0], energy=9.0)
 
 
 def test_reflections_that_do_not_fit_the_mode_are_refused(beamline):
-    first, second = simulated_mount(VO2_M1, 9.0)
+    first, second = MOUNT
     turned = OrientationReflection(first.hkl, {**first.angles, "eta": 20.0, "chi": 60.0, "phi": 40.0})
     with pytest.raises(ValueError, match="UB is wrong: .* was at eta"):
         orient(beamline.diffractometer, VO2_M1, (turned, second), energy=9.0)

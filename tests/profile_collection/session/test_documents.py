@@ -10,9 +10,9 @@ from callbacks.catalogue import derived_runs
 from callbacks.journal.journal import keep, left_behind
 from callbacks.journal.recovery import scan_documents
 from callbacks.journal.reingest import contents, reingest, stored_documents
-from profile_collection.session.simulation import QUICK
+from vo2_plans import EtaWindow
 
-WINDOW = QUICK.changed_window(17.76, 17.84, 0.02)
+WINDOW = EtaWindow(17.76, 17.84, 0.02, 30.0)
 
 
 def check(documents):

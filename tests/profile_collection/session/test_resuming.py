@@ -5,7 +5,6 @@ import pytest
 import vo2_plans
 from callbacks.catalogue import UnknownRunError, derived_runs
 from profile_collection.session.resuming import is_complete, series_progress
-from profile_collection.session.simulation import QUICK
 from vo2_plans import EtaWindow, SeriesProgress
 
 WINDOW = EtaWindow(17.76, 17.84, 0.02, 10.0)
@@ -60,4 +59,4 @@ def test_what_cannot_be_resumed_is_refused_in_words(served, make_session):
         session.RE(session.temperature_series([320.0], resume="-1"))
     progress = SeriesProgress("s", setup={"sample": "X"})
     with pytest.raises(ValueError, match=r"sample was 'X' and is 'VO2 nanocrystal'. Open the session as"):
-        session.RE(vo2_plans.temperature_series(session.beamline, [320.0], QUICK.window, progress=progress))
+        session.RE(vo2_plans.temperature_series(session.beamline, [320.0], WINDOW, progress=progress))

@@ -9,11 +9,11 @@ import pytest
 
 from callbacks.catalogue import UnknownRunError, derived_runs, unanalysed_runs
 from profile_collection.session.session import open_session
-from profile_collection.session.simulation import QUICK
 from profile_collection.session.startup_checks import StartupError
 from profile_collection.session.storage import TruthRecorder
+from vo2_plans import EtaWindow
 
-WINDOW = QUICK.changed_window(17.76, 17.84, 0.02)
+WINDOW = EtaWindow(17.76, 17.84, 0.02, 30.0)
 POINTS = 5
 
 

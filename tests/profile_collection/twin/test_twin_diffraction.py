@@ -3,11 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.unit_cells import bragg_angle
+from analysis.unit_cells import VO2_M1, VO2_RUTILE, bragg_angle
 from profile_collection.twin import CrystalConfig, DetectorConfig, TwinConfig
 from profile_collection.twin.crystal import crystal
 from profile_collection.twin.diffraction import Diffraction, blurred
-from profile_collection.twin.geometry import D_M1, D_RUTILE, Pose, pixel_q
+from profile_collection.twin.geometry import Pose, pixel_q
+
+D_M1, D_RUTILE = VO2_M1.d_spacing((0, 1, 1)), VO2_RUTILE.d_spacing((1, 1, 0))
 
 POSE = Pose(0.0, 90.0, 0.0, 2 * bragg_angle(D_M1, 9.0), 0.0, 9.0)
 

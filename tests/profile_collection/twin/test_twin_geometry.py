@@ -3,11 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.unit_cells import bragg_angle
+from analysis.unit_cells import VO2_M1, VO2_RUTILE, bragg_angle
 from profile_collection.twin import TwinConfig
 from profile_collection.twin.geometry import (
-    D_M1,
-    D_RUTILE,
     Pose,
     about_x,
     about_z,
@@ -16,6 +14,8 @@ from profile_collection.twin.geometry import (
     crystal_to_lab,
     pixel_q,
 )
+
+D_M1, D_RUTILE = VO2_M1.d_spacing((0, 1, 1)), VO2_RUTILE.d_spacing((1, 1, 0))
 
 CONFIG = TwinConfig()
 TWO_THETA = 2 * bragg_angle(D_M1, 9.0)
@@ -53,7 +53,7 @@ def test_row_grows_with_delta_and_column_with_gam():
 
 
 def test_crystal_axes_are_right_handed_and_eta_tilts_q_towards_x():
-    axes = crystal_axes()
+    axes = crystal_axes(CONFIG.mount)
     np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-12)
     assert np.linalg.det(axes) == pytest.approx(1)
     np.testing.assert_allclose(about_z(90) @ [0, 1, 0], [1, 0, 0], atol=1e-12)

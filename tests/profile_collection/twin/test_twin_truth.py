@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.unit_cells import bragg_angle
+from analysis.unit_cells import VO2_M1, VO2_RUTILE, bragg_angle
 from profile_collection.twin import (
     Clock,
     CrystalConfig,
@@ -14,7 +14,6 @@ from profile_collection.twin import (
     TwinConfig,
     truth_objects,
 )
-from profile_collection.twin.geometry import D_M1, D_RUTILE
 
 ETAS = np.round(17.8 + 0.01 * np.arange(-40, 41), 5)
 CONFIG = TwinConfig(
@@ -23,6 +22,8 @@ CONFIG = TwinConfig(
     thermal=ThermalConfig(start=350.0, fluctuation=0.0),
     threads=1,
 )
+
+D_M1, D_RUTILE = VO2_M1.d_spacing((0, 1, 1)), VO2_RUTILE.d_spacing((1, 1, 0))
 
 
 def truth_of(tmp_path, config, frames, rows, columns):

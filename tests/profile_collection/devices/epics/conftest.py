@@ -56,11 +56,14 @@ def ioc(data_folder):
 
 @pytest.fixture(scope="package")
 def beamline(ioc, data_folder):
+    from analysis.experiment import paper
     from profile_collection.devices.epics.beamline import make_epics
     from profile_collection.devices.epics.process_variables import read_process_variables
 
     identity = {"sample": "VO2", "proposal": "test", "operator": "test", "software_version": "0"}
-    return make_epics(read_process_variables(port=PORT), data_folder, identity=identity)
+    return make_epics(
+        read_process_variables(port=PORT), data_folder, identity=identity, experiment=paper().document()
+    )
 
 
 @pytest.fixture

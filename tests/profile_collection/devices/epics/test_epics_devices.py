@@ -172,10 +172,11 @@ def test_a_text_is_read_whole_after_an_empty_one(beamline, monkeypatch):
 
 
 def test_a_new_session_finds_the_shutter_open_and_closes_it(beamline, pv, data_folder):
+    from analysis.experiment import paper
     from profile_collection.devices.epics.beamline import make_epics
     from profile_collection.devices.epics.process_variables import read_process_variables
 
     pv("EA-SHTR-01:CON").put("Open", wait=True)
     assert beamline.beam.shutter.position == "open"
-    make_epics(read_process_variables(port=None), data_folder, identity={})
+    make_epics(read_process_variables(port=None), data_folder, identity={}, experiment=paper().document())
     assert beamline.beam.shutter.position == "closed"
