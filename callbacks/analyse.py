@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.geometry.scan import ScanGeometry, aps_34idc_geometry, i16_geometry
+from analysis.geometry import ScanGeometry, aps_34idc_geometry, geometry_of_document, i16_geometry
 from analysis.order_parameter import analyse_series
 from analysis.phasing.two_lattices import phase
 from analysis.preprocessing import PreparedScan, prepare_scan
 from analysis.results import ScanResult, SeriesResult, read_series, write_scan, write_series
 from analysis.structure import strain_table, structure_summary
-from callbacks.frames import read_beside, read_frames
+from analysis.unit_cells import UnitCell
+from callbacks.frames import PIXEL_MASK, open_frames, read_array, read_beside
 from callbacks.jobs import M1_BAND, ScanJob
 from callbacks.series import SEEDS, read_repeats, read_results, series_lock
 
@@ -43,13 +44,19 @@ def analyse(job: ScanJob) -> ScanResult:
     ValueError
         The frames cannot be read or used; the message says why.
     """
-    frames = read_frames(job.frame_file, job.dataset, job.frame_index)
     geometry = scan_geometry(job)
     bad, shape = _bad_pixels(job, geometry), crop_shape(job)
-    prepared = prepare_scan(
-        frames, job.eta, job.monitor, geometry, mask=bad, shape=shape, stopped_early=job.incomplete
-    )
-    del frames
+    with open_frames(job.frame_file, job.dataset, job.frame_index) as frames:
+        prepared = prepare_scan(
+            frames,
+            job.eta,
+            job.monitor,
+            geometry,
+            mask=bad,
+            shape=shape,
+            frame_index=job.frame_index,
+            stopped_early=job.incomplete,
+        )
     found = phase(prepared, job.seed, reflection=job.start.get("reflection"), band=M1_BAND)
     return _result(job, prepared, found)
 
@@ -62,6 +69,8 @@ def crop_shape(job: ScanJob) -> tuple[int, int, int]:
 
 def scan_geometry(job: ScanJob) -> ScanGeometry:
     """Return the geometry of a job's scan, of whichever instrument took it."""
+    if job.start.get("geometry"):  # a file of another beamline said it
+        return geometry_of_document(job.start["geometry"])
     if job.start.get("instrument") == "APS 34-ID-C":
         detector = job.start["detector"]
         return aps_34idc_geometry(
@@ -76,7 +85,13 @@ def scan_geometry(job: ScanJob) -> ScanGeometry:
 
 
 def _bad_pixels(job: ScanJob, geometry: ScanGeometry) -> NDArray[np.bool_] | None:
-    """Return the pixels known to be bad, (rows, cols) bool of the region read out, or None."""
+    """Return the pixels known to be bad, (rows, cols) bool of the region read out, or None.
+
+    They are listed in the start document, or in a mask beside the frames, which may be (points, rows, cols).
+    """
+    beside = read_array(job.frame_file, job.dataset, PIXEL_MASK)
+    if beside is not None:
+        return (beside != 0) if beside.ndim == 2 else (beside[job.frame_index] != 0)
     known = job.start["detector"].get("bad_pixel")
     if not known:
         return None
@@ -92,7 +107,7 @@ def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> Scan
     start = job.start
     phased = phasing_values(found, prepared.voxel_basis, prepared.q_vector)
     return ScanResult(
-        **phased | {"reasons": (*found.reasons, *job.notes, *prepared.notes)},
+        **phased | {"reasons": (*found.reasons, *job.notes, *_said_of_file(job, prepared), *prepared.notes)},
         intensity=prepared.intensity,
         mask=prepared.mask,
         background=prepared.background,
@@ -101,8 +116,8 @@ def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> Scan
         q_vector=prepared.q_vector,
         d_spacing=prepared.d_spacing,
         d_spacing_error=prepared.d_spacing_error,
-        temperature=float(job.temperature.mean()),
-        temperature_sigma=float(job.temperature.std()),
+        temperature=float(np.nanmean(job.temperature)),
+        temperature_sigma=float(np.nanstd(job.temperature)),
         temperature_setpoint=float(start["temperature_setpoint"]),
         branch=str(start["branch"]),
         attempt=int(start["attempt"]),
@@ -119,6 +134,25 @@ def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> Scan
         sample=_sample(job),
         instrument=_instrument(job),
     )
+
+
+def _said_of_file(job: ScanJob, prepared: PreparedScan) -> list[str]:
+    """Return notes on an ingested scan: those on its file, and whether d is the lattice's."""
+    if "ingested" not in job.start:
+        return []
+    notes = [str(note) for note in job.start["ingested"].get("notes", ())]
+    lattice, reflection = job.start.get("lattice"), job.start.get("reflection")
+    if lattice and reflection:
+        hkl = (int(reflection[0]), int(reflection[1]), int(reflection[2]))
+        expected = UnitCell(**lattice).d_spacing(hkl)
+        off = prepared.d_spacing / expected - 1
+        if abs(off) > D_OFF:
+            notes.append(f"d is {100 * off:+.2f} % off the lattice's {expected:.4f} Å for {hkl}")
+    return notes
+
+
+D_OFF = 2e-3
+"""Relative deviation of d from the lattice's that is noted; distance and arm are rarely known better."""
 
 
 def phasing_values(

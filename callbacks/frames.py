@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -42,6 +44,43 @@ def path_of(uri: str, folders: Sequence[Path]) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def open_frames(path: Path, dataset: str, index: NDArray[np.int64]) -> Iterator[Any]:
+    """Open the frames of a scan for reading in blocks: an HDF5 dataset (n, rows, cols), counts.
+
+    Parameters
+    ----------
+    path
+        HDF5 file.
+    dataset
+        Name of the (n, rows, cols) dataset in it.
+    index
+        (points,) which frame belongs to each point.
+
+    Raises
+    ------
+    FrameFileError
+        The file cannot be opened or read, or ends before a frame that is asked for.
+    """
+    import h5py
+    import hdf5plugin  # noqa: F401  registers the decompression filters
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            frames = file[dataset]
+            _refuse_links(frames, file, path)
+            if index.size and index.max() >= frames.shape[0]:
+                raise FrameFileError(
+                    f"frame {int(index.max())} was recorded and {path} holds {frames.shape[0]}; "
+                    "the file was cut short: repeat the scan, or 'vo2 recover' its first points"
+                )
+            yield frames
+    except (OSError, KeyError) as error:
+        raise FrameFileError(
+            f"frames were expected in {path} at {dataset}, and could not be read: {error}"
+        ) from error
+
+
 def read_frames(path: Path, dataset: str, index: NDArray[np.int64]) -> NDArray[Any]:
     """Read the frames of a scan, point by point.
 
@@ -64,23 +103,8 @@ def read_frames(path: Path, dataset: str, index: NDArray[np.int64]) -> NDArray[A
     FrameFileError
         The file cannot be opened, or ends before a frame that is asked for.
     """
-    import h5py
-    import hdf5plugin  # noqa: F401  registers the decompression filters
-
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            frames = file[dataset]
-            _refuse_links(frames, file, path)
-            if index.size and index.max() >= frames.shape[0]:
-                raise FrameFileError(
-                    f"frame {int(index.max())} was recorded and {path} holds {frames.shape[0]}; "
-                    "the file was cut short: repeat the scan, or 'vo2 recover' its first points"
-                )
-            return _rows(frames, index)
-    except (OSError, KeyError) as error:
-        raise FrameFileError(
-            f"frames were expected in {path} at {dataset}, and could not be read: {error}"
-        ) from error
+    with open_frames(path, dataset, index) as frames:
+        return _rows(frames, index)
 
 
 def read_beside(path: Path, dataset: str, name: str, index: NDArray[np.int64]) -> NDArray[np.float64] | None:
@@ -120,32 +144,108 @@ def _rows(frames: Any, index: NDArray[np.int64]) -> NDArray[Any]:
     return np.stack([frames[int(number)] for number in index])
 
 
+PIXEL_MASK, FLAT_FIELD = "pixel_mask", "flatfield"
+"""Arrays beside the frames, named as in NXdetector: not 0 where a pixel is bad; each pixel's gain."""
+
+
+def read_array(path: Path, dataset: str, name: str) -> NDArray[Any] | None:
+    """Return an array that lies beside the frames, as it is; None where there is none."""
+    import h5py
+    import hdf5plugin  # noqa: F401  registers the decompression filters
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            values = file[dataset].parent.get(name)
+            return None if values is None else np.asarray(values[()])
+    except (OSError, KeyError):
+        return None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was seen of the frames while they were written: (n,) float64 sum and maximum of each."""
+
+    total: NDArray[np.float64]
+    maximum: NDArray[np.float64]
+
+
 def write_frames(
-    path: Path, frames: NDArray[Any], columns: Mapping[str, NDArray[np.float64]], start: Mapping[str, Any]
-) -> None:
-    """Write a frame file of the detector's layout from arrays.
+    path: Path,
+    frames: Any,
+    columns: Mapping[str, NDArray[np.float64]],
+    start: Mapping[str, Any],
+    *,
+    arrays: Mapping[str, NDArray[Any]] | None = None,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Written:
+    """Write a frame file of the detector's layout, block by block.
 
     Parameters
     ----------
     path
-        File to make; its folder is made too.
+        File to make; its folder is made too. It is removed again if the frames turn out to be no counts.
     frames
-        (n, rows, cols) counts, stored as uint32.
+        (n, rows, cols) counts, an array or anything that is read like one; stored as uint32. What is no count
+        but a sign for "not measured" (−1, NaN, the largest number of its type) becomes 2³²−1.
     columns
-        Name to (n,) values of each frame: eta, Tsample, monitor, timestamp.
+        Name to (n,) values of each frame: the angle, Tsample, monitor, timestamp.
     start
         Start document, kept in the file so that the file alone can be analysed.
+    arrays
+        Name to array that lies beside the frames.
+    progress
+        Called with the number of frames that were written with each block.
+
+    Raises
+    ------
+    FrameFileError
+        The frames hold fractions: they are no counts.
     """
     import h5py
     import hdf5plugin
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
-        chunks = (1, *frames.shape[1:])
-        file.create_dataset(
-            DATASET, data=frames.astype("<u4"), chunks=chunks, **hdf5plugin.Bitshuffle(nelems=0, cname="lz4")
+    count, rows, cols = (int(size) for size in frames.shape)
+    total, maximum = np.zeros(count), np.zeros(count)
+    packed = hdf5plugin.Bitshuffle(nelems=0, cname="lz4")
+    try:
+        with h5py.File(path, "w") as file:
+            data = file.create_dataset(DATASET, (count, rows, cols), "<u4", chunks=(1, rows, cols), **packed)
+            for first in range(0, count, BLOCK):
+                block = slice(first, min(first + BLOCK, count))
+                stored, held = stored_counts(np.asarray(frames[block]), first)
+                data[block] = stored
+                total[block] = np.where(held, stored, 0).sum(axis=(1, 2), dtype=np.float64)
+                maximum[block] = np.where(held, stored, 0).max(axis=(1, 2))
+                progress(block.stop - first)
+            for name, values in (arrays or {}).items():
+                file.create_dataset(f"{GROUP}/{name}", data=values, compression="gzip", shuffle=True)
+            for name, values in columns.items():
+                file[f"{GROUP}/{name}"] = values
+            file[f"{GROUP}/frame_index"] = np.arange(count)
+            file["entry"].attrs["start"] = json.dumps(dict(start))
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return Written(total, maximum)
+
+
+BLOCK = 8
+"""Frames that are in memory at a time."""
+
+NOT_MEASURED = np.uint32(2**32 - 1)
+
+
+def stored_counts(raw: NDArray[Any], first: int = 0) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    """Return frames as uint32 and which voxels hold counts; `first` numbers the first of them, for errors."""
+    from analysis.preprocessing.frames import unread
+
+    held = ~unread(raw)
+    counts = np.where(held, raw, 0)
+    if np.issubdtype(raw.dtype, np.floating) and (fractions := counts != np.floor(counts)).any():
+        number = first + int(np.flatnonzero(fractions.any(axis=(1, 2)))[0])
+        raise FrameFileError(
+            f"counts must be whole numbers, frame {number} holds {counts[fractions][0]:g}: give raw counts, "
+            "and dark, flat field and monitor beside them instead of applying them"
         )
-        for name, values in columns.items():
-            file[f"{GROUP}/{name}"] = values
-        file[f"{GROUP}/frame_index"] = np.arange(frames.shape[0])
-        file["entry"].attrs["start"] = json.dumps(dict(start))
+    return np.where(held, counts.astype(np.uint32), NOT_MEASURED), held

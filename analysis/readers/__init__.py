@@ -1,8 +1,8 @@
 """Files of several beamlines, each format behind one small reader, read as rocking scans."""
 
+from analysis.readers.arrays import read_array
 from analysis.readers.open import READERS, describe, read_scans
 from analysis.readers.scan import FrameSource, Given, MeasuredScan, ReadError, read_given
-from analysis.readers.spec import white_field
 
 __all__ = [
     "READERS",
@@ -11,7 +11,7 @@ __all__ = [
     "MeasuredScan",
     "ReadError",
     "describe",
+    "read_array",
     "read_given",
     "read_scans",
-    "white_field",
 ]

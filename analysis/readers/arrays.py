@@ -47,6 +47,48 @@ class NumpyArrays:
         return [_scan(path, self.format, arrays, given)]
 
 
+def read_array(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return a mask, a flat field or a dark image for frames of ``shape`` (n, rows, columns).
+
+    From an npy file, an npz or mat file with one array, a TIFF or another image. Of an image larger than the
+    frames the first rows and columns are taken: a detector of which a quadrant was read out.
+
+    Raises
+    ------
+    ReadError
+        It is none of these, or its shape does not fit.
+    """
+    array = np.squeeze(_any_array(path))
+    if array.shape in (shape[1:], shape):
+        return array
+    if array.ndim == 2 and len(shape) == 3 and array.shape[0] >= shape[1] and array.shape[1] >= shape[2]:
+        return array[: shape[1], : shape[2]]
+    raise ReadError(f"{path} must have the frames' shape {shape[1:]}, or {shape}; it has {array.shape}")
+
+
+def _any_array(path: Path) -> NDArray[Any]:
+    if not path.is_file():
+        raise ReadError(f"there is no file {str(path)!r}")
+    if _is_tiff(path):
+        return Images([path])[0]
+    if Matlab().accepts(path):
+        from scipy.io import loadmat
+
+        arrays = [v for name, v in loadmat(str(path)).items() if not name.startswith("__")]
+    else:
+        try:
+            stored = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return Images([path])[0]
+        if isinstance(stored, np.ndarray):
+            return stored
+        with stored:
+            arrays = [np.asarray(stored[name]) for name in stored.files]
+    if len(arrays) != 1:
+        raise ReadError(f"one array was expected in {path}, {len(arrays)} came: save it alone, as npy")
+    return np.asarray(arrays[0])
+
+
 def _is_npz(path: Path) -> bool:
     import zipfile
 

@@ -186,7 +186,6 @@ def _chain_geometry(
         shape=size,
         frame="nexus",
         saturation=float(np.ravel(_value(detector, "saturation_value") or np.inf)[0]),
-        expected_d=given.expected_d(),
         instrument=I16.name,
         angles=middle,
     )

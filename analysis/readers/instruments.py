@@ -79,7 +79,6 @@ class Circled:
             shape=shape,
             roi=(0, rows, 0, columns),
             gaps=chip_gaps(rows) if rows == columns else (),
-            expected_d=given.expected_d(),
             instrument=self.name,
             angles=dict(positions),
         )

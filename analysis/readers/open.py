@@ -115,11 +115,9 @@ def _geometry(scan: MeasuredScan) -> list[tuple[str, str]]:
         ("detector", f"{geometry.distance:.5g} mm away, pixels of {1000 * geometry.pixel_size:.4g} µm"),
         ("centre", f"row {row:g}, column {column:g}: 2θ {angle:.4f}°, d {spacing:.4f} Å"),
     ]
-    if geometry.expected_d is not None:
-        off = spacing / geometry.expected_d - 1
-        found.append(
-            ("expected d", f"{geometry.expected_d:.4f} Å; the detector's centre is {100 * off:+.2f} % off")
-        )
+    if scan.expected_d is not None:
+        off = 100 * (spacing / scan.expected_d - 1)
+        found.append(("expected d", f"{scan.expected_d:.4f} Å; the detector's centre is {off:+.2f} % off"))
     return found
 
 

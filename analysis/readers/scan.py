@@ -1,6 +1,7 @@
 """What a file says of a rocking scan, whatever its format; and what a person says where the file does not."""
 
 import contextlib
+import logging
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -116,11 +117,6 @@ class Given:
         a = float(self.lattice)
         return UnitCell(a, a, a, 90.0, 90.0, 90.0)
 
-    def expected_d(self) -> float | None:
-        """Return the plane spacing in Å, if lattice and reflection were given."""
-        cell = self.cell()
-        return None if cell is None or self.reflection is None else cell.d_spacing(self.reflection)
-
 
 def read_given(path: Path) -> Given:
     """Read a TOML file of geometry; its keys are the fields of `Given`.
@@ -220,6 +216,13 @@ class MeasuredScan:
     unused: tuple[str, ...] = ()
     refusal: str = ""
 
+    @property
+    def expected_d(self) -> float | None:
+        """Plane spacing of the reflection in Å, if lattice and reflection are known."""
+        if self.cell is None or self.reflection is None:
+            return None
+        return self.cell.d_spacing(self.reflection)
+
     def require(self) -> None:
         """Raise `ReadError` where the scan cannot be analysed, with everything that is missing."""
         if self.refusal:
@@ -286,6 +289,7 @@ class Images:
     def _one(self, number: int) -> NDArray[Any]:
         import fabio
 
+        logging.getLogger("fabio").setLevel(logging.ERROR)  # it remarks on a tag in each image of 34-ID-C
         try:
             with fabio.open(str(self._paths[number])) as image:
                 return np.asarray(image.data)

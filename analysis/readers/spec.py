@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.readers.instruments import APS_34IDC
 from analysis.readers.scan import Given, Images, MeasuredScan, ReadError, lacks, measured
@@ -139,14 +138,3 @@ def _date(text: str) -> datetime | None:
         return datetime.strptime(text, "%a %b %d %H:%M:%S %Y")  # noqa: DTZ007  the file has no zone
     except ValueError:
         return None
-
-
-def white_field(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Return a white field or dark image for frames of ``shape``: of a larger one the quadrant that was used.
-
-    The Timepix of 34-ID-C has 512 × 512 pixels, of which the first 256 × 256 are read out.
-    """
-    image = np.asarray(Images([path])[0], dtype=float)
-    if image.shape[0] < shape[0] or image.shape[1] < shape[1]:
-        raise ReadError(f"{path} must have the frames' shape {shape!r}, or more; it has {image.shape!r}")
-    return image[: shape[0], : shape[1]]

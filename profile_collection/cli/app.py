@@ -20,6 +20,7 @@ from profile_collection.cli.common import (
     series_or_run,
 )
 from profile_collection.cli.data import data_app
+from profile_collection.cli.files import files_app
 from profile_collection.cli.ioc import ioc_app
 from profile_collection.cli.results import results_app
 from profile_collection.session.settings import Settings
@@ -31,6 +32,7 @@ app = typer.Typer(
     help="Live Bragg coherent diffraction imaging of the structural phase transition in a VO2 nanocrystal.",
 )
 app.add_typer(data_app)
+app.add_typer(files_app)
 app.add_typer(checks_app)
 app.add_typer(ioc_app)
 app.add_typer(results_app)

@@ -149,19 +149,27 @@ def ceiling(
 
 @benchmark_app.command()
 def measured(
-    scan: Annotated[Path, typer.Argument(help="npz file with 'counts', (rocking, row, column).")],
+    scan: Annotated[
+        Path, typer.Argument(help="File with the frames of one scan, of any format that 'vo2 inspect' reads.")
+    ],
     crop: Annotated[str, typer.Option(help="Voxels about the peak.")] = "64,128,128",
     seeds: Annotated[int, typer.Option(help="Number of seeds, from 0.", min=1)] = 5,
 ) -> None:
     """Phase a measured scan from several seeds: its χ², and whether the seeds find one crystal."""
+    import numpy as np
+
     from analysis.benchmark.comparisons import measured_rows, measured_table
+    from analysis.readers import read_scans
+    from callbacks.frames import stored_counts
     from callbacks.jobs import parse_crop
-    from callbacks.replay import read_counts
 
     rows = []
     with explained():
-        shape = parse_crop(crop)
-        for row in measured_rows(read_counts(scan), shape, range(seeds)):
+        shape, frames = parse_crop(crop), read_scans(scan)[0].frames
+        if frames is None:
+            raise ValueError(f"{scan} holds no frames; see 'vo2 inspect {scan}'")
+        counts, held = stored_counts(frames[0 : frames.shape[0]])
+        for row in measured_rows(np.where(held, counts, 0), shape, range(seeds)):
             rows.append(row)
             console.print(f"seed {row.seed}: χ² {row.chi_squared:.4f}, {row.cpu_seconds:.0f} CPU s")
     console.print(measured_table(rows, shape))

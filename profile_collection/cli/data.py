@@ -1,4 +1,4 @@
-"""Commands of ``vo2`` about stored data: replay, recover, ingest, reconstruct, clean."""
+"""Commands of ``vo2`` about stored data: replay, recover, reconstruct, clean."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from callbacks.jobs import parse_crop
 from profile_collection.cli.common import (
     DataOption,
     OverwriteOption,
@@ -109,48 +108,6 @@ def _store_kept(catalogue: Catalogue, settings: Settings) -> None:
         console.print("nothing is kept: the catalogue has every run")
     if any(one.outcome == "failed" for one in found):
         raise typer.Exit(1)
-
-
-@data_app.command()
-def ingest(
-    path: Annotated[Path, typer.Argument(help="npz file with the array 'counts' (rocking, row, column).")],
-    name: Annotated[str, typer.Option(help="Of the sample.")] = "aps34idc",
-    theta_start: Annotated[float, typer.Option(help="First angle, degrees.")] = -0.28,
-    theta_step: Annotated[float, typer.Option(help="Step, degrees.")] = 0.005,
-    delta: Annotated[float, typer.Option(help="Detector arm, in plane, degrees.")] = 32.174,
-    gamma: Annotated[float, typer.Option(help="Detector arm, vertical, degrees.")] = 12.6346,
-    energy: Annotated[float, typer.Option(help="keV.")] = 9.0,
-    distance: Annotated[float, typer.Option(help="Sample to detector, mm.")] = 500.0,
-    pixel_size: Annotated[float, typer.Option(help="mm.")] = 0.055,
-    lattice: Annotated[float, typer.Option(help="Cubic lattice constant, Å.")] = 4.08,
-    crop: Annotated[str, typer.Option(help="Voxels about the peak that are phased.")] = "64,128,128",
-    data: DataOption = None,
-    results: ResultsOption = None,
-) -> None:
-    """Store a scan of APS 34-ID-C as a run and analyse it; the defaults are its published scan 54."""
-    from callbacks.live import LiveView
-    from callbacks.replay import Aps34idcScan
-    from profile_collection.session import stored_runs
-
-    with explained():
-        settings = configured(data, results)
-        scan = Aps34idcScan(
-            theta_start=theta_start,
-            theta_step=theta_step,
-            delta=delta,
-            gamma=gamma,
-            energy=energy,
-            distance_mm=distance,
-            pixel_size_mm=pixel_size,
-            lattice=lattice,
-            crop=parse_crop(crop),
-        )
-        with opened(settings) as catalogue:
-            found = stored_runs.ingest(catalogue, settings, LiveView(console), path, scan, name=name)
-    console.print(f"run {found.run_uid}, series {found.series_uid}")
-    if found.summary is None or found.summary.error:
-        raise typer.Exit(1)
-    console.print(f"results: {settings.series_folder(found.series_uid)}")
 
 
 @data_app.command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +20,15 @@ from callbacks.jobs import Listener, OrderPoint, ScanJob, ScanSummary
 from callbacks.journal.journal import SUFFIX, Document
 from callbacks.journal.recovery import Recovery, find_frame_file, read_scan_file, recover, scan_documents
 from callbacks.pipeline import Pipeline, PipelineSettings
-from callbacks.replay import Aps34idcScan, ingest_documents, read_counts, runs_to_replay, send
+from callbacks.replay import runs_to_replay, send
 from callbacks.series import SCANS
 from profile_collection.session.settings import Settings
 from profile_collection.session.storage import document_writer
 
 if TYPE_CHECKING:
+    from analysis.readers import MeasuredScan
     from analysis.results import ScanResult
+    from callbacks.ingest import Extras
 
 REPLAY = "replay"
 
@@ -122,11 +124,12 @@ def _seed(live: Path, replayed: Path, again: set[str]) -> None:
 
 @dataclass(frozen=True)
 class Ingested:
-    """A scan taken in: its run, its series, and what the analysis made of it."""
+    """A series taken in: its last run, its uid, and what the analysis made of the last scan and of all."""
 
     run_uid: str
     series_uid: str
     summary: ScanSummary | None
+    summaries: tuple[ScanSummary, ...] = ()
 
 
 def recover_run(catalogue: Catalogue, settings: Settings, uid: str) -> Recovery:
@@ -145,28 +148,50 @@ def ingest(
     catalogue: Catalogue,
     settings: Settings,
     listener: Listener,
-    path: Path,
-    scan: Aps34idcScan,
+    scans: Sequence[MeasuredScan],
     *,
     name: str,
+    extras: Extras | None = None,
+    given: Mapping[str, Any] | None = None,
+    progress: Callable[[str, int, int], None] = lambda what, done, of: None,
     make_executor: Callable[[], Executor] | None = None,
 ) -> Ingested:
-    """Store a measured scan of APS 34-ID-C as a run and send it through the live path.
+    """Store scans of other beamlines as one series and send it through the live path.
 
     Parameters
     ----------
     catalogue, settings, listener
-        Where the run goes, where files go, who shows the result.
-    path
-        npz file with the array ``counts``.
-    scan
-        Its geometry.
+        Where the runs go, where files go, who shows the results.
+    scans
+        As `analysis.readers` read them; they are put in the order of time.
     name
         Of the sample.
+    extras
+        What was given beside the files.
+    given
+        What a person said; the runs keep it.
+    progress
+        Called with a file's name, frames copied and frames in all.
     make_executor
         Stand-in for the worker process.
+
+    Raises
+    ------
+    ValueError
+        Something is missing or does not fit; nothing was stored.
     """
-    counts = read_counts(path)
+    from callbacks.ingest import Extras, checked, in_order, ingest_documents
+
+    ready = checked(in_order(scans), extras or Extras())
+    documents = ingest_documents(
+        ready,
+        settings.frames,
+        name=name,
+        extras=extras,
+        given=given,
+        operator=settings.operator,
+        progress=progress,
+    )
     pipeline = Pipeline(
         PipelineSettings(
             folder_of=settings.series_folder,
@@ -174,6 +199,7 @@ def ingest(
             address=catalogue.address,
             pending=settings.private / "pending",
             seed=settings.seed,
+            crop=settings.crop_shape,
             threads=settings.analysis_threads,
             log=settings.log,
             analysis=settings.analysis,
@@ -182,11 +208,9 @@ def ingest(
         make_executor,
     )
     writer = document_writer(catalogue, settings, warn=listener.warn)
+    start: dict[str, Any] = {}
     try:
-        start: dict[str, Any] = {}
-        for kind, doc in ingest_documents(
-            counts, scan, settings.frames, name=name, operator=settings.operator
-        ):
+        for kind, doc in documents:
             start = doc if kind == "start" else start
             writer(kind, doc)
             pipeline.collector(kind, doc)
@@ -194,7 +218,7 @@ def ingest(
     finally:
         pipeline.close()
     summary = pipeline.summaries[-1] if pipeline.summaries else None
-    return Ingested(str(start["uid"]), str(start["series_uid"]), summary)
+    return Ingested(str(start["uid"]), str(start["series_uid"]), summary, tuple(pipeline.summaries))
 
 
 def job_of(documents: Iterable[Document], settings: Settings, folder: Path) -> ScanJob:

@@ -98,6 +98,38 @@ def frame_file(tmp_path):
     return path
 
 
+@pytest.fixture
+def ingest_npz(tmp_path):
+    """Return a maker of the documents of a small scan of APS 34-ID-C, taken in from an npz file."""
+    from analysis.readers import Given, read_scans
+    from callbacks.ingest import Extras, checked, ingest_documents
+
+    usual = Given(
+        instrument="34idc",
+        energy=9.0,
+        distance=500.0,
+        pixel_size=0.055,
+        axis="th",
+        start=-0.28,
+        step=0.005,
+        exposure=0.25,
+        positions={"delta": 32.174, "gamma": 12.6346, "chi": 90.0, "phi": -5.0},
+        lattice=4.08,
+        reflection=(1, 1, 1),
+    )
+
+    def make(counts, frames_folder, extras=None, *, name="gold", given=None, copies=1, **arrays):
+        path = tmp_path / "scan.npz"
+        np.savez(path, counts=counts, **arrays)
+        said = usual if given is None else usual.completed(given)
+        ready = checked(read_scans(path, said) * copies, extras or Extras())
+        return list(
+            ingest_documents(ready, frames_folder, name=name, extras=extras, given=said.said, operator="me")
+        )
+
+    return make
+
+
 class Recorder:
     """A listener that remembers."""
 

@@ -9,8 +9,8 @@ import pytest
 import analysis.phasing.two_lattices as phasing_module
 from analysis.phasing.two_lattices import second_peak
 from callbacks.analyse import crop_shape, phased_again
+from callbacks.ingest import Extras
 from callbacks.jobs import FINE, M1_BAND, parse_crop
-from callbacks.replay import Aps34idcScan, ingest_documents
 from profile_collection.session.settings import Settings, load_settings
 from profile_collection.session.stored_runs import job_of
 
@@ -29,14 +29,14 @@ def test_other_crops_are_refused_in_words(text):
         parse_crop(text)
 
 
-def test_a_setting_goes_through_to_the_analysis(tmp_path):
+def test_a_setting_goes_through_to_the_analysis(tmp_path, ingest_npz):
 
     settings = Settings(data=tmp_path, crop="32,48,64")
     counts = np.ones((8, 32, 32), dtype=np.uint16)
-    documents = list(ingest_documents(counts, Aps34idcScan(), settings.frames, name="x", operator="y"))
+    documents = ingest_npz(counts, settings.frames, Extras(crop=(64, 128, 128)))
     assert crop_shape(job_of(documents, settings, tmp_path)) == (32, 48, 64)
     usual = dataclasses.replace(settings, crop="")
-    assert crop_shape(job_of(documents, usual, tmp_path)) == Aps34idcScan().crop
+    assert crop_shape(job_of(documents, usual, tmp_path)) == (64, 128, 128)
 
 
 def test_a_crop_that_cannot_be_read_is_refused_before_anything_is_measured(tmp_path):

@@ -1,48 +1,59 @@
-"""Scans of other beamlines, and frame files read back as runs."""
-
-from dataclasses import replace
+"""Scans of other beamlines as runs, and frame files read back as runs."""
 
 import numpy as np
 import pytest
 from event_model import DocumentNames, schema_validators
 
-from callbacks.frames import FrameFileError, read_frames
+from analysis.readers import Given, ReadError
+from callbacks.analyse import crop_shape, scan_geometry
+from callbacks.frames import (
+    FLAT_FIELD,
+    PIXEL_MASK,
+    FrameFileError,
+    read_array,
+    read_frames,
+    stored_counts,
+)
+from callbacks.ingest import Extras, in_order
 from callbacks.journal.recovery import find_frame_file, read_scan_file
-from callbacks.replay import Aps34idcScan, ingest_documents, read_counts
 
-COUNTS = np.random.default_rng(1).poisson(5.0, (6, 4, 5))
+COUNTS = np.random.default_rng(1).poisson(5.0, (10, 8, 9))
 
 
 @pytest.fixture
-def ingested(tmp_path):
+def ingested(tmp_path, ingest_npz):
     """Return the documents of a small measured scan; its frames lie under tmp_path/frames."""
-    return list(ingest_documents(COUNTS, Aps34idcScan(), tmp_path / "frames", name="gold"))
+    return ingest_npz(COUNTS, tmp_path / "frames")
+
+
+def jobs_of(collecting, documents):
+    for name, doc in documents:
+        collecting.collector(name, doc)
+    return collecting.jobs
 
 
 def test_its_documents_are_valid_and_make_a_job_with_the_same_frames(ingested, collecting):
     for name, doc in ingested:
         schema_validators[DocumentNames[name]].validate(doc)
-        collecting.collector(name, doc)
-    (job,) = collecting.jobs
+    (job,) = jobs_of(collecting, ingested)
     np.testing.assert_array_equal(read_frames(job.frame_file, job.dataset, job.frame_index), COUNTS)
-    np.testing.assert_allclose(job.eta, -0.28 + 0.005 * np.arange(6))
+    np.testing.assert_allclose(job.eta, -0.28 + 0.005 * np.arange(10))
     assert job.positions["delta"] == 32.174
     assert job.start["instrument"] == "APS 34-ID-C"
     assert job.start["simulated"] is False
+    assert job.start["ingested"]["given"]["energy"] == 9.0
+    assert "295 K is assumed" in job.start["ingested"]["notes"][0]
 
 
 def test_its_geometry_is_that_of_34idc(ingested, collecting):
-    from callbacks.analyse import crop_shape, scan_geometry
-
-    for name, doc in ingested:
-        collecting.collector(name, doc)
-    geometry = scan_geometry(collecting.jobs[0])
+    (job,) = jobs_of(collecting, ingested)
+    geometry = scan_geometry(job)
     assert geometry.instrument == "APS 34-ID-C"
     assert geometry.distance == 500.0
     np.testing.assert_allclose(geometry.axis, [1, 0, 0])
-    assert crop_shape(collecting.jobs[0]) == (64, 128, 128)
+    assert crop_shape(job) == (64, 64, 64)
     # Gold (111) at 9 keV: the two arm angles agree with Bragg's law.
-    q = np.linalg.norm(geometry.lab_q(1.5, 2.0))
+    q = np.linalg.norm(geometry.lab_q(3.5, 4.0))
     assert 2 * np.pi / q == pytest.approx(4.08 / np.sqrt(3), rel=0.01)
 
 
@@ -50,42 +61,103 @@ def test_a_frame_file_is_read_back_as_the_run_it_was(ingested, tmp_path):
     start = ingested[0][1]
     scan = find_frame_file(tmp_path / "frames", start["uid"][:6])
     assert scan.start == start
-    assert scan.points == 6
-    assert scan.shape == (4, 5)
+    assert scan.points == 10
+    assert scan.shape == (8, 9)
     np.testing.assert_array_equal(scan.columns["merlin_total"], COUNTS.sum(axis=(1, 2)))
     np.testing.assert_array_equal(scan.columns["merlin_max"], COUNTS.max(axis=(1, 2)))
     np.testing.assert_allclose(scan.columns["ic1monitor"], 1.0)
+    np.testing.assert_allclose(scan.columns["th"], -0.28 + 0.005 * np.arange(10))
 
 
-@pytest.mark.parametrize("name", ["../../../../escaped", "Au/Pt 100", "/etc"])
-def test_a_samples_name_leads_nowhere_and_stays_what_it_is_in_the_documents(tmp_path, name):
-    documents = list(ingest_documents(COUNTS, Aps34idcScan(), tmp_path / "data" / "frames", name=name))
-    start = dict(documents)["start"]
+@pytest.mark.parametrize("name", ["../../../../escaped", "Au/Pt 100", "/etc/passwd"])
+def test_a_name_of_any_text_stays_in_the_data_folder(tmp_path, ingest_npz, name):
+    start = ingest_npz(COUNTS, tmp_path / "data" / "frames", name=name)[0][1]
+    (frames,) = (tmp_path / "data" / "frames").iterdir()
+    assert frames.name == start["series_uid"]
     assert start["sample"] == name
-    assert "/" not in start["series_uid"]
-    (written,) = tmp_path.rglob("*.h5")
-    assert written.parent == tmp_path / "data" / "frames" / start["series_uid"]
+
+
+def test_fractions_are_refused_and_leave_nothing_behind(tmp_path, ingest_npz):
+    fractions = COUNTS.astype(float)
+    fractions[7, 2, 3] += 0.5
+    with pytest.raises(FrameFileError, match="whole numbers, frame 7 holds"):
+        ingest_npz(fractions, tmp_path / "frames", copies=2, extras=Extras(temperatures=(320.0, 330.0)))
+    assert not list((tmp_path / "frames").rglob("*"))
+
+
+def test_whole_numbers_in_floats_and_signs_for_not_measured_are_counts(tmp_path, ingest_npz):
+    counts = COUNTS.astype(float)
+    counts[2, 3, 4] = np.nan
+    counts[3, 3, 4] = -1
+    start = ingest_npz(counts, tmp_path / "frames")[0][1]
+    stored = read_frames(
+        tmp_path / "frames" / start["series_uid"] / f"{start['uid']}.h5",
+        "/entry/instrument/merlin/data",
+        np.arange(10),
+    )
+    assert stored[2, 3, 4] == stored[3, 3, 4] == 2**32 - 1
+    np.testing.assert_array_equal(stored[4:], COUNTS[4:])
+    assert stored_counts(np.full((1, 2, 2), -1))[0].min() == 2**32 - 1
+
+
+def test_many_scans_are_one_series_with_repeats_and_cycles_apart(tmp_path, ingest_npz):
+    extras = Extras(temperatures=(320.0, 350.0, 350.0, 320.0))
+    documents = ingest_npz(COUNTS, tmp_path / "frames", extras, copies=4)
+    starts = [doc for name, doc in documents if name == "start"]
+    assert [start["series_index"] for start in starts] == [0, 1, 2, 3]
+    assert [start["branch"] for start in starts] == ["heating", "heating", "heating", "cooling"]
+    assert [start["temperature_setpoint"] for start in starts] == [320, 350, 350, 320]
+    assert {start["series_size"] for start in starts} == {4}
+    assert len({start["series_uid"] for start in starts}) == 1
+    assert sorted(start["time"] for start in starts) == [start["time"] for start in starts]
+
+
+def test_the_order_is_that_of_time_and_a_time_without_zone_is_the_beamlines(tmp_path):
+    from datetime import UTC, datetime
+
+    from analysis.readers import MeasuredScan
+
+    def scan(hour, zone=None):
+        when = datetime(2024, 7, 1, hour, tzinfo=zone)
+        return MeasuredScan(path=tmp_path, format="x", instrument="Diamond I16", started=when)
+
+    late, early = scan(10), scan(10, UTC)  # 10 o'clock in summer is 9 UTC
+    assert in_order([early, late]) == [late, early]
+
+
+def test_mask_dark_and_flat_field_lie_beside_the_frames(tmp_path, ingest_npz):
+    mask = np.zeros((8, 9), bool)
+    mask[1, 1] = True
+    white = np.full((8, 9), 1000.0)
+    white[2, 2], white[3, 3] = 0, 1200
+    dark = np.zeros((8, 9))
+    dark[4, 4] = 50
+    start = ingest_npz(COUNTS, tmp_path / "frames", mask=mask, white=white, dark=dark)[0][1]
+    path = tmp_path / "frames" / start["series_uid"] / f"{start['uid']}.h5"
+    masked = read_array(path, "/entry/instrument/merlin/data", PIXEL_MASK)
+    assert np.argwhere(masked).tolist() == [[1, 1], [2, 2], [4, 4]]
+    gain = read_array(path, "/entry/instrument/merlin/data", FLAT_FIELD)
+    assert gain[3, 3] == pytest.approx(1.2)
+    assert gain[0, 0] == 1
+    np.testing.assert_array_equal(read_frames(path, "/entry/instrument/merlin/data", np.arange(10)), COUNTS)
 
 
 @pytest.mark.parametrize(
-    ("array", "complaint"),
+    ("extras", "given", "complaint"),
     [
-        (np.ones((3, 3)), r"\(rocking, row, column\)"),
-        (np.full((3, 3, 3), -1), "counts must lie in 0"),
-        (np.full((3, 3, 3), 2**33), "counts must lie in 0"),
-        (np.full((3, 3, 3), np.nan), "whole numbers"),
+        (Extras(temperatures=(1.0, 2.0, 3.0)), None, "one for each of 2"),
+        (Extras(), None, "no temperature was measured"),
+        (Extras((np.zeros((3, 3), bool)), temperatures=(300.0,)), None, "mask must have the frames' shape"),
+        (Extras(np.ones((8, 9), bool), temperatures=(300.0,)), None, "True where a pixel is BAD"),
+        (Extras(temperatures=(300.0,)), Given(lattice=5.4), "check energy, arm angles"),
     ],
 )
-def test_what_is_no_stack_of_counts_is_refused(tmp_path, array, complaint):
-    np.savez(tmp_path / "bad.npz", counts=array)
-    with pytest.raises(ValueError, match=complaint):
-        read_counts(tmp_path / "bad.npz")
-
-
-def test_pickled_arrays_are_refused(tmp_path):
-    np.savez(tmp_path / "bad.npz", counts=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(ValueError, match="an npz file with the array 'counts' was expected"):
-        read_counts(tmp_path / "bad.npz")
+def test_what_does_not_fit_is_refused_before_anything_is_stored(
+    tmp_path, ingest_npz, extras, given, complaint
+):
+    with pytest.raises(ReadError, match=complaint):
+        ingest_npz(COUNTS, tmp_path / "frames", extras, given=given, copies=2)
+    assert not (tmp_path / "frames").exists()
 
 
 def test_a_file_without_a_start_document_is_refused(frame_file):
@@ -93,13 +165,7 @@ def test_a_file_without_a_start_document_is_refused(frame_file):
         read_scan_file(frame_file)
 
 
-def test_other_angles_can_be_given(tmp_path):
-    documents = dict(ingest_documents(COUNTS, replace(Aps34idcScan(), crop=(16, 16, 16)), tmp_path, name="x"))
-    assert documents["start"]["crop"] == [16, 16, 16]
-
-
-def test_in_order_of_time_a_stream_is_described_before_its_points(tmp_path):
+def test_in_order_of_time_a_stream_is_described_before_its_points(ingested):
     """The catalogue replays documents by their time."""
-    documents = list(ingest_documents(COUNTS, Aps34idcScan(), tmp_path, name="x"))
-    first = min(doc["time"] for kind, doc in documents if kind == "event")
-    assert all(doc["time"] < first for kind, doc in documents if kind == "descriptor")
+    first = min(doc["time"] for kind, doc in ingested if kind == "event")
+    assert all(doc["time"] < first for kind, doc in ingested if kind == "descriptor")

@@ -11,10 +11,11 @@ from rich.console import Console
 
 from analysis.phasing.registration import align
 from analysis.phasing.trust import compactness
+from analysis.readers import read_given, read_scans
 from analysis.results import read_scan
 from callbacks.catalogue import derived_runs
+from callbacks.ingest import Extras
 from callbacks.live import LiveView
-from callbacks.replay import Aps34idcScan
 from profile_collection.catalogue.client import stop_server
 from profile_collection.session import stored_runs
 from profile_collection.session.settings import Settings
@@ -24,6 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 FOLDER = Path(os.environ.get("VO2_MEASURED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SCAN = FOLDER / "aps34idc_scan54.npz"
+GEOMETRY = Path(__file__).parents[2] / "docs" / "how-to" / "aps34idc_scan54.toml"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,8 @@ def ingested(tmp_path_factory):
     settings = Settings(data=folder / "data", results=folder / "results")
     view = LiveView(Console(file=io.StringIO(), width=200))
     with contextlib.closing(open_catalogue(settings)) as catalogue:
-        found = stored_runs.ingest(catalogue, settings, view, SCAN, Aps34idcScan(), name="gold")
+        scans, extras = read_scans(SCAN, read_given(GEOMETRY)), Extras(crop=(64, 128, 128))
+        found = stored_runs.ingest(catalogue, settings, view, scans, name="gold", extras=extras)
         yield catalogue, settings, found
     stop_server(settings.data)
 

@@ -11,7 +11,7 @@ import pytest
 from scipy.io import savemat
 
 from analysis.geometry import sample_rotation, two_theta
-from analysis.readers import Given, ReadError, describe, read_given, read_scans, white_field
+from analysis.readers import Given, ReadError, describe, read_array, read_given, read_scans
 
 FOLDER = Path(os.environ.get("VO2_MEASURED_DATA", Path(__file__).parents[4] / "shared" / "data"))
 COUNTS = np.random.default_rng(3).poisson(4.0, (12, 20, 30)).astype(np.uint32)
@@ -182,7 +182,7 @@ def test_the_raw_scan_54_is_the_one_in_the_npz(scan54):
     spacing = 2 * np.pi / np.linalg.norm(scan.geometry.lab_q(126, 127))
     assert spacing == pytest.approx(4.08 / 3**0.5, rel=0.01)
     stored = np.load(real("scan54_flat/scan54_flat.npz"))
-    white = white_field(scan54 / "example_data" / "whitefield.tif", scan.frames.shape[1:])
+    white = read_array(scan54 / "example_data" / "whitefield.tif", scan.frames.shape)
     np.testing.assert_array_equal(white, stored["white"])
 
 
@@ -349,7 +349,7 @@ def test_geometry_is_read_from_toml_and_an_unknown_key_is_named(tmp_path):
     )
     given = read_given(path)
     assert given.centre == (7, 21)
-    assert given.expected_d() == pytest.approx(4 / 3**0.5)
+    assert given.cell().d_spacing(given.reflection) == pytest.approx(4 / 3**0.5)
     path.write_text("enrgy = 9.0\n", encoding="utf-8")
     with pytest.raises(ReadError, match="'enrgy'"):
         read_given(path)

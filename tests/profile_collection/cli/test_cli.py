@@ -95,7 +95,7 @@ def test_bad_input_is_refused_in_one_sentence_before_anything_moves(vo2, argumen
         (["series", "--resume", "no/such"], "the uid or the folder of a series was expected"),
         (["replay", "-1", "--output", "/etc"], "'/etc' is not empty; add --overwrite"),
         (["report", "/etc/passwd"], "a series with results is required; '/etc/passwd' is none"),
-        (["ingest", "/nowhere.npz"], "an npz file with the array 'counts' was expected"),
+        (["ingest", "/nowhere.npz"], "there is no file"),
         (["ingest", "/nowhere.npz", "--crop", "64,64"], "a crop is three whole numbers"),
         (["clean", "--keep", "-1"], "the number of series to keep must be 0 or more"),
     ],
