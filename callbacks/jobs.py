@@ -114,7 +114,7 @@ class ScanJob:
 
 @dataclass(frozen=True)
 class OrderPoint:
-    """One scan's order parameter as the series stands."""
+    """One scan's order parameter as the series stands; ``series_index`` is its place in the series."""
 
     run_uid: str
     temperature: float
@@ -122,6 +122,8 @@ class OrderPoint:
     error: float
     provisional: bool
     reason: str = ""
+    series_index: int = 0
+    branch: str = "heating"
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,8 @@ def _scan_row(summary: ScanSummary) -> dict[str, Any]:
 def _order_row(point: Any) -> dict[str, Any]:
     return {
         "scan_uid": point.run_uid,
+        "series_index": point.series_index,
+        "branch": point.branch,
         "temperature": point.temperature,
         "order_parameter": point.value,
         "order_parameter_error": point.error,
@@ -128,9 +130,13 @@ def _stream(run: Any, name: str, rows: list[dict[str, Any]], units: Mapping[str,
 
 
 def _data_key(value: Any, units: str) -> dict[str, Any]:
-    kind, numpy_type = {bool: ("boolean", "|b1"), str: ("string", "<U0"), float: ("number", "<f8")}[
-        type(value)
-    ]
+    kinds = {
+        bool: ("boolean", "|b1"),
+        str: ("string", "<U0"),
+        int: ("integer", "<i8"),
+        float: ("number", "<f8"),
+    }
+    kind, numpy_type = kinds[type(value)]
     key = {"dtype": kind, "shape": [], "source": "vo2-bcdi"}
     if kind != "string":
         key["dtype_numpy"] = numpy_type

@@ -76,16 +76,17 @@ def series_lock(folder: Path) -> Iterator[None]:
 
 
 def read_results(folder: Path) -> list[ScanResult]:
-    """Return the series' stored scans: of several attempts at one temperature and branch the last."""
+    """Return the series' stored scans that count, one for each place in the series, in its order."""
+    from analysis.order_parameter import counting
+
+    return list(counting(read_attempts(folder)))
+
+
+def read_attempts(folder: Path) -> list[ScanResult]:
+    """Return all of the series' stored scans, every attempt."""
     from analysis.results import read_scan
 
-    latest: dict[tuple[float, str], ScanResult] = {}
-    for path in sorted((folder / SCANS).glob("*.h5")):
-        result = read_scan(path)
-        key = result.temperature_setpoint, result.branch
-        if key not in latest or latest[key].attempt <= result.attempt:
-            latest[key] = result
-    return list(latest.values())
+    return [read_scan(path) for path in sorted((folder / SCANS).glob("*.h5"))]
 
 
 def read_repeats(folder: Path, results: Sequence[ScanResult]) -> list[ScanResult]:
@@ -108,7 +109,7 @@ def update_series(folder: Path, size: int) -> SeriesState:
         Scans the series is to have.
     """
     with series_lock(folder):
-        results = read_results(folder)
+        results = read_attempts(folder)
         complete = _accounted_for(folder, results) >= size
         if not results:
             return SeriesState(complete=complete)
@@ -121,10 +122,11 @@ def update_series(folder: Path, size: int) -> SeriesState:
 def finish_series(folder: Path) -> SeriesState:
     """Draw the figures of a series that ended early, from what there is."""
     with series_lock(folder):
-        results = read_results(folder)
+        results = read_attempts(folder)
         if not results:
             return SeriesState()
-        series, warnings = _order_parameter(folder, results, len(results))
+        size = len({result.series_index for result in results})
+        series, warnings = _order_parameter(folder, results, size)
         if series is not None:
             warnings += draw_figures(folder, results, series)
     return SeriesState(_points(series) if series else (), False, tuple(warnings))
@@ -167,10 +169,12 @@ def draw_figures(folder: Path, results: list[ScanResult], series: SeriesResult) 
 def _points(series: Any) -> tuple[OrderPoint, ...]:
     return tuple(
         OrderPoint(
-            run_uid=series.run_uids[n],
-            temperature=float(series.setpoints[n]),
-            value=float(series.order_parameter[n]),
-            error=float(series.errors[n]),
+            run_uid=series.scans.run_uids[n],
+            series_index=int(series.scans.indices[n]),
+            branch=series.scans.branches[n],
+            temperature=float(series.scans.setpoints[n]),
+            value=float(series.order.parameter[n]),
+            error=float(series.fit.errors[n]),
             provisional=bool(series.provisional[n]),
             reason="; ".join(series.reasons[n]),
         )

@@ -185,9 +185,15 @@ def new_series_uid(now: datetime | None = None) -> str:
 
 
 def branch_of(temperatures: Sequence[float], index: int, present: float) -> Branch:
-    """Return whether temperature `index` is reached by heating or cooling, coming from `present` (K)."""
-    previous = temperatures[index - 1] if index else present
-    return "heating" if temperatures[index] >= previous else "cooling"
+    """Return whether temperature `index` is reached by heating or cooling, coming from `present` (K).
+
+    A temperature that is measured again at once stays on the branch on which it was reached.
+    """
+    way = [present, *temperatures[: index + 1]]
+    for before, after in zip(reversed(way[:-1]), reversed(way[1:]), strict=True):
+        if after != before:
+            return "heating" if after > before else "cooling"
+    return "heating"
 
 
 def start_metadata(

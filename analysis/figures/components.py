@@ -23,7 +23,7 @@ from analysis.results import SeriesResult
 def scree(series: SeriesResult, ax: Axes | None = None) -> Figure:
     """Draw all eigenvalues of C, falling, with the share of Σ Δφ² that the first ones explain (Fig S1)."""
     _need_two(series)
-    values = np.asarray(series.eigenvalues, dtype=float)
+    values = np.asarray(series.order.eigenvalues, dtype=float)
     number = np.arange(1, len(values) + 1)
     with drawing(ax, 4.4, 3.0) as (figure, place):
         axes = figure.add_subplot() if place is None else place
@@ -34,7 +34,12 @@ def scree(series: SeriesResult, ax: Axes | None = None) -> Figure:
         axes.margins(x=0.05)
         share = axes.twinx()
         share.plot(
-            number, np.cumsum(series.explained_ratio), "s--", color=VERMILLION, markersize=3.5, linewidth=0.9
+            number,
+            np.cumsum(series.order.explained_ratio),
+            "s--",
+            color=VERMILLION,
+            markersize=3.5,
+            linewidth=0.9,
         )
         share.set_ylim(0, 1.08)
         share.set_ylabel("share explained by the first ones", color=VERMILLION)
@@ -53,14 +58,13 @@ def clusters(series: SeriesResult, ax: Axes | None = None) -> Figure:
     _need_two(series)
     with drawing(ax, 4.6, 3.5) as (figure, place):
         axes = figure.add_subplot() if place is None else place
-        temperatures = [float(value) for value in series.setpoints]
+        temperatures = [float(value) for value in series.scans.setpoints]
         colours = temperature_colours(temperatures)
-        path = np.argsort(_way(series), kind="stable")
-        axes.plot(*series.scores[path, :2].T, color=GREY, linewidth=0.6, zorder=1)
+        axes.plot(*series.order.scores[:, :2].T, color=GREY, linewidth=0.6, zorder=1)
         for row, colour in enumerate(colours):
             axes.plot(
-                *series.scores[row, :2],
-                MARKERS[series.branches[row]],
+                *series.order.scores[row, :2],
+                MARKERS[series.scans.branches[row]],
                 color=colour,
                 markerfacecolor=colour if series.trusted[row] else "white",
                 markersize=7,
@@ -70,7 +74,7 @@ def clusters(series: SeriesResult, ax: Axes | None = None) -> Figure:
         _explain_markers(axes, series)
         axes.axhline(0, color=GREY, linewidth=0.4, zorder=0)
         axes.axvline(0, color=GREY, linewidth=0.4, zorder=0)
-        shares = [*series.explained_ratio, 0.0, 0.0]
+        shares = [*series.order.explained_ratio, 0.0, 0.0]
         axes.set(xlabel=f"PC1 (rad), {shares[0]:.0%}", ylabel=f"PC2 (rad), {shares[1]:.0%}")
         axes.margins(0.16)
         if len(set(temperatures)) > 1:
@@ -84,22 +88,16 @@ def clusters(series: SeriesResult, ax: Axes | None = None) -> Figure:
         return figure
 
 
-def _way(series: SeriesResult) -> np.ndarray:
-    """Return each temperature's place on the sample's way, K: heating first, then down again."""
-    cooling = np.array([branch == "cooling" for branch in series.branches])
-    return np.where(cooling, 2 * series.temperatures.max() - series.temperatures, series.temperatures)
-
-
 def _name_points(axes: Axes, series: SeriesResult) -> None:
     """Write each temperature beside its point, away from the middle of all of them."""
-    middle = series.scores[:, :2].mean(axis=0)
-    spread = np.maximum(np.ptp(series.scores[:, :2], axis=0), 1e-9)
+    middle = series.order.scores[:, :2].mean(axis=0)
+    spread = np.maximum(np.ptp(series.order.scores[:, :2], axis=0), 1e-9)
     for row in range(len(series)):
-        away = (series.scores[row, :2] - middle) / spread
+        away = (series.order.scores[row, :2] - middle) / spread
         away /= max(float(np.linalg.norm(away)), 1e-9)
         axes.annotate(
-            f"{series.setpoints[row]:g}",
-            (float(series.scores[row, 0]), float(series.scores[row, 1])),
+            f"{series.scans.setpoints[row]:g}",
+            (float(series.order.scores[row, 0]), float(series.order.scores[row, 1])),
             xytext=tuple(9 * away),
             textcoords="offset points",
             fontsize=7,
@@ -117,10 +115,10 @@ def _explain_markers(axes: Axes, series: SeriesResult) -> None:
     """Say what the markers mean where there is more than one kind."""
     handles = [
         Line2D([], [], marker=MARKERS[branch], linestyle="", color=GREY, label=branch)
-        for branch in dict.fromkeys(series.branches)
-        if "cooling" in series.branches
+        for branch in dict.fromkeys(series.scans.branches)
+        if "cooling" in series.scans.branches
     ]
-    names = [label for label, trusted in zip(series.labels, series.trusted, strict=True) if not trusted]
+    names = [label for label, trusted in zip(series.scans.labels, series.trusted, strict=True) if not trusted]
     if names:
         text = f"not trusted: {', '.join(names)}"
         handles.append(

@@ -65,7 +65,7 @@ def make_gallery(
 ) -> Gallery:
     """Render the isosurfaces of ``rows`` of a series (all by default) from three sides."""
     chosen = tuple(range(len(series)) if rows is None else rows)
-    surfaces = [surface(series.aligned[row], series.basis, percent) for row in chosen]
+    surfaces = [surface(series.gauge.aligned[row], series.gauge.basis, percent) for row in chosen]
     views = [_view(series, normal) for normal in SIDES]
     return Gallery(render(surfaces, views, pixels=pixels), chosen, percent)
 
@@ -74,7 +74,7 @@ def isosurface_views(
     series: SeriesResult, ax: Axes | None = None, *, gallery: Gallery | None = None
 ) -> Figure:
     """Draw the reference temperature's isosurface from three orthogonal sides (Fig 1b)."""
-    reference = series.labels.index(series.reference)
+    reference = series.gauge.reference
     seen = gallery if gallery and reference in gallery.rows else make_gallery(series, [reference])
     ranges = [_limits(series, seen, side, reference) for side in range(3)]
     scale = (7.2 - 2.6) / sum(across.ptp for across, _ in ranges)
@@ -85,12 +85,12 @@ def isosurface_views(
             _show(one, series, seen, reference, ranges[side], side)
             one.locator_params(nbins=5)
             across, upward = _plane(SIDES[side])
-            names = axis_names(series.q_axis)
+            names = axis_names(series.gauge.q_axis)
             one.set(xlabel=f"{names[across]} (nm)", ylabel=f"{names[upward]} (nm)")
             one.set_title(f"seen along {NAMES[SIDES[side]]}", pad=3)
         _phase_bar(axes)
         if place is None:
-            figure.suptitle(f"{series.labels[reference]}, {seen.percent:g} % isosurface", fontsize=8)
+            figure.suptitle(f"{series.scans.labels[reference]}, {seen.percent:g} % isosurface", fontsize=8)
         return figure
 
 
@@ -119,7 +119,7 @@ def isosurfaces(series: SeriesResult, ax: Axes | None = None, *, gallery: Galler
                 one.tick_params(labelleft=column == 0, labelbottom=False, pad=2)
                 if column == 0:
                     one.set_ylabel(f"{NAMES[_plane(SIDES[side])[1]]} (nm)")
-            title(axes[-1][0], series.labels[row], trusted=bool(series.trusted[row]))
+            title(axes[-1][0], series.scans.labels[row], trusted=bool(series.trusted[row]))
             if number + columns >= len(seen.rows):
                 for side in (1, 2):
                     axes[-1][side].tick_params(labelbottom=True)
@@ -153,7 +153,7 @@ def _plane(normal: int) -> tuple[int, int]:
 
 
 def _view(series: SeriesResult, normal: int) -> View:
-    directions = series.basis / np.linalg.norm(series.basis, axis=0)
+    directions = series.gauge.basis / np.linalg.norm(series.gauge.basis, axis=0)
     across, upward = _plane(normal)
     return View(directions[:, across], directions[:, upward])
 
@@ -206,7 +206,9 @@ def _box_critical(
 ) -> None:
     """Draw a box about the temperatures of the critical region, one in each block that has some."""
     inside = [
-        number for number, row in enumerate(seen.rows) if CRITICAL[0] <= series.setpoints[row] <= CRITICAL[1]
+        number
+        for number, row in enumerate(seen.rows)
+        if CRITICAL[0] <= series.scans.setpoints[row] <= CRITICAL[1]
     ]
     if not inside:
         return

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analysis.figures.style import BLUE, GREY, MARKERS, SKY, VERMILLION, drawing, panels
+from analysis.figures.style import BLUE, GREY, LINES, MARKERS, SKY, VERMILLION, drawing, leg_colours, panels
 from analysis.results import SeriesResult
 from analysis.unit_cells import M1_ATOMS, RUTILE_ATOMS, VO2_M1, VO2_RUTILE, Atoms, UnitCell
 
@@ -150,29 +150,29 @@ def _frame(axes: Any, cell: Points, one: Structure, distances: list[float]) -> N
 
 def d_spacing(series: SeriesResult, ax: Axes | None = None) -> Figure:
     """Draw d(T) from the peak's centre of mass, with errors, and from the ramp that the gauge took out."""
-    reference = series.labels.index(series.reference)
     with drawing(ax, 4.6, 3.2) as (figure, place):
         axes = figure.add_subplot() if place is None else place
-        for branch in dict.fromkeys(series.branches):
-            here = np.array([name == branch for name in series.branches])
-            suffix = "" if branch == "heating" else f", {branch}"
+        for leg, first in enumerate(leg_colours(int(series.scans.legs[-1]) + 1)):
+            here, branch = series.scans.legs == leg, series.scans.branch_of(leg)
+            name = series.scans.leg_name(leg)
+            suffix = "" if name == "heating" else f", {name}"
             axes.plot(
-                series.temperatures[here],
-                series.d_spacing_ramp[here],
-                "-" if branch == "heating" else "--",
+                series.scans.temperatures[here],
+                series.lattice.d_spacing_ramp[here],
+                linestyle=LINES[branch],
                 color=SKY,
                 linewidth=1.0,
                 label=f"ramp of the phase{suffix}",
             )
             for rows, colour, face, name in (
-                (here & series.trusted, BLUE, BLUE, f"centre of mass{suffix}"),
+                (here & series.trusted, first, first, f"centre of mass{suffix}"),
                 (here & ~series.trusted, VERMILLION, "white", f"not trusted{suffix}"),
             ):
                 if rows.any():
                     axes.errorbar(
-                        series.temperatures[rows],
-                        series.d_spacing[rows],
-                        yerr=np.nan_to_num(series.d_spacing_error[rows]),
+                        series.scans.temperatures[rows],
+                        series.lattice.d_spacing[rows],
+                        yerr=np.nan_to_num(series.lattice.d_spacing_error[rows]),
                         fmt=MARKERS[branch],
                         color=colour,
                         markerfacecolor=face,
@@ -183,7 +183,8 @@ def d_spacing(series: SeriesResult, ax: Axes | None = None) -> Figure:
                     )
         axes.set(xlabel="temperature (K)", ylabel="plane spacing $d$ (Å)")
         axes.ticklabel_format(axis="y", useOffset=False)
-        change = axes.secondary_yaxis("right", functions=_relative(float(series.d_spacing[reference])))
+        start = float(series.lattice.d_spacing[series.gauge.reference])
+        change = axes.secondary_yaxis("right", functions=_relative(start))
         change.set_ylabel(f"against {series.reference} (10⁻⁴)")
         change.tick_params(colors=GREY)
         axes.legend(loc="best")

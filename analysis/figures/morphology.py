@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from analysis.figures.isosurfaces import CRITICAL
-from analysis.figures.style import BLUE, GREY, MARKERS, VERMILLION, drawing, panels
+from analysis.figures.style import GREY, LINES, MARKERS, VERMILLION, drawing, leg_colours, panels
 from analysis.results import ScanResult, SeriesResult
 from analysis.structure import amplitude_level
 
@@ -27,6 +27,8 @@ class Morphology:
     ----------
     temperatures : ndarray, (n,) float64, K
     branches : tuple of str
+    legs : ndarray, (n,) int64
+        Number of the leg, as in `SeriesScans`.
     trusted : ndarray, (n,) bool
     thickness : ndarray, (n,) float64, nm
         Mean distance between the first and the last facet along the reference's thinnest axis.
@@ -41,6 +43,7 @@ class Morphology:
 
     temperatures: Floats
     branches: tuple[str, ...]
+    legs: NDArray[np.int64]
     trusted: NDArray[np.bool_]
     thickness: Floats
     axis: str
@@ -55,10 +58,12 @@ def measure_morphology(series: SeriesResult, results: Sequence[ScanResult]) -> M
     brought to one incident flux by the monitor and the attenuator's transmission.
     """
     by_uid = {result.run_uid: result for result in results}
-    chosen = [by_uid[uid] for uid in series.run_uids]
-    pitch = np.linalg.norm(series.basis, axis=0)
-    reference = series.labels.index(series.reference)
-    inside = [np.abs(array) > HALF * amplitude_level(array, series.support) for array in series.aligned]
+    chosen = [by_uid[uid] for uid in series.scans.run_uids]
+    pitch = np.linalg.norm(series.gauge.basis, axis=0)
+    reference = series.gauge.reference
+    inside = [
+        np.abs(array) > HALF * amplitude_level(array, series.gauge.support) for array in series.gauge.aligned
+    ]
     spans = [thickness(inside[reference], axis) * pitch[axis] for axis in range(3)]
     axis = int(np.argmin(spans))
     photons = np.array([float(np.sum(np.abs(one.object) ** 2)) * one.object.size for one in chosen])
@@ -66,8 +71,9 @@ def measure_morphology(series: SeriesResult, results: Sequence[ScanResult]) -> M
     absolute = bool(np.isfinite(flux).all())
     density = photons / flux if absolute else photons / photons[reference]
     return Morphology(
-        temperatures=series.temperatures,
-        branches=series.branches,
+        temperatures=series.scans.temperatures,
+        branches=series.scans.branches,
+        legs=series.scans.legs,
         trusted=series.trusted,
         thickness=np.array([thickness(mask, axis) * pitch[axis] for mask in inside]),
         axis="xyz"[axis],
@@ -113,18 +119,20 @@ def morphology(measured: Morphology, ax: Axes | None = None) -> Figure:
 
 def _draw(ax: Axes, measured: Morphology, values: Floats) -> None:
     ax.axvspan(CRITICAL[0] - 1, CRITICAL[1] + 1, color="#e6e6e6", zorder=0, label="critical region")
-    for branch in dict.fromkeys(measured.branches):
-        here = np.array([name == branch for name in measured.branches])
+    colours = leg_colours(int(measured.legs[-1]) + 1)
+    for leg, colour in enumerate(colours):
+        here = measured.legs == leg
+        branch = measured.branches[int(np.flatnonzero(here)[0])]
         good, doubtful = here & measured.trusted, here & ~measured.trusted
-        line = "-" if branch == "heating" else "--"
-        ax.plot(measured.temperatures[here], values[here], line, color=GREY, linewidth=0.8)
+        ax.plot(measured.temperatures[here], values[here], linestyle=LINES[branch], color=GREY, linewidth=0.8)
+        name = branch if len(colours) <= 2 else f"{branch}, leg {leg + 1}"
         ax.plot(
             measured.temperatures[good],
             values[good],
             MARKERS[branch],
-            color=BLUE,
+            color=colour,
             markersize=4.5,
-            label=branch,
+            label=name,
         )
         if doubtful.any():
             ax.plot(
@@ -133,7 +141,7 @@ def _draw(ax: Axes, measured: Morphology, values: Floats) -> None:
                 MARKERS[branch],
                 color=VERMILLION,
                 markerfacecolor="white",
-                label=f"{branch}, not trusted",
+                label=f"{name}, not trusted",
             )
     ax.set_xlabel("temperature (K)")
     low, high = float(values.min()), float(values.max())

@@ -15,20 +15,19 @@ from numpy.typing import NDArray
 
 from analysis.figures.rendering import PIXELS, Pictures, View, render, surface
 from analysis.figures.style import (
-    BLUE,
     GREY,
+    LINES,
     MARKERS,
     PHASE_MAP,
     SKY,
     VERMILLION,
     drawing,
     label_phase,
+    leg_colours,
     panels,
     title,
 )
 from analysis.results import SeriesResult, Transition
-
-LINES = {"heating": "-", "cooling": (0, (5, 2))}
 
 
 def order_parameter(series: SeriesResult, ax: Axes | None = None) -> Figure:
@@ -41,16 +40,15 @@ def order_parameter(series: SeriesResult, ax: Axes | None = None) -> Figure:
     with drawing(ax, 4.6, 3.4) as (figure, place):
         axes = figure.add_subplot() if place is None else place
         _draw_curve(axes, series)
-        for transition in series.transitions:
+        for transition in series.fit.transitions:
             _draw_transition(axes, series, transition)
         axes.axhline(0, color=GREY, linewidth=0.5, zorder=0)
-        for branch in dict.fromkeys(series.branches):
-            here = np.array([name == branch for name in series.branches])
-            _draw_points(axes, series, here & series.trusted, branch)
+        for leg, colour in enumerate(leg_colours(int(series.scans.legs[-1]) + 1)):
+            _draw_points(axes, series, leg, colour)
         _draw_untrusted(axes, series)
         axes.set(xlabel="temperature (K)", ylabel="order parameter $O$ (rad)")
         axes.margins(x=0.06, y=0.12)
-        if not series.order_parameter.any():
+        if not series.order.parameter.any():
             axes.set_ylim(-1, 1)
         axes.legend(
             title=_heading(series),
@@ -65,22 +63,28 @@ def order_parameter(series: SeriesResult, ax: Axes | None = None) -> Figure:
 
 
 def _draw_curve(ax: Axes, series: SeriesResult) -> None:
-    """Draw the fit by the way the sample went: the part that belongs to cooling is dashed."""
-    cooling = np.asarray(series.curve_cooling, dtype=bool)
-    for branch, part in (("heating", ~cooling), ("cooling", cooling)):
-        if part.any():
-            name = "best fit" if branch == "heating" else "best fit, cooling"
-            ax.plot(*series.curve[:, part], color=VERMILLION, linestyle=LINES[branch], zorder=2, label=name)
+    """Draw the fit along the way that the sample went: what belongs to cooling is dashed."""
+    named: set[str] = set()
+    for leg in np.unique(series.fit.curve_legs):
+        part, branch = np.flatnonzero(series.fit.curve_legs == leg), series.scans.branch_of(int(leg))
+        label = "best fit" if branch == "heating" else "best fit, cooling"
+        ax.plot(
+            *series.fit.curve[:, max(part[0] - 1, 0) : part[-1] + 1],
+            color=VERMILLION,
+            linestyle=LINES[branch],
+            zorder=2,
+            label=None if label in named else label,
+        )
+        named.add(label)
 
 
 def _draw_transition(ax: Axes, series: SeriesResult, transition: Transition) -> None:
-    rows = [
-        n for n, branch in enumerate(series.branches) if branch == transition.branch and series.trusted[n]
-    ]
-    if not rows:
+    rows = (series.scans.legs == transition.leg) & series.trusted
+    if not rows.any():
         return
-    at = np.linspace(series.temperatures[rows].min(), series.temperatures[rows].max(), 200)
-    suffix = "" if transition.branch == "heating" else f", {transition.branch}"
+    at = np.linspace(series.scans.temperatures[rows].min(), series.scans.temperatures[rows].max(), 200)
+    name = series.scans.leg_name(transition.leg)
+    suffix = "" if name == "heating" else f", {name}"
     ax.plot(
         at,
         transition(at),
@@ -92,28 +96,29 @@ def _draw_transition(ax: Axes, series: SeriesResult, transition: Transition) -> 
     )
 
 
-def _draw_points(ax: Axes, series: SeriesResult, rows: NDArray[np.bool_], branch: str) -> None:
+def _draw_points(ax: Axes, series: SeriesResult, leg: int, colour: str) -> None:
+    rows, branch = (series.scans.legs == leg) & series.trusted, series.scans.branch_of(leg)
     if not rows.any():
         return
     provisional = bool(series.provisional[rows].any())
-    name = "measured" if branch == "heating" and "cooling" not in series.branches else branch
+    name = series.scans.leg_name(leg) if series.scans.legs.any() else "measured"
     ax.errorbar(
-        series.temperatures[rows],
-        series.order_parameter[rows],
+        series.scans.temperatures[rows],
+        series.order.parameter[rows],
         yerr=_towards_fit(series, rows),
         fmt=MARKERS[branch],
-        color=BLUE,
-        markerfacecolor="white" if provisional else BLUE,
+        color=colour,
+        markerfacecolor="white" if provisional else colour,
         markersize=5,
         elinewidth=0.9,
         zorder=3,
         label=f"{name}, provisional" if provisional else name,
     )[2][0].set_linestyle("--")
-    spread = np.nan_to_num(series.spread[rows])
+    spread = np.nan_to_num(series.order.spread[rows])
     if spread.any():
         ax.errorbar(
-            series.temperatures[rows],
-            series.order_parameter[rows],
+            series.scans.temperatures[rows],
+            series.order.parameter[rows],
             yerr=spread,
             fmt="none",
             ecolor="black",
@@ -125,7 +130,7 @@ def _draw_points(ax: Axes, series: SeriesResult, rows: NDArray[np.bool_], branch
 
 def _towards_fit(series: SeriesResult, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return how far each bar reaches down and up: from the point to the curve."""
-    residual = series.residual[rows]
+    residual = series.fit.residual[rows]
     return np.stack([np.maximum(residual, 0), np.maximum(-residual, 0)])
 
 
@@ -133,10 +138,10 @@ def _draw_untrusted(ax: Axes, series: SeriesResult) -> None:
     rows = ~series.trusted
     if not rows.any():
         return
-    names = ", ".join(label for label, doubtful in zip(series.labels, rows, strict=True) if doubtful)
+    names = ", ".join(label for label, doubtful in zip(series.scans.labels, rows, strict=True) if doubtful)
     ax.plot(
-        series.temperatures[rows],
-        series.order_parameter[rows],
+        series.scans.temperatures[rows],
+        series.order.parameter[rows],
         "s",
         color=GREY,
         markerfacecolor="white",
@@ -147,7 +152,7 @@ def _draw_untrusted(ax: Axes, series: SeriesResult) -> None:
 
 
 def _heading(series: SeriesResult) -> str:
-    share = series.explained_ratio[0] if len(series.explained_ratio) else 0.0
+    share = series.order.explained_ratio[0] if len(series.order.explained_ratio) else 0.0
     heading = f"first component: {share:.0%} of Σ Δφ²"
     return heading if series.final else f"{heading}\n" + "\n".join(series.notes)
 
@@ -162,12 +167,14 @@ TOWARDS_EYE = (0.80, 0.38, 0.46)
 
 def cut_open(series: SeriesResult, *, pixels: int = PIXELS) -> Pictures:
     """Render every temperature's 95 % isosurface, cut open normal to x, from one oblique side."""
-    directions = series.basis / np.linalg.norm(series.basis, axis=0)
+    directions = series.gauge.basis / np.linalg.norm(series.gauge.basis, axis=0)
     looking = -directions @ (np.array(TOWARDS_EYE) / np.linalg.norm(TOWARDS_EYE))
-    up = directions[:, series.q_axis] - looking * (looking @ directions[:, series.q_axis])
+    up = directions[:, series.gauge.q_axis] - looking * (looking @ directions[:, series.gauge.q_axis])
     up /= np.linalg.norm(up)
-    middle = float(np.argwhere(series.support)[:, 0].mean())
-    surfaces = [surface(array, series.basis, PERCENT, cut=(0, middle)) for array in series.aligned]
+    middle = float(np.argwhere(series.gauge.support)[:, 0].mean())
+    surfaces = [
+        surface(array, series.gauge.basis, PERCENT, cut=(0, middle)) for array in series.gauge.aligned
+    ]
     return render(surfaces, [View(np.cross(looking, up), up)], pixels=pixels)
 
 
@@ -186,7 +193,7 @@ def overview(series: SeriesResult, ax: Axes | None = None, *, pictures: Pictures
             axes.imshow(
                 seen.images[row, 0, bottom:top, left:right], interpolation="antialiased", rasterized=True
             )
-            title(axes, series.labels[row], trusted=bool(series.trusted[row]))
+            title(axes, series.scans.labels[row], trusted=bool(series.trusted[row]))
             axes.set(xticks=[], yticks=[])
             for spine in axes.spines.values():
                 spine.set_visible(not series.trusted[row])

@@ -80,7 +80,7 @@ def phase_slices(series: SeriesResult, ax: Axes | None = None, *, normal: str = 
             axes.append(figure.add_subplot(grid[row // columns, row % columns], sharex=share, sharey=share))
             image, missing = _draw_slice(axes[-1], series, row, view)
             holes |= missing
-        _label_outer(axes, columns, view, series.q_axis)
+        _label_outer(axes, columns, view, series.gauge.q_axis)
         _colour_bar(axes, image)
         if place is None:
             if holes:
@@ -92,13 +92,13 @@ def phase_slices(series: SeriesResult, ax: Axes | None = None, *, normal: str = 
 
 def _view(series: SeriesResult, normal: int) -> _View:
     across, upward = (axis for axis in (2, 1, 0) if axis != normal)
-    reference = series.aligned[_reference(series)]
-    middle = np.argwhere(series.support)[:, normal].mean()
+    reference = series.gauge.aligned[series.gauge.reference]
+    middle = np.argwhere(series.gauge.support)[:, normal].mean()
     index = round(float(middle))
-    pitch = np.linalg.norm(series.basis, axis=0)
+    pitch = np.linalg.norm(series.gauge.basis, axis=0)
     outline = np.abs(_fine_slice(reference, normal, index))
-    threshold = OUTLINE * amplitude_level(reference, series.support)
-    sides = [_axis_nm(series.aligned.shape[1 + axis], pitch[axis]) for axis in (across, upward)]
+    threshold = OUTLINE * amplitude_level(reference, series.gauge.support)
+    sides = [_axis_nm(series.gauge.aligned.shape[1 + axis], pitch[axis]) for axis in (across, upward)]
     inside = outline > threshold
     limits = [_limits(side, np.any(inside, axis=axis)) for side, axis in zip(sides, (0, 1), strict=True)]
     half = [(side[1] - side[0]) / 2 for side in sides]
@@ -106,10 +106,6 @@ def _view(series: SeriesResult, normal: int) -> _View:
     return _View(
         normal, index, across, upward, outline, threshold, (*edges[0], *edges[1]), (*limits[0], *limits[1])
     )
-
-
-def _reference(series: SeriesResult) -> int:
-    return series.labels.index(series.reference)
 
 
 def _axis_nm(size: int, pitch: float) -> NDArray[np.float64]:
@@ -136,9 +132,11 @@ def _fine_slice(array: NDArray[np.complexfloating], normal: int, index: int) -> 
 
 def _draw_slice(ax: Axes, series: SeriesResult, row: int, view: _View) -> tuple[AxesImage, bool]:
     """Draw one temperature; return the image, and whether density is missing in it."""
-    fine = _fine_slice(series.aligned[row], view.normal, view.index)
+    fine = _fine_slice(series.gauge.aligned[row], view.normal, view.index)
     inside = view.outline > view.threshold
-    missing = inside & (np.abs(fine) < MISSING_BELOW * amplitude_level(series.aligned[row], series.support))
+    missing = inside & (
+        np.abs(fine) < MISSING_BELOW * amplitude_level(series.gauge.aligned[row], series.gauge.support)
+    )
     phase = np.ma.masked_where(~inside | missing, -np.angle(fine))
     image = ax.imshow(
         phase,
@@ -165,8 +163,8 @@ def _draw_slice(ax: Axes, series: SeriesResult, row: int, view: _View) -> tuple[
         view.outline, [view.threshold], colors="black", linewidths=0.7, extent=view.extent, origin="lower"
     )
     ax.set(xlim=view.limits[:2], ylim=view.limits[2:])
-    reference = " (reference)" if row == _reference(series) else ""
-    title(ax, series.labels[row], trusted=bool(series.trusted[row]), note=reference)
+    reference = " (reference)" if row == series.gauge.reference else ""
+    title(ax, series.scans.labels[row], trusted=bool(series.trusted[row]), note=reference)
     return image, bool(missing.any())
 
 

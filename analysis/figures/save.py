@@ -20,7 +20,7 @@ def save_all(folder: Path, results: Sequence[ScanResult], series: SeriesResult) 
 
     Only the attempt of each temperature that the series counts is drawn.
     """
-    counted = {uid: place for place, uid in enumerate(series.run_uids)}
+    counted = {uid: place for place, uid in enumerate(series.scans.run_uids)}
     chosen = sorted((r for r in results if r.run_uid in counted), key=lambda result: counted[result.run_uid])
     figures = {"order_parameter": order_parameter(series)}
     figures |= {f"phase_slices_{normal}": phase_slices(series, normal=normal) for normal in NAMES}

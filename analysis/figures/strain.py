@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from analysis.figures.style import (
     BLUE,
     GREY,
+    LINES,
     MARKERS,
     NAMES,
     VERMILLION,
@@ -24,6 +25,7 @@ from analysis.figures.style import (
     temperature_colours,
     title,
 )
+from analysis.order_parameter.selection import legs
 from analysis.results import ScanResult, SeriesResult
 from analysis.structure import Domain, Domains
 
@@ -43,7 +45,7 @@ def strain(results: Sequence[ScanResult], ax: Axes | None = None) -> Figure:
     Cooling is dashed with its own marker, a temperature without trust hollow. At 99 % and more the ringing of
     the band limit in the rim adds to the strain.
     """
-    known = [result for result in results if result.strain]
+    known = sorted((one for one in results if one.strain), key=lambda one: one.series_index)
     if not known:
         raise ValueError("no result holds strain statistics: analyse the scans again")
     percents = sorted({percent for result in known for percent in result.strain}, key=float)
@@ -67,15 +69,16 @@ def strain(results: Sequence[ScanResult], ax: Axes | None = None) -> Figure:
 
 
 def _curves(axes: Axes, results: list[ScanResult], percent: str, quantity: str, colour: str) -> None:
-    for branch in ("heating", "cooling"):
-        rows = [result for result in results if result.branch == branch and percent in result.strain]
-        rows.sort(key=lambda result: result.temperature)
+    numbers = legs(results)
+    for leg in range(int(numbers[-1]) + 1):
+        here = [result for result, number in zip(results, numbers, strict=True) if number == leg]
+        rows, branch = [result for result in here if percent in result.strain], here[0].branch
         if not rows:
             continue
         at = np.array([result.temperature for result in rows])
         values = np.array([result.strain[percent][quantity] for result in rows]) / UNIT
         trusted = np.array([result.trusted for result in rows])
-        axes.plot(at, values, "-" if branch == "heating" else "--", color=colour, linewidth=0.9)
+        axes.plot(at, values, linestyle=LINES[branch], color=colour, linewidth=0.9)
         suffix = "" if branch == "heating" else f" {branch}"
         axes.plot(
             at[trusted],
@@ -83,7 +86,7 @@ def _curves(axes: Axes, results: list[ScanResult], percent: str, quantity: str, 
             MARKERS[branch],
             color=colour,
             markersize=4,
-            label=f"{percent} %{suffix}" if trusted.any() else None,
+            label=f"{percent} %{suffix}" if trusted.any() and leg < len(LINES) else None,
         )
         axes.plot(at[~trusted], values[~trusted], MARKERS[branch], color=VERMILLION, markerfacecolor="white")
 
@@ -173,11 +176,11 @@ def domain_maps(series: SeriesResult, ax: Axes | None = None, *, normal: str = "
         raise ValueError(f"normal must be one of {NAMES!r}; got {normal!r}")
     found, axis = _known(series), NAMES.index(normal)
     across, upward = (other for other in (2, 1, 0) if other != axis)
-    inside = np.argwhere(series.support)
+    inside = np.argwhere(series.gauge.support)
     index = round(float(inside[:, axis].mean()))
-    pitch = np.linalg.norm(series.basis, axis=0)
+    pitch = np.linalg.norm(series.gauge.basis, axis=0)
     low, high = inside.min(axis=0) - 2, inside.max(axis=0) + 3
-    middle = np.array(series.support.shape) // 2
+    middle = np.array(series.gauge.support.shape) // 2
     edges = [(low[a] - middle[a] - 0.5, high[a] - middle[a] - 0.5) for a in (across, upward)]
     extent = tuple(edge * pitch[a] for a, pair in zip((across, upward), edges, strict=True) for edge in pair)
     columns = min(COLUMNS, len(series))
@@ -191,11 +194,11 @@ def domain_maps(series: SeriesResult, ax: Axes | None = None, *, normal: str = "
             axes = figure.add_subplot(grid[row // columns, row % columns])
             plane = np.take(one.labels, index, axis=axis)
             _draw_map(axes, plane[low[upward] : high[upward], low[across] : high[across]], extent)
-            title(axes, series.labels[row], trusted=bool(series.trusted[row]))
+            title(axes, series.scans.labels[row], trusted=bool(series.trusted[row]))
             axes.locator_params(nbins=4)
             last = row + columns >= len(series)
             axes.tick_params(labelleft=row % columns == 0, labelbottom=last)
-            names = axis_names(series.q_axis)
+            names = axis_names(series.gauge.q_axis)
             if row % columns == 0:
                 axes.set_ylabel(f"{names[upward]} (nm)")
             if last:
@@ -206,9 +209,9 @@ def domain_maps(series: SeriesResult, ax: Axes | None = None, *, normal: str = "
 
 
 def _known(series: SeriesResult) -> tuple[Domains, ...]:
-    if not series.domains:
+    if not series.structure.domains:
         raise ValueError("the series holds no domains: analyse it again")
-    return tuple(series.domains)
+    return tuple(series.structure.domains)
 
 
 def _draw_map(axes: Axes, plane: NDArray[np.integer], extent: tuple[float, float, float, float]) -> None:
@@ -256,10 +259,10 @@ def _name_temperatures(axes: Axes, series: SeriesResult) -> None:
     """Name the temperatures along an axis; cooling by a c, doubt by its colour."""
     names = [
         f"{setpoint:g}" + (" c" if branch == "cooling" else "")
-        for setpoint, branch in zip(series.setpoints, series.branches, strict=True)
+        for setpoint, branch in zip(series.scans.setpoints, series.scans.branches, strict=True)
     ]
     axes.set_xticks(np.arange(len(series)), names, rotation=45 if len(series) > 6 else 0)
     for label, trusted in zip(axes.get_xticklabels(), series.trusted, strict=True):
         label.set_color("black" if trusted else VERMILLION)
-    cooling = "; c: cooling" if "cooling" in series.branches else ""
+    cooling = "; c: cooling" if "cooling" in series.scans.branches else ""
     axes.set_xlabel(f"temperature (K){cooling}")

@@ -43,7 +43,12 @@ COUNTS_MAP = "magma"
 TEMPERATURE_MAP = "viridis"
 
 
+CYCLES = (BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe–Ito colours of the first, second, … cycle: a heating leg and the cooling one after it."""
+
 MARKERS = {"heating": "o", "cooling": "v"}
+LINES: dict[str, Any] = {"heating": "-", "cooling": (0, (5, 2))}
+"""By the way that the sample goes."""
 
 NAMES = ("x", "y", "z")
 """Axes of the orthogonal grid; on I16 y lies along Q and z is horizontal."""
@@ -87,6 +92,13 @@ def temperature_colours(temperatures: list[float]) -> list[Any]:
     colours = mpl.colormaps[TEMPERATURE_MAP]
     low, high = min(temperatures), max(temperatures)
     return [colours(0.9 * (t - low) / max(high - low, 1e-9)) for t in temperatures]
+
+
+def leg_colours(count: int) -> list[Any]:
+    """Return a colour for each leg of a series: blue alone, or one for each cycle."""
+    if count <= len(LINES):
+        return [BLUE] * count
+    return [CYCLES[(leg // 2) % len(CYCLES)] for leg in range(count)]
 
 
 def title(ax: Axes, label: str, *, trusted: bool, note: str = "") -> None:

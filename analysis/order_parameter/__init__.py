@@ -10,12 +10,12 @@ from analysis.order_parameter.estimator import (
 from analysis.order_parameter.gauge import (
     GRID,
     TWIN_MARGIN,
-    Gauge,
     bragg_shift,
     fix_gauge,
     into_gauge,
     ramp_spacing,
 )
+from analysis.order_parameter.selection import counting
 from analysis.order_parameter.series import analyse_series, phase_differences
 from analysis.order_parameter.transition import best_fit, fit_transition
 
@@ -23,11 +23,11 @@ __all__ = [
     "GRID",
     "TWIN_MARGIN",
     "CircularOrderParameter",
-    "Gauge",
     "OrderParameter",
     "analyse_series",
     "best_fit",
     "bragg_shift",
+    "counting",
     "block_bootstrap",
     "fit_transition",
     "fix_gauge",

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.geometry import orthogonal_basis, q_axis, resample
+from analysis.order_parameter.selection import sample_path
 from analysis.order_parameter.two_objects import refine_origin, relative_ramp, without_ramp
 from analysis.phasing.registration import align, centre_of_mass, shift, twin
-from analysis.results import ScanResult
+from analysis.results import Gauge, ScanResult
 from analysis.structure import isosurface, present
 
 Complex = NDArray[np.complex64]
@@ -38,54 +39,13 @@ Simulated neighbours 5 K apart are decided by 0.5 to 0.8.
 """
 
 
-@dataclass(frozen=True, eq=False)
-class Gauge:
-    """A series in one gauge on one orthogonal grid; row i belongs to result i.
-
-    Attributes
-    ----------
-    aligned : ndarray, (n, 64, 64, 64) complex64
-    basis : ndarray, (3, 3) float64, nm
-        Voxel vectors of the grid, as columns; one lies along Q.
-    q_axis : int
-        Which.
-    support : ndarray, (64, 64, 64) bool
-        S_0, the 95 % isosurface of the reference.
-    reference : int
-        Row of the reference.
-    neighbour : tuple of int
-        Row that each was aligned to; the reference's own is itself.
-    overlap, margin : ndarray, (n,) float64
-        With that neighbour, and by how much the twin was decided; 1 for the reference.
-    twinned : tuple of bool
-    moved : ndarray, (n, 3) float64, voxels of the grid
-    ramp : ndarray, (n, 3) float64, rad per voxel of the grid
-        Linear phase taken out: a shift of the Bragg peak, which is reported as d-spacing.
-    decided : ndarray, (n,) bool
-        Whether the margin is at least `TWIN_MARGIN`.
-    """
-
-    aligned: Complex
-    basis: Floats
-    q_axis: int
-    support: NDArray[np.bool_]
-    reference: int
-    neighbour: tuple[int, ...]
-    overlap: Floats
-    margin: Floats
-    twinned: tuple[bool, ...]
-    moved: Floats
-    ramp: Floats
-    decided: NDArray[np.bool_]
-
-
 def fix_gauge(results: Sequence[ScanResult], reference: int) -> Gauge:
     """Bring a series into the gauge of its reference.
 
     Parameters
     ----------
     results : sequence of ScanResult
-        At most one per temperature and branch, all of one crop.
+        One for each place in the series, in the order in which they were measured, all of one crop.
     reference : int
         Which of them all others are compared with.
 
@@ -98,7 +58,7 @@ def fix_gauge(results: Sequence[ScanResult], reference: int) -> Gauge:
     shape = first.object.shape
     basis = orthogonal_basis(first.voxel_basis, first.q_vector, shape, GRID)
     objects = [_Volume(resample(result.object, result.voxel_basis, basis, GRID)) for result in results]
-    path = temperature_path(results)
+    path = sample_path(results)
     links = {
         reference: (_Link(objects[reference].array, 1.0, 1.0, False, np.zeros(3), np.zeros(3)), reference)
     }
@@ -114,6 +74,7 @@ def fix_gauge(results: Sequence[ScanResult], reference: int) -> Gauge:
         aligned=_levelled([link.array for link, _ in ordered], reference),
         basis=basis,
         q_axis=q_axis(basis, first.q_vector),
+        q_vector=first.q_vector,
         support=isosurface(objects[reference].array, SUPPORT_PERCENT),
         reference=reference,
         neighbour=tuple(neighbour for _, neighbour in ordered),
@@ -153,13 +114,6 @@ def _levelled(arrays: list[Complex], reference: int) -> Complex:
     level = without_ramp(first, ramp, 0.0)
     phase = float(np.angle(np.sum(np.abs(level) * level)))
     return np.stack([without_ramp(array, ramp, phase).astype(np.complex64) for array in arrays])
-
-
-def temperature_path(results: Sequence[ScanResult]) -> Floats:
-    """Return each result's place on the way the sample went, K: up by heating, beyond the top by cooling."""
-    temperatures = np.array([result.temperature for result in results])
-    cooling = np.array([result.branch == "cooling" for result in results])
-    return np.where(cooling, 2 * temperatures.max() - temperatures, temperatures)
 
 
 @dataclass(frozen=True, eq=False)

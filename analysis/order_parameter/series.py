@@ -15,49 +15,50 @@ from analysis.order_parameter.estimator import (
 )
 from analysis.order_parameter.gauge import (
     TWIN_MARGIN,
-    Gauge,
     bragg_shift,
     fix_gauge,
     into_gauge,
     ramp_spacing,
-    temperature_path,
 )
-from analysis.order_parameter.selection import reference_row, select
+from analysis.order_parameter.selection import legs, reference_row, sample_path, select
 from analysis.order_parameter.transition import MIN_POINTS, Transition, best_fit, fit_transition
-from analysis.results import ScanResult
-from analysis.results.series import SeriesResult
-from analysis.structure import Domain, Domains, SurfaceBulk, find_domains, present, surface_and_bulk
+from analysis.results import (
+    Fit,
+    Gauge,
+    Lattice,
+    Order,
+    ScanResult,
+    SeriesResult,
+    SeriesScans,
+    Structure,
+    numbered_labels,
+)
+from analysis.structure import Domain, find_domains, present, surface_and_bulk
 
 Floats = NDArray[np.float64]
 
 
-def series_structure(gauge: Gauge, q_vector: Floats) -> tuple[tuple[Domains, ...], tuple[SurfaceBulk, ...]]:
+def series_structure(gauge: Gauge) -> Structure:
     """Return the domains of each temperature, and its strain in the surface shell and in the bulk.
 
     Missing density is judged against the reference; shell and bulk are those of the reference's support.
-
-    Parameters
-    ----------
-    gauge : Gauge
-    q_vector : ndarray, (3,) float64, Å⁻¹
-        Of the reference.
     """
     reference = gauge.aligned[gauge.reference]
     domains = tuple(
-        find_domains(array, gauge.basis, q_vector, gauge.support, reference=reference)
+        find_domains(array, gauge.basis, gauge.q_vector, gauge.support, reference=reference)
         for array in gauge.aligned
     )
     shells = tuple(
         surface_and_bulk(
             array,
             gauge.basis,
-            q_vector,
+            gauge.q_vector,
             gauge.support & (np.asarray(found.labels) != Domain.MISSING),
             outline=gauge.support,
         )
         for array, found in zip(gauge.aligned, domains, strict=True)
     )
-    return domains, shells
+    return Structure(domains=domains, surface_bulk=shells)
 
 
 REFERENCE = 320.0
@@ -80,12 +81,12 @@ def analyse_series(
     Parameters
     ----------
     results : sequence of ScanResult
-        Of one series. Of several attempts at a temperature the last trusted one counts; trusted results of
-        its scan from other seeds tell the spread.
+        Of one series. Of several attempts at one place of it the last trusted one counts, else the last;
+        trusted results of its scan from other seeds tell the spread.
     expected : int, optional
-        How many temperatures the series is to have.
+        How many scans the series is to have.
     reference : float, K
-        Setpoint of the reference state, on the heating branch.
+        Setpoint of the reference state, on whichever branch it was measured.
     """
     selection = select(results)
     chosen = selection.chosen
@@ -99,69 +100,62 @@ def analyse_series(
     repeats = _repeated(gauge, selection.repeats, estimator)
     transitions, remarks = _transitions(chosen, scores[:, 0], teaching)
     whole = _series_reasons(found, chosen[first].label, reference, len(chosen), expected)
+    path = sample_path(chosen)
     return SeriesResult(
         series_uid=chosen[0].series_uid,
-        reference=chosen[first].label,
-        order_parameter=scores[:, 0],
-        bootstrap_error=block_bootstrap(differences, np.argwhere(gauge.support), teaching),
-        seed_spread=seed_spread(scores[:, 0], repeats),
-        seeds=np.array([1 + len(repeats[row]) for row in range(len(chosen))]),
-        transitions=transitions,
-        scores=scores,
-        eigenvalues=estimator.eigenvalues_,
-        explained_ratio=estimator.explained_ratio_,
+        scans=_scans(chosen, path),
+        order=Order(
+            parameter=scores[:, 0],
+            bootstrap_error=block_bootstrap(differences, np.argwhere(gauge.support), teaching),
+            seed_spread=seed_spread(scores[:, 0], repeats),
+            seeds=np.array([1 + len(repeats[row]) for row in range(len(chosen))]),
+            scores=scores,
+            eigenvalues=estimator.eigenvalues_,
+            explained_ratio=estimator.explained_ratio_,
+            **_phase_fields(differences, valid),
+            **_circular_fields(differences, valid, path, first, teaching),
+        ),
+        fit=_fit(chosen, path, scores[:, 0], teaching, transitions),
+        gauge=gauge,
+        lattice=_lattice(chosen, gauge),
+        structure=series_structure(gauge),
         trusted=trusted,
         provisional=np.full(len(chosen), bool(whole)),
         reasons=tuple(_row_reasons(chosen, gauge, row, whole) for row in range(len(chosen))),
         expected=expected,
         notes=(*selection.notes, *remarks, *whole),
-        **_scan_fields(chosen),
-        **_gauge_fields(chosen, gauge),
-        **_fit_fields(chosen, scores[:, 0], teaching),
-        **_phase_fields(differences, valid),
-        **_circular_fields(differences, valid, temperature_path(chosen), first, teaching),
     )
 
 
-def _scan_fields(chosen: Sequence[ScanResult]) -> dict[str, Any]:
-    """Return the fields of the series that are the scans' own, a row for each."""
-    return {
-        "temperatures": np.array([result.temperature for result in chosen]),
-        "temperature_sigma": np.array([result.temperature_sigma for result in chosen]),
-        "setpoints": np.array([result.temperature_setpoint for result in chosen]),
-        "branches": tuple(result.branch for result in chosen),
-        "run_uids": tuple(result.run_uid for result in chosen),
-        "labels": tuple(result.label for result in chosen),
-        "attempts": tuple(result.attempt for result in chosen),
-        "d_spacing": np.array([result.d_spacing for result in chosen]),
-        "d_spacing_error": np.array([result.d_spacing_error for result in chosen]),
-        "chi_squared": np.array([result.chi_squared for result in chosen]),
-        "noise_ratio": np.array([result.noise_ratio for result in chosen]),
-    }
+def _scans(chosen: Sequence[ScanResult], path: Floats) -> SeriesScans:
+    return SeriesScans(
+        indices=np.array([result.series_index for result in chosen]),
+        temperatures=np.array([result.temperature for result in chosen]),
+        temperature_sigma=np.array([result.temperature_sigma for result in chosen]),
+        setpoints=np.array([result.temperature_setpoint for result in chosen]),
+        branches=tuple(result.branch for result in chosen),
+        run_uids=tuple(result.run_uid for result in chosen),
+        labels=numbered_labels(chosen),
+        attempts=tuple(result.attempt for result in chosen),
+        path=path,
+        legs=legs(chosen),
+        chi_squared=np.array([result.chi_squared for result in chosen]),
+        noise_ratio=np.array([result.noise_ratio for result in chosen]),
+    )
 
 
-def _gauge_fields(chosen: Sequence[ScanResult], gauge: Gauge) -> dict[str, Any]:
-    """Return the fields that follow from the common gauge: the objects, their grid, structure and shift."""
-    reference = chosen[gauge.reference]
-    domains, shells = series_structure(gauge, reference.q_vector)
+def _lattice(chosen: Sequence[ScanResult], gauge: Gauge) -> Lattice:
     shift = bragg_shift(chosen, gauge)
-    return {
-        "aligned": gauge.aligned,
-        "basis": gauge.basis,
-        "q_axis": gauge.q_axis,
-        "q_vector": reference.q_vector,
-        "support": gauge.support,
-        "overlap": gauge.overlap,
-        "twin_margin": gauge.margin,
-        "domains": domains,
-        "surface_bulk": shells,
-        "bragg_shift": shift,
-        "d_spacing_ramp": ramp_spacing(shift, reference.d_spacing),
-    }
+    return Lattice(
+        d_spacing=np.array([result.d_spacing for result in chosen]),
+        d_spacing_error=np.array([result.d_spacing_error for result in chosen]),
+        bragg_shift=shift,
+        d_spacing_ramp=ramp_spacing(shift, chosen[gauge.reference].d_spacing),
+    )
 
 
 def _phase_fields(differences: Floats, valid: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return the fields that sum up the phase differences, (n,) float64 each."""
+    """Return what sums up the phase differences, (n,) float64 each."""
     counted = np.maximum(valid.sum(axis=1), 1)
     return {
         "near_wrap": _near_wrap(differences, valid),
@@ -238,35 +232,55 @@ def _repeated(
     return found
 
 
-def _fit_fields(chosen: Sequence[ScanResult], values: Floats, used: NDArray[np.bool_]) -> dict[str, Any]:
+def _fit(
+    chosen: Sequence[ScanResult],
+    path: Floats,
+    values: Floats,
+    used: NDArray[np.bool_],
+    transitions: tuple[Transition, ...],
+) -> Fit:
     """Return the best fit at every temperature, the distance from it, and the curve to draw.
 
-    It follows the way the sample went, so that heating and cooling are two halves of one curve.
+    It follows the way the sample went, so that heating and cooling, and every further cycle, are parts of one
+    curve.
     """
-    path, top = temperature_path(chosen), np.max([result.temperature for result in chosen])
     curve = best_fit(path[used], values[used])
     fine = np.linspace(path[used].min(), path[used].max(), 200)
+    temperatures, numbers = _along(chosen, path, fine)
     fit = curve(path)
-    return {
-        "fit": fit,
-        "residual": values - fit,
-        "curve": np.stack([np.where(fine > top, 2 * top - fine, fine), curve(fine)]),
-        "curve_cooling": fine > top,
-    }
+    return Fit(
+        values=fit,
+        residual=values - fit,
+        curve=np.stack([temperatures, curve(fine)]),
+        curve_legs=numbers,
+        transitions=transitions,
+    )
+
+
+def _along(chosen: Sequence[ScanResult], path: Floats, places: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Return temperature, K, and leg at ``places`` along the sample's way, (m,) each.
+
+    Between two scans the sample is on its way to the later one, on whose leg it then is.
+    """
+    order = np.argsort(path, kind="stable")
+    temperatures = np.array([one.temperature for one in chosen])
+    after = np.clip(np.searchsorted(path[order], places - 1e-9), 0, len(chosen) - 1)
+    return np.interp(places, path[order], temperatures[order]), legs(chosen)[order][after]
 
 
 def _transitions(
     chosen: Sequence[ScanResult], values: Floats, used: NDArray[np.bool_]
 ) -> tuple[tuple[Transition, ...], list[str]]:
-    """Return the transition model of each branch that has temperatures enough, or why there is none."""
+    """Return the transition model of each leg that has temperatures enough, or why there is none."""
     found, remarks = [], []
-    temperatures = np.array([result.temperature for result in chosen])
-    for branch in dict.fromkeys(result.branch for result in chosen):
-        here = used & np.array([result.branch == branch for result in chosen])
+    temperatures, numbers = np.array([result.temperature for result in chosen]), legs(chosen)
+    for leg in range(int(numbers[-1]) + 1):
+        here = used & (numbers == leg)
         if np.count_nonzero(here) < MIN_POINTS:
             continue
+        branch = chosen[int(np.flatnonzero(numbers == leg)[0])].branch
         try:
-            found.append(fit_transition(temperatures[here], values[here], branch))
+            found.append(fit_transition(temperatures[here], values[here], branch, leg))
         except ValueError as error:
             remarks.append(f"no transition model: {error}")
     return tuple(found), remarks

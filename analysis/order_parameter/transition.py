@@ -69,8 +69,8 @@ MIN_POINTS = len(PARAMETERS) + 1
 """Temperatures that a branch needs: one more than the model has parameters."""
 
 
-def fit_transition(temperatures: Floats, values: Floats, branch: str = "heating") -> Transition:
-    """Fit one step to the order parameter of a branch.
+def fit_transition(temperatures: Floats, values: Floats, branch: str = "heating", leg: int = 0) -> Transition:
+    """Fit one step to the order parameter of one leg.
 
     Parameters
     ----------
@@ -78,6 +78,8 @@ def fit_transition(temperatures: Floats, values: Floats, branch: str = "heating"
         At least five: the model has four parameters.
     values : ndarray, (n,) float64, rad
     branch : str
+    leg : int
+        Number of the series' leg.
 
     Raises
     ------
@@ -104,7 +106,7 @@ def fit_transition(temperatures: Floats, values: Floats, branch: str = "heating"
     if errors[1] == 0:
         named["width_error"] = None
     rms = float(np.sqrt(np.mean((y - step(x, *best)) ** 2)))
-    return Transition(branch=branch, rms=rms, points=len(x), **named)
+    return Transition(branch=branch, leg=leg, rms=rms, points=len(x), **named)
 
 
 def _least_squares(x: Floats, y: Floats) -> tuple[Floats, Floats]:

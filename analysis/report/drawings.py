@@ -81,7 +81,7 @@ def _experiment_and_phasing(
     series: SeriesResult, results: Sequence[ScanResult], galleries: Galleries
 ) -> list[Drawing]:
     """Return the overview and Figs. 1 and 2."""
-    reference = results[series.labels.index(series.reference)]
+    reference = results[series.gauge.reference]
     return [
         Drawing(
             "overview",

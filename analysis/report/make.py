@@ -58,10 +58,14 @@ def write_report(
         Scans that could not be analysed, and why.
     """
     by_uid = {result.run_uid: result for result in results}
-    missing = [label for label, uid in zip(series.labels, series.run_uids, strict=True) if uid not in by_uid]
+    missing = [
+        label
+        for label, uid in zip(series.scans.labels, series.scans.run_uids, strict=True)
+        if uid not in by_uid
+    ]
     if missing:
         raise ValueError(f"a report needs the result of every temperature; {missing!r} are not given")
-    counted = [by_uid[uid] for uid in series.run_uids]
+    counted = [by_uid[uid] for uid in series.scans.run_uids]
     galleries = make_galleries(series)
     measured = measure_morphology(series, counted)
     shown: list[dict[str, str]] = []
@@ -138,8 +142,9 @@ def _facts(series: SeriesResult, results: Sequence[ScanResult]) -> list[tuple[st
         ("trusted", f"{int(series.trusted.sum())} of {len(series)}"),
         ("reference", series.reference),
     ]
-    for transition in series.transitions:
-        suffix = "" if transition.branch == "heating" else f", {transition.branch}"
+    for transition in series.fit.transitions:
+        name = series.scans.leg_name(transition.leg)
+        suffix = "" if name == "heating" else f", {name}"
         facts.append((f"transition{suffix}", f"{transition.t_c:.1f} ± {transition.t_c_error:.1f} K"))
     if "crop_shape" in parameters and "voxel_size_nm" in parameters:
         crop = " × ".join(str(size) for size in parameters["crop_shape"])
@@ -151,7 +156,7 @@ def _facts(series: SeriesResult, results: Sequence[ScanResult]) -> list[tuple[st
 def _doubts(series: SeriesResult) -> list[tuple[str, str, str]]:
     """Return label, verdict and reasons of every temperature that is not trusted and final."""
     doubts = []
-    for row, label in enumerate(series.labels):
+    for row, label in enumerate(series.scans.labels):
         if not series.trusted[row] or series.provisional[row]:
             doubts.append((label, verdict(series, row), "; ".join(series.reasons[row])))
     return doubts
@@ -160,7 +165,7 @@ def _doubts(series: SeriesResult) -> list[tuple[str, str, str]]:
 def _runs(series: SeriesResult, results: Sequence[ScanResult]) -> list[tuple[str, ...]]:
     return [
         (label, str(one.attempt), one.run_uid, str(one.seed), f"{one.seconds:.1f}")
-        for label, one in zip(series.labels, results, strict=True)
+        for label, one in zip(series.scans.labels, results, strict=True)
     ]
 
 

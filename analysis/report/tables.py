@@ -53,7 +53,7 @@ def all_tables(series: SeriesResult, results: Sequence[ScanResult], measured: Mo
         d_spacing_table(series),
         morphology_table(series, measured),
     ]
-    return [*tables, domain_table(series)] if series.domains else tables
+    return [*tables, domain_table(series)] if series.structure.domains else tables
 
 
 def order_parameter_table(series: SeriesResult) -> Table:
@@ -68,28 +68,29 @@ def order_parameter_table(series: SeriesResult) -> Table:
         "valid",
     )
     steps = "; ".join(
-        f"Transition model, {one.branch}: T_c {one.t_c:.2f} ± {one.t_c_error:.2f} K, width {one.width:.2f} K"
+        f"Transition model, {series.scans.leg_name(one.leg)}: "
+        f"T_c {one.t_c:.2f} ± {one.t_c_error:.2f} K, width {one.width:.2f} K"
         + (f" ± {one.width_error:.2f} K" if one.width_error is not None else " (at its limit)")
-        for one in series.transitions
+        for one in series.fit.transitions
     )
     note = (
         "O = v₁ᵀΔφ against "
         + series.reference
         + "; residual: the paper's error bar; error: over seeds where "
         "there are several, else by a bootstrap over voxels. "
-        + (steps or "No branch has enough temperatures for a transition model.")
+        + (steps or "No leg has enough temperatures for a transition model.")
     )
 
-    spread = series.spread
+    spread = series.order.spread
     cells = [
         [
-            number(series.order_parameter[row], 2),
-            number(series.fit[row], 2),
-            number(series.residual[row], 2),
+            number(series.order.parameter[row], 2),
+            number(series.fit.values[row], 2),
+            number(series.fit.residual[row], 2),
             number(spread[row], 2),
-            number(series.scores[row, 1], 2),
-            number(series.rms_phase[row], 3),
-            number(100 * series.valid_fraction[row], 1, " %"),
+            number(series.order.scores[row, 1], 2),
+            number(series.order.rms_phase[row], 3),
+            number(100 * series.order.valid_fraction[row], 1, " %"),
         ]
         for row in range(len(series))
     ]
@@ -106,11 +107,11 @@ def chi_squared_table(series: SeriesResult, results: Sequence[ScanResult]) -> Ta
 
     cells = [
         [
-            number(series.chi_squared[row], 5),
-            number(series.noise_ratio[row], 2),
+            number(series.scans.chi_squared[row], 5),
+            number(series.scans.noise_ratio[row], 2),
             number(result.loss_history[-1], 4) if len(result.loss_history) else UNKNOWN,
-            number(series.overlap[row], 3),
-            number(series.twin_margin[row], 3),
+            number(series.gauge.overlap[row], 3),
+            number(series.gauge.margin[row], 3),
             verdict(series, row),
         ]
         for row, result in enumerate(results)
@@ -121,12 +122,13 @@ def chi_squared_table(series: SeriesResult, results: Sequence[ScanResult]) -> Ta
 def strain_table(series: SeriesResult, results: Sequence[ScanResult]) -> Table:
     """Return the strain statistics inside each isosurface, and surface against bulk."""
     percents = sorted({percent for result in results for percent in result.strain}, key=float)
+    surfaces = series.structure.surface_bulk
     columns = {"max_abs": "max |ε|", "mean_abs": "mean |ε|", "sigma": "σ"}
     heads = tuple(f"{name}, {percent} %" for percent in percents for name in columns.values())
-    shells = ("σ surface", "σ bulk") if series.surface_bulk else ()
+    shells = ("σ surface", "σ bulk") if surfaces else ()
     note = "Strain along Q in 10⁻⁴, tensile positive. From 99 % on, ringing in the rim adds to it."
-    if series.surface_bulk:
-        note += f" Surface: within {series.surface_bulk[0].shell:.0f} nm of the reference's outline."
+    if surfaces:
+        note += f" Surface: within {surfaces[0].shell:.0f} nm of the reference's outline."
 
     cells = [
         [
@@ -136,7 +138,7 @@ def strain_table(series: SeriesResult, results: Sequence[ScanResult]) -> Table:
         ]
         for result in results
     ]
-    for row, shell in zip(cells, series.surface_bulk, strict=False):  # none where there are no shells
+    for row, shell in zip(cells, surfaces, strict=False):  # none where there are no shells
         row += [number(1e4 * shell.surface.sigma, 2), number(1e4 * shell.bulk.sigma, 2)]
     return _table("strain", "Strain along Q", note, series, (*heads, *shells), cells)
 
@@ -148,15 +150,15 @@ def d_spacing_table(series: SeriesResult) -> Table:
         "From the peak's centre of mass, and from the phase ramp that the gauge took out; "
         f"change: against {series.reference}."
     )
-    start = float(series.d_spacing[series.labels.index(series.reference)])
+    start = float(series.lattice.d_spacing[series.gauge.reference])
 
     cells = [
         [
-            number(series.d_spacing[row], 5),
-            number(series.d_spacing_error[row], 6),
-            number(series.d_spacing_ramp[row], 5),
-            number(1e4 * series.bragg_shift[row], 3),
-            number(1e4 * (series.d_spacing[row] / start - 1), 3),
+            number(series.lattice.d_spacing[row], 5),
+            number(series.lattice.d_spacing_error[row], 6),
+            number(series.lattice.d_spacing_ramp[row], 5),
+            number(1e4 * series.lattice.bragg_shift[row], 3),
+            number(1e4 * (series.lattice.d_spacing[row] / start - 1), 3),
         ]
         for row in range(len(series))
     ]
@@ -188,7 +190,7 @@ def domain_table(series: SeriesResult) -> Table:
     )
     note = (
         "Share of the reference's volume; neutral: within "
-        f"±{1e4 * series.domains[0].neutral_band:g}·10⁻⁴ of the mean strain. "
+        f"±{1e4 * series.structure.domains[0].neutral_band:g}·10⁻⁴ of the mean strain. "
         "False alarms: what the same test would call missing of a whole crystal."
     )
 
@@ -198,7 +200,7 @@ def domain_table(series: SeriesResult) -> Table:
             *(str(found.count(kind)) for kind in islands),
             number(100 * found.false_alarm_rate, 2),
         ]
-        for found in series.domains
+        for found in series.structure.domains
     ]
     return _table("domains", "Domains and missing density", note, series, heads, cells)
 
@@ -229,8 +231,8 @@ def _table(
     """Return a table whose first columns name the temperature and say its mean with standard deviation."""
     rows = tuple(
         (
-            series.labels[row],
-            f"{series.temperatures[row]:.3f} ± {series.temperature_sigma[row]:.3f}",
+            series.scans.labels[row],
+            f"{series.scans.temperatures[row]:.3f} ± {series.scans.temperature_sigma[row]:.3f}",
             *values,
         )
         for row, values in enumerate(cells)

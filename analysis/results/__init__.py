@@ -2,24 +2,35 @@
 
 from analysis.results.atomic import replacing
 from analysis.results.crystal_parts import Domain, Domains, Island, RegionStrain, SurfaceBulk
-from analysis.results.scan import ScanResult, read_scan, write_scan
+from analysis.results.scan import ScanResult, numbered_labels, read_scan, write_scan
 from analysis.results.series import (
+    Fit,
+    Gauge,
+    Lattice,
+    Order,
     SeriesResult,
+    SeriesScans,
+    Structure,
     Transition,
-    read_order_parameter,
-    read_series,
-    write_series,
 )
+from analysis.results.series_files import read_order_parameter, read_series, write_series
 
 __all__ = [
     "Domain",
     "Domains",
+    "Fit",
+    "Gauge",
     "Island",
+    "Lattice",
+    "Order",
     "RegionStrain",
     "ScanResult",
     "SeriesResult",
+    "SeriesScans",
+    "Structure",
     "SurfaceBulk",
     "Transition",
+    "numbered_labels",
     "read_order_parameter",
     "read_scan",
     "read_series",

@@ -8,7 +8,8 @@ doi:10.1038/nmeth.2110.
 """
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,17 @@ class ScanResult:
     def filename(self) -> str:
         """Name of the result file, e.g. ``345K_heating_1_a1b2c3d4.h5``."""
         return f"{self.temperature_setpoint:g}K_{self.branch}_{self.attempt}_{self.run_uid[:8]}.h5"
+
+
+def numbered_labels(results: Iterable[ScanResult]) -> tuple[str, ...]:
+    """Return the labels of a series' scans; one that came before has its number behind it, "350 K (2)"."""
+    seen: Counter[str] = Counter()
+    labels = []
+    for result in results:
+        seen[result.label] += 1
+        count = seen[result.label]
+        labels.append(result.label if count == 1 else f"{result.label} ({count})")
+    return tuple(labels)
 
 
 CXI_VERSION = 150

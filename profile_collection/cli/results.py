@@ -86,11 +86,11 @@ def repeat(
         with console.status("phasing again") as status:
             found = repeat_series(folder, chosen, progress=status.update)
     console.print("    T / K   O / rad   from the fit  bootstrap  over seeds  seeds", highlight=False)
-    for n, label in enumerate(found.labels):
-        over = "–" if found.seeds[n] == 1 else f"{found.seed_spread[n]:.3f}"
+    for n, label in enumerate(found.scans.labels):
+        over = "–" if found.order.seeds[n] == 1 else f"{found.order.seed_spread[n]:.3f}"
         line = (
-            f"{label:>9} {found.order_parameter[n]:9.2f} {found.errors[n]:14.2f} "
-            f"{found.bootstrap_error[n]:10.2f} {over:>11} {found.seeds[n]:6d}"
+            f"{label:>9} {found.order.parameter[n]:9.2f} {found.fit.errors[n]:14.2f} "
+            f"{found.order.bootstrap_error[n]:10.2f} {over:>11} {found.order.seeds[n]:6d}"
         )
         console.print(line, highlight=False, soft_wrap=True)
 

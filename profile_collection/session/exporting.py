@@ -87,7 +87,7 @@ def export_series(folder: Path, kind: str, goal: Path, percent: float) -> list[P
     """Export every temperature of a stored series and return the files.
 
     As ``vti`` all are in the series' one gauge, on one laboratory grid, with a collection that ParaView plays
-    by temperature (cooling after the top). As ``vts`` and ``npy`` each is as it was reconstructed.
+    by temperature, further legs after the first. As ``vts`` and ``npy`` each is as it was reconstructed.
     """
     results = read_results(folder)
     goal.mkdir(parents=True, exist_ok=True)
@@ -98,19 +98,31 @@ def export_series(folder: Path, kind: str, goal: Path, percent: float) -> list[P
 
     series = _analysed(folder, results)
     by_uid = {result.run_uid: result for result in results}
-    volumes = [Volume(array, series.support, series.basis, series.q_vector) for array in series.aligned]
-    pitch = finest_pitch(series.basis)
+    volumes = [
+        Volume(array, series.gauge.support, series.gauge.basis, series.gauge.q_vector)
+        for array in series.gauge.aligned
+    ]
+    pitch = finest_pitch(series.gauge.basis)
     shapes = np.array([laboratory_shape(volume, pitch) for volume in volumes])
     first, second, third = (int(size) for size in shapes.max(axis=0))
-    steps = []
+    steps, times = [], _times(series)
     for row, volume in enumerate(volumes):
-        result = by_uid[series.run_uids[row]]
+        result = by_uid[series.scans.run_uids[row]]
         path = goal / f"{Path(result.filename).stem}.vti"
         cubic = on_laboratory_axes(volume, pitch, (first, second, third))
         write_vti(path, cubic, fields(cubic, percent), facts=_facts(result))
-        top, setpoint = float(np.max(series.setpoints)), float(series.setpoints[row])
-        steps.append((2 * top - setpoint if series.branches[row] == "cooling" else setpoint, path))
+        steps.append((times[row], path))
     return [*(path for _, path in steps), write_collection(goal / "series.pvd", steps)]
+
+
+def _times(series: SeriesResult) -> list[float]:
+    """Return the time of each scan in ParaView's collection: its place on the sample's way, K.
+
+    Where scans share a place, for a temperature was repeated, it is their number in the series.
+    """
+    offset = series.scans.setpoints[0] - series.scans.path[0]
+    way = np.round(series.scans.path + offset, 1)
+    return [float(time) for time in (way if (np.diff(way) > 0).all() else series.scans.indices)]
 
 
 def export_scan(result: ScanResult, kind: str, goal: Path, percent: float) -> list[Path]:

@@ -75,14 +75,14 @@ def test_each_scan_is_phased_once_for_every_other_seed_and_the_spread_is_stored(
     series = repeat_series(folder, [0, 1, 2])
     assert [(kelvin, seed) for kelvin, seed, *_ in asked] == [(320, 1), (320, 2), (325, 1), (325, 2)]
     assert asked[0][2:] == ((0.0, 1.0, 1.0), 0.0)
-    assert list(series.seeds) == [3, 3]
-    assert 0 < series.seed_spread[1] < 0.2 * abs(series.order_parameter[1])
+    assert list(series.order.seeds) == [3, 3]
+    assert 0 < series.order.seed_spread[1] < 0.2 * abs(series.order.parameter[1])
     record = read_series(folder)
     assert record["final"]
     assert record["expected"] == 2
-    assert [row["seed_spread_rad"] for row in record["temperatures"]] == list(series.seed_spread)
+    assert [row["seed_spread_rad"] for row in record["temperatures"]] == list(series.order.seed_spread)
     before = [row["order_parameter_rad"] for row in first["temperatures"]]
-    np.testing.assert_allclose(series.order_parameter, before)
+    np.testing.assert_allclose(series.order.parameter, before)
     repeat_series(folder, [1, 2])
     assert len(asked) == 4
 

@@ -123,8 +123,8 @@ def compare_with_truth(
     truths = [true_fields(scan, truth) for scan in chosen]
     true_scans = [_as_result(scan, fields) for scan, fields in zip(chosen, truths, strict=True)]
     true = analyse_series(true_scans)
-    measured = found.order_parameter
-    ideal = _same_sign(true.order_parameter, measured)
+    measured = found.order.parameter
+    ideal = _same_sign(true.order.parameter, measured)
     rows = []
     for n, (scan, true_scan) in enumerate(zip(chosen, true_scans, strict=True)):
         crystal = crystal_truth(truth_file(scan, truth))
@@ -146,7 +146,7 @@ def series_of(results: Path) -> tuple[SeriesResult, list[ScanResult]]:
         raise FileNotFoundError(f"results are required in {str(results)!r}, none came: analyse the series")
     series = analyse_series(scans)
     by_uid = {scan.run_uid: scan for scan in scans}
-    return series, [by_uid[uid] for uid in series.run_uids]
+    return series, [by_uid[uid] for uid in series.scans.run_uids]
 
 
 def truth_file(scan: ScanResult, folder: Path) -> Path:
@@ -193,19 +193,19 @@ def _row(
         true_d_spacing=crystal.d_spacing,
         missing=_missing(found, row),
         true_missing=_missing(true, row),
-        valid=float(found.valid_fraction[row]),
+        valid=float(found.order.valid_fraction[row]),
         m1_fraction=crystal.m1_fraction,
         m2_fraction=crystal.m2_fraction,
         rutile_fraction=crystal.rutile_fraction,
-        order=float(found.order_parameter[row]),
+        order=float(found.order.parameter[row]),
         true_order=true_order,
     )
 
 
 def _missing(series: SeriesResult, row: int) -> float:
     """Return the share of the reference's support that is missing in one row, as the results state it."""
-    reference = series.aligned[series.labels.index(series.reference)]
-    return missing_density(series.aligned[row], reference, series.support).fraction
+    reference = series.gauge.aligned[series.gauge.reference]
+    return missing_density(series.gauge.aligned[row], reference, series.gauge.support).fraction
 
 
 def _as_result(scan: ScanResult, fields: dict[str, NDArray[Any]]) -> ScanResult:

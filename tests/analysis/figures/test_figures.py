@@ -113,14 +113,14 @@ def test_untrusted_points_are_hollow_and_outside_the_fit(drawable):
     colour = "white" if series.provisional.any() else "#0072B2"
     assert {line.get_markerfacecolor() for line in filled} == {colour}
     np.testing.assert_allclose(
-        np.concatenate([line.get_ydata() for line in filled]), series.order_parameter[series.trusted]
+        np.concatenate([line.get_ydata() for line in filled]), series.order.parameter[series.trusted]
     )
 
 
 def test_error_bars_reach_from_the_point_to_the_curve(ten):
     series = analyse_series(ten)
     bars = order_parameter(series).axes[0].containers[0][2][0].get_segments()
-    for (low, high), point, fit in zip(bars, series.order_parameter, series.fit, strict=True):
+    for (low, high), point, fit in zip(bars, series.order.parameter, series.fit.values, strict=True):
         assert sorted([point, fit]) == pytest.approx([low[1], high[1]])
 
 

@@ -93,10 +93,10 @@ def test_it_keeps_the_estimators_contract(phases):
 
 def test_one_temperature_and_identical_ones_have_order_parameter_zero(crystal, make_scan):
     single = analyse_series([make_scan(crystal)])
-    assert single.order_parameter == pytest.approx([0])
-    assert single.fit == pytest.approx([0])
+    assert single.order.parameter == pytest.approx([0])
+    assert single.fit.values == pytest.approx([0])
     assert single.final
-    np.testing.assert_array_equal(single.explained_ratio, [0])
+    np.testing.assert_array_equal(single.order.explained_ratio, [0])
 
 
 def test_a_scan_on_its_own_waits_for_no_reference(crystal, make_scan):
@@ -121,8 +121,8 @@ def test_a_series_has_its_reference_at_zero_and_drops(analysed):
 def test_the_order_of_arrival_does_not_matter(hot_series, analysed):
     shuffled = [hot_series[row] for row in (3, 0, 5, 1, 4, 2)]
     again = analyse_series(shuffled, expected=6)
-    np.testing.assert_array_equal(again.order_parameter, analysed.order_parameter)
-    assert again.run_uids == analysed.run_uids
+    np.testing.assert_array_equal(again.order.parameter, analysed.order_parameter)
+    assert again.scans.run_uids == analysed.run_uids
 
 
 def test_twins_and_offsets_do_not_matter(hot_series, analysed):
@@ -134,7 +134,7 @@ def test_twins_and_offsets_do_not_matter(hot_series, analysed):
     ]
     again = analyse_series(disguised)
     scale = np.ptp(analysed.order_parameter)
-    np.testing.assert_allclose(again.order_parameter, analysed.order_parameter, atol=2e-3 * scale)
+    np.testing.assert_allclose(again.order.parameter, analysed.order_parameter, atol=2e-3 * scale)
 
 
 def test_untrusted_temperatures_have_no_say(hot_series):
@@ -146,8 +146,8 @@ def test_untrusted_temperatures_have_no_say(hot_series):
     )
     with_it, without = analyse_series(spoiled), analyse_series(spoiled[:2] + spoiled[3:])
     others = [0, 1, 3, 4, 5]
-    np.testing.assert_allclose(with_it.order_parameter[others], without.order_parameter, atol=1e-6)
-    np.testing.assert_allclose(with_it.fit[others], without.fit, atol=1e-6)
+    np.testing.assert_allclose(with_it.order.parameter[others], without.order.parameter, atol=1e-6)
+    np.testing.assert_allclose(with_it.fit.values[others], without.fit.values, atol=1e-6)
     assert not with_it.trusted[2]
     assert "noise ratio 3.1" in with_it.reasons[2]
     assert not with_it.reasons[3]
@@ -175,8 +175,8 @@ def test_the_last_trusted_attempt_counts(hot_series):
     bad = dataclasses.replace(hot_series[1], attempt=2, trusted=False, run_uid="later")
     good = dataclasses.replace(hot_series[1], attempt=3, run_uid="third")
     series = analyse_series([hot_series[0], hot_series[1], bad, good])
-    assert series.run_uids == (hot_series[0].run_uid, "third")
-    assert series.attempts == (1, 3)
+    assert series.scans.run_uids == (hot_series[0].run_uid, "third")
+    assert series.scans.attempts == (1, 3)
     assert "2 earlier attempts" in series.notes[0]
     assert analyse_series([hot_series[0], hot_series[1], bad]).attempts == (1, 1)
 
@@ -184,9 +184,9 @@ def test_the_last_trusted_attempt_counts(hot_series):
 def test_branches_are_kept_apart(hot_series):
     cooling = dataclasses.replace(hot_series[1], branch="cooling", run_uid="cold")
     series = analyse_series([*hot_series[:3], cooling])
-    assert series.branches == ("heating", "heating", "heating", "cooling")
-    assert series.labels[-1] == "325 K cooling"
-    assert series.order_parameter[-1] == pytest.approx(series.order_parameter[1], rel=0.02)
+    assert series.scans.branches == ("heating", "heating", "heating", "cooling")
+    assert series.scans.labels[-1] == "325 K cooling"
+    assert series.order.parameter[-1] == pytest.approx(series.order.parameter[1], rel=0.02)
 
 
 def test_unusable_series_are_refused_in_words(hot_series):

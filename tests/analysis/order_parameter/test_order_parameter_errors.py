@@ -211,18 +211,18 @@ def repeated(hot_series):
 
 def test_the_spread_over_seeds_is_that_of_the_trusted_results_of_one_scan(repeated, hot_series):
     alone, series = analyse_series(hot_series[:2]), analyse_series(repeated)
-    np.testing.assert_array_equal(series.order_parameter, alone.order_parameter)
-    assert list(series.seeds) == [1, 3]
-    assert np.isnan(series.seed_spread[0])
+    np.testing.assert_array_equal(series.order.parameter, alone.order.parameter)
+    assert list(series.order.seeds) == [1, 3]
+    assert np.isnan(series.order.seed_spread[0])
     # Noise of 0.15 rad that is independent from voxel to voxel moves a projection by about as much.
-    assert 0 < series.seed_spread[1] < 0.05 * np.ptp(series.order_parameter)
-    assert series.spread[1] == series.seed_spread[1]
-    assert series.spread[0] == series.bootstrap_error[0]
-    assert series.bootstrap_error[0] == 0
-    assert series.bootstrap_error[1] > 0
+    assert 0 < series.order.seed_spread[1] < 0.05 * np.ptp(series.order.parameter)
+    assert series.order.spread[1] == series.order.seed_spread[1]
+    assert series.order.spread[0] == series.order.bootstrap_error[0]
+    assert series.order.bootstrap_error[0] == 0
+    assert series.order.bootstrap_error[1] > 0
     shuffled = analyse_series([repeated[row] for row in (4, 3, 0, 2, 1)])
-    np.testing.assert_array_equal(shuffled.order_parameter, series.order_parameter)
-    np.testing.assert_array_equal(shuffled.seed_spread, series.seed_spread)
+    np.testing.assert_array_equal(shuffled.order.parameter, series.order.parameter)
+    np.testing.assert_array_equal(shuffled.order.seed_spread, series.order.seed_spread)
 
 
 def test_the_record_has_all_that_a_report_draws_and_reads_older_ones(repeated, tmp_path):
@@ -232,16 +232,16 @@ def test_the_record_has_all_that_a_report_draws_and_reads_older_ones(repeated, t
     assert record["final"] is False
     row = record["temperatures"][1]
     assert row["seeds"] == 3
-    assert row["seed_spread_rad"] == series.seed_spread[1]
-    assert row["bootstrap_error_rad"] == series.bootstrap_error[1]
-    assert row["circular_order_parameter"] == series.circular[1]
-    assert row["followed_order_parameter_rad"] == series.followed[1]
+    assert row["seed_spread_rad"] == series.order.seed_spread[1]
+    assert row["bootstrap_error_rad"] == series.order.bootstrap_error[1]
+    assert row["circular_order_parameter"] == series.order.circular[1]
+    assert row["followed_order_parameter_rad"] == series.order.followed[1]
     assert row["branch"] == "heating"
     assert row["provisional"] is True
     assert record["temperatures"][0]["seed_spread_rad"] is None
     assert record["transitions"] == []
     assert set(record["fit_curve"]["branch"]) == {"heating"}
-    assert read_order_parameter(tmp_path)[1]["near_wrap_fraction"] == series.near_wrap[1]
+    assert read_order_parameter(tmp_path)[1]["near_wrap_fraction"] == series.order.near_wrap[1]
     del record["transitions"], record["fit_curve"]["branch"], record["temperatures"][1]["seeds"]
     (tmp_path / "series.json").write_text(json.dumps(record))
     old = read_series(tmp_path)
@@ -255,19 +255,19 @@ def test_the_record_has_all_that_a_report_draws_and_reads_older_ones(repeated, t
 def test_each_branch_has_its_own_step_and_curve(hot_series):
     cold = dataclasses.replace(hot_series[3], branch="cooling", run_uid="cold")
     series = analyse_series([*hot_series, cold])
-    assert [one.branch for one in series.transitions] == ["heating"]
-    assert 325 < series.transitions[0].t_c < 340
-    assert series.curve_cooling.any()
-    assert not series.curve_cooling.all()
-    assert (np.diff(series.curve[0][~series.curve_cooling]) > 0).all()
-    assert (np.diff(series.curve[0][series.curve_cooling]) < 0).all()
+    assert [one.branch for one in series.fit.transitions] == ["heating"]
+    assert 325 < series.fit.transitions[0].t_c < 340
+    assert series.fit.curve_legs.any()
+    assert not series.fit.curve_legs.all()
+    assert (np.diff(series.fit.curve[0][~series.fit.curve_legs]) > 0).all()
+    assert (np.diff(series.fit.curve[0][series.fit.curve_legs]) < 0).all()
 
 
 def test_a_scan_without_a_temperature_stands_at_its_setpoint(hot_series):
     lost = dataclasses.replace(hot_series[1], temperature=float("nan"))
     series = analyse_series([hot_series[0], lost])
-    assert series.temperatures[1] == 325
-    assert np.isfinite(series.fit).all()
+    assert series.scans.temperatures[1] == 325
+    assert np.isfinite(series.fit.values).all()
     assert "no temperature was recorded at 325 K" in series.notes[0]
 
 

@@ -44,23 +44,25 @@ def test_the_shift_does_not_depend_on_where_the_crop_was_cut(crystal, make_scan)
 def test_the_series_stores_domains_and_both_spacings(pair, tmp_path):
     scans, _ = pair
     series = analyse_series(scans, expected=2)
-    missing = [found.fractions["missing"] for found in series.domains]
-    lost = series.domains[1].labels == Domain.MISSING
+    missing = [found.fractions["missing"] for found in series.structure.domains]
+    lost = series.structure.domains[1].labels == Domain.MISSING
     assert missing[0] == 0
     assert missing[1] == pytest.approx(0.44, abs=0.02)
-    assert series.domains[1].false_alarm_rate < 0.01
-    assert not lost[~series.support].any()
+    assert series.structure.domains[1].false_alarm_rate < 0.01
+    assert not lost[~series.gauge.support].any()
     write_series(tmp_path, series)
     rows, record = read_order_parameter(tmp_path), read_series(tmp_path)
     assert rows[1]["missing_fraction"] == pytest.approx(missing[1])
     assert rows[0]["d_spacing_error_angstrom"] == 3e-6
-    assert rows[1]["d_spacing_ramp_angstrom"] == pytest.approx(series.d_spacing_ramp[1])
+    assert rows[1]["d_spacing_ramp_angstrom"] == pytest.approx(series.lattice.d_spacing_ramp[1])
     assert rows[1]["d_spacing_ramp_angstrom"] > rows[0]["d_spacing_angstrom"] + 5e-5
     assert record["temperatures"][1]["missing_false_alarm_rate"] < 0.01
     assert record["temperatures"][1]["d_spacing_error_angstrom"] is None
     islands = record["structure"][1]["domains"]["islands"]["missing"]
     assert islands["count"] == 1
-    assert islands["volumes_nm3"][0] == pytest.approx(lost.sum() * abs(np.linalg.det(series.basis)), rel=0.02)
+    assert islands["volumes_nm3"][0] == pytest.approx(
+        lost.sum() * abs(np.linalg.det(series.gauge.basis)), rel=0.02
+    )
     shells = record["structure"][1]["surface_bulk"]
-    assert shells["surface"]["voxels"] + shells["bulk"]["voxels"] <= (series.support & ~lost).sum()
+    assert shells["surface"]["voxels"] + shells["bulk"]["voxels"] <= (series.gauge.support & ~lost).sum()
     assert rows[1]["surface_strain_sigma"] == shells["surface"]["sigma"]

@@ -199,7 +199,7 @@ def test_the_gallery_shows_each_temperature_thrice_in_nanometres_and_boxes_the_c
     left, right = boxes[0].get_x(), boxes[0].get_x() + boxes[0].get_width()
     boxed = [
         label
-        for label, ax in zip(series.labels, shown[::3], strict=True)
+        for label, ax in zip(series.scans.labels, shown[::3], strict=True)
         if left < ax.get_position().x0 and ax.get_position().x1 < right
     ]
     assert "335 K" in boxed
@@ -214,7 +214,7 @@ def test_the_gallery_shows_each_temperature_thrice_in_nanometres_and_boxes_the_c
 def test_the_overview_shows_every_temperature_over_the_order_parameter(series, inside):
     figure = figures.overview(series, pictures=inside)
     shown = panels_with_images(figure)
-    assert [ax.get_title().split(" ·")[0] for ax in shown] == list(series.labels)
+    assert [ax.get_title().split(" ·")[0] for ax in shown] == list(series.scans.labels)
     assert {ax.images[0].get_array().shape for ax in shown} == {shown[0].images[0].get_array().shape}
     assert "order parameter $O$ (rad)" in words(figure)
 
@@ -248,12 +248,12 @@ def test_the_network_is_drawn_with_the_shapes_it_computes(architecture):
 
 def test_scree_and_clusters_show_every_eigenvalue_and_temperature(series, results):
     values = figures.scree(series).axes[0].lines[0].get_ydata()
-    np.testing.assert_allclose(values, series.eigenvalues)
+    np.testing.assert_allclose(values, series.order.eigenvalues)
     ax = figures.clusters(series).axes[0]
     points = {tuple(line.get_xydata()[0]): line for line in ax.lines if line.get_marker() in ("o", "v")}
     for row in range(len(series)):
-        line = points[tuple(series.scores[row, :2])]
-        assert line.get_marker() == {"heating": "o", "cooling": "v"}[series.branches[row]]
+        line = points[tuple(series.order.scores[row, :2])]
+        assert line.get_marker() == {"heating": "o", "cooling": "v"}[series.scans.branches[row]]
         assert (line.get_markerfacecolor() == "white") == (not series.trusted[row])
     assert "not trusted: 345 K" in words(ax.figure)
     with pytest.raises(ValueError, match="at least two temperatures"):
@@ -277,7 +277,7 @@ def test_strain_curves_are_those_of_the_results_in_units_of_1e4(results):
 def test_density_is_corrected_for_monitor_and_attenuator(results, series):
     measured = figures.measure_morphology(series, results)
     assert measured.absolute
-    for row, uid in enumerate(series.run_uids):
+    for row, uid in enumerate(series.scans.run_uids):
         one = next(result for result in results if result.run_uid == uid)
         photons = np.sum(np.abs(one.object) ** 2) * one.object.size
         flux = 2e6 * (0.5 if one.branch == "cooling" else 1.0)
@@ -289,7 +289,7 @@ def test_density_is_corrected_for_monitor_and_attenuator(results, series):
     blind = [dataclasses.replace(one, instrument={}) for one in results]
     relative = figures.measure_morphology(series, blind)
     assert not relative.absolute
-    assert relative.density[series.labels.index("320 K")] == 1
+    assert relative.density[series.scans.labels.index("320 K")] == 1
     assert "relative to the reference" in words(figures.morphology(relative))
     assert "photons per monitor count" in words(figures.morphology(measured))
 
@@ -305,7 +305,7 @@ def test_the_unit_cells_show_pairs_in_m1_and_equal_steps_in_rutile():
 def test_the_spacing_is_drawn_with_its_error_by_branch(series):
     ax = figures.d_spacing(series).axes[0]
     drawn = np.concatenate([box.lines[0].get_ydata() for box in ax.containers])
-    np.testing.assert_allclose(np.sort(drawn), np.sort(series.d_spacing))
+    np.testing.assert_allclose(np.sort(drawn), np.sort(series.lattice.d_spacing))
     low, high = ax.containers[0][2][0].get_segments()[0][:, 1]
     assert high - low == pytest.approx(2e-5, rel=1e-3)
     assert {"centre of mass, cooling", "not trusted"} <= {text.get_text() for text in ax.get_legend().texts}
@@ -315,7 +315,7 @@ def test_domain_bars_add_up_and_maps_use_the_same_colours(series):
     figure = figures.domain_fractions(series)
     heights = np.array([[bar.get_height() for bar in group] for group in figure.axes[0].containers])
     np.testing.assert_allclose(heights.sum(axis=0), 1)
-    np.testing.assert_allclose(heights[3], [one.fractions["missing"] for one in series.domains])
+    np.testing.assert_allclose(heights[3], [one.fractions["missing"] for one in series.structure.domains])
     maps = figures.domain_maps(series)
     shown = panels_with_images(maps)
     assert len(shown) == len(series)
@@ -337,7 +337,7 @@ def test_the_order_parameter_is_drawn_with_its_own_errors_by_branch(series):
     caps = [box for box in ax.containers if box[0] is None]
     lengths = [high - low for box in caps for (_, low), (_, high) in box[2][0].get_segments()]
     np.testing.assert_allclose(
-        np.sort(lengths), np.sort(2 * np.nan_to_num(series.spread[series.trusted])), atol=1e-9
+        np.sort(lengths), np.sort(2 * np.nan_to_num(series.order.spread[series.trusted])), atol=1e-9
     )
 
 
@@ -455,8 +455,8 @@ def test_the_tables_hold_the_numbers_of_the_series(written, series, results):
     report, text = written
     with (report.page.parent / "order_parameter_and_fit.csv").open() as file:
         table = list(csv.DictReader(file))
-    assert [row["setpoint"] for row in table] == list(series.labels)
-    for row, value, fit in zip(table, series.order_parameter, series.fit, strict=True):
+    assert [row["setpoint"] for row in table] == list(series.scans.labels)
+    for row, value, fit in zip(table, series.order.parameter, series.fit.values, strict=True):
         assert float(row["O (rad)"].replace("−", "-")) == pytest.approx(value, abs=0.006)
         assert float(row["best fit (rad)"].replace("−", "-")) == pytest.approx(fit, abs=0.006)
     with (report.page.parent / "strain.csv").open() as file:
@@ -470,7 +470,7 @@ def test_the_tables_hold_the_numbers_of_the_series(written, series, results):
         "morphology",
         "domains",
     }
-    for uid in series.run_uids:
+    for uid in series.scans.run_uids:
         assert uid in text
 
 
