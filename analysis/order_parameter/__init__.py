@@ -5,6 +5,7 @@ from analysis.order_parameter.estimator import (
     OrderParameter,
     block_bootstrap,
     follow_phases,
+    repeat_error,
     seed_spread,
 )
 from analysis.order_parameter.gauge import (
@@ -35,5 +36,6 @@ __all__ = [
     "into_gauge",
     "phase_differences",
     "ramp_spacing",
+    "repeat_error",
     "seed_spread",
 ]

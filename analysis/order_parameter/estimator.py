@@ -16,7 +16,7 @@ class OrderParameter(TransformerMixin, BaseEstimator):
 
     The covariance C = Σ_n Δφ_n ⊗ Δφ_n (Najeeb et al., eq. 2) is not mean-centred, and at 64³ voxels would
     hold 550 GB. Its non-zero eigenvalues are those of the n × n Gram matrix Δφ_m·Δφ_n, and its eigenvectors
-    follow from them exactly; one more temperature adds one row of inner products.
+    follow from them exactly.
 
     Sign: v_1 is turned so that Σ O_n abs(O_n) ≤ 0. The order parameter then starts at 0 in the reference and
     drops, as in Fig 5b. The other components follow the same rule.
@@ -54,17 +54,6 @@ class OrderParameter(TransformerMixin, BaseEstimator):
         rows = self._checked(X, reset=True)
         self._rows = [row.copy() for row in rows]
         self.gram_ = rows.astype(np.float64) @ rows.astype(np.float64).T
-        return self._decompose()
-
-    def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Add phase differences ``X``, (new samples, n_features) float, rad: O(n) inner products for each."""
-        if not hasattr(self, "gram_"):
-            return self.fit(X)
-        for row in self._checked(X, reset=False):
-            self._rows.append(row.copy())
-            products = np.array([np.dot(known.astype(np.float64), row) for known in self._rows])
-            self.gram_ = np.pad(self.gram_, (0, 1))
-            self.gram_[-1], self.gram_[:, -1] = products, products
         return self._decompose()
 
     def transform(self, X: ArrayLike) -> Floats:
@@ -258,3 +247,25 @@ def seed_spread(main: Floats, repeats: Mapping[int, Sequence[float]]) -> Floats:
         if len(others):
             spread[row] = np.std([main[row], *others], ddof=1)
     return spread
+
+
+def repeat_error(values: Floats, groups: Sequence[Sequence[int]]) -> float:
+    """Return the standard error of one order parameter that repeated scans show, rad; NaN without repeats.
+
+    It is √2 times the standard deviation within the groups, pooled: the scatter of repeats is the noise of
+    one reconstruction along v_1, and an order parameter is the difference of two, its own and the
+    reference's. Neither the bootstrap over voxels nor the seeds know this noise: where little changes, the
+    leading component follows the noise of the very scans that it is then read off.
+
+    Parameters
+    ----------
+    values : ndarray, (n,) float64, rad
+        Order parameters.
+    groups : sequence of sequence of int
+        Rows that are repeats of each other.
+    """
+    parts = [values[list(group)] for group in groups if len(group) > 1]
+    if not parts:
+        return float("nan")
+    squares = sum(float(np.sum((part - part.mean()) ** 2)) for part in parts)
+    return float(np.sqrt(2 * squares / sum(len(part) - 1 for part in parts)))

@@ -11,6 +11,7 @@ from analysis.order_parameter.estimator import (
     OrderParameter,
     block_bootstrap,
     follow_phases,
+    repeat_error,
     seed_spread,
 )
 from analysis.order_parameter.gauge import (
@@ -20,7 +21,13 @@ from analysis.order_parameter.gauge import (
     into_gauge,
     ramp_spacing,
 )
-from analysis.order_parameter.selection import legs, reference_row, sample_path, select
+from analysis.order_parameter.selection import (
+    legs,
+    reference_row,
+    repeated_rows,
+    sample_path,
+    select,
+)
 from analysis.order_parameter.transition import MIN_POINTS, Transition, best_fit, fit_transition
 from analysis.results import (
     Fit,
@@ -109,6 +116,7 @@ def analyse_series(
             bootstrap_error=block_bootstrap(differences, np.argwhere(gauge.support), teaching),
             seed_spread=seed_spread(scores[:, 0], repeats),
             seeds=np.array([1 + len(repeats[row]) for row in range(len(chosen))]),
+            repeat_error=_repeat_error(chosen, scores[:, 0], teaching, first),
             scores=scores,
             eigenvalues=estimator.eigenvalues_,
             explained_ratio=estimator.explained_ratio_,
@@ -232,6 +240,20 @@ def _repeated(
     return found
 
 
+def _repeat_error(
+    chosen: Sequence[ScanResult], values: Floats, used: NDArray[np.bool_], reference: int
+) -> Floats:
+    """Return the error that repeated scans show, (n,) float64, rad; 0 for the reference, NaN without repeats.
+
+    The reference is 0 by definition; its own noise is in all the others.
+    """
+    groups = [[row for row in group if used[row]] for group in repeated_rows(chosen)]
+    error = np.full(len(chosen), repeat_error(values, groups))
+    if np.isfinite(error[reference]):
+        error[reference] = 0.0
+    return error
+
+
 def _fit(
     chosen: Sequence[ScanResult],
     path: Floats,
@@ -241,31 +263,27 @@ def _fit(
 ) -> Fit:
     """Return the best fit at every temperature, the distance from it, and the curve to draw.
 
-    It follows the way the sample went, so that heating and cooling, and every further cycle, are parts of one
-    curve.
+    Each leg has a curve of its own, which begins where the sample turned: at the last temperature before it.
     """
-    curve = best_fit(path[used], values[used])
-    fine = np.linspace(path[used].min(), path[used].max(), 200)
-    temperatures, numbers = _along(chosen, path, fine)
-    fit = curve(path)
+    numbers, temperatures = legs(chosen), np.array([one.temperature for one in chosen])
+    fit, curves, belongs = np.zeros(len(chosen)), [], []
+    for leg in range(int(numbers[-1]) + 1):
+        here = numbers == leg
+        rows = np.flatnonzero(used & here)
+        rows = np.concatenate([np.flatnonzero(used & (numbers < leg))[-1:], rows])
+        rows = rows[np.argsort(path[rows], kind="stable")] if len(rows) else np.flatnonzero(used)
+        curve = best_fit(path[rows], values[rows])
+        fit[here] = curve(path[here])
+        fine = np.linspace(path[rows].min(), path[rows].max(), 200)
+        curves.append(np.stack([np.interp(fine, path[rows], temperatures[rows]), curve(fine)]))
+        belongs.append(np.full(len(fine), leg))
     return Fit(
         values=fit,
         residual=values - fit,
-        curve=np.stack([temperatures, curve(fine)]),
-        curve_legs=numbers,
+        curve=np.concatenate(curves, axis=1),
+        curve_legs=np.concatenate(belongs),
         transitions=transitions,
     )
-
-
-def _along(chosen: Sequence[ScanResult], path: Floats, places: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Return temperature, K, and leg at ``places`` along the sample's way, (m,) each.
-
-    Between two scans the sample is on its way to the later one, on whose leg it then is.
-    """
-    order = np.argsort(path, kind="stable")
-    temperatures = np.array([one.temperature for one in chosen])
-    after = np.clip(np.searchsorted(path[order], places - 1e-9), 0, len(chosen) - 1)
-    return np.interp(places, path[order], temperatures[order]), legs(chosen)[order][after]
 
 
 def _transitions(

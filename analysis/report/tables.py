@@ -77,7 +77,7 @@ def order_parameter_table(series: SeriesResult) -> Table:
         "O = v₁ᵀΔφ against "
         + series.reference
         + "; residual: the paper's error bar; error: over seeds where "
-        "there are several, else by a bootstrap over voxels. "
+        "there are several, else by a bootstrap over voxels, and at least what repeated temperatures show. "
         + (steps or "No leg has enough temperatures for a transition model.")
     )
 

@@ -124,6 +124,9 @@ class Order:
         Standard deviation over reconstructions of one scan from several seeds; NaN where there is one.
     seeds : ndarray, (n,) int64
         How many there are.
+    repeat_error : ndarray, (n,) float64, rad
+        Standard error that repeats of a temperature show (`analysis.order_parameter.repeat_error`): one
+        number for the series, 0 for the reference; NaN where no temperature was repeated.
     scores : ndarray, (n, 2) float64, rad
         Projections on the first two principal components.
     eigenvalues, explained_ratio : ndarray, (k,) float64, rad²
@@ -146,6 +149,7 @@ class Order:
     bootstrap_error: Floats
     seed_spread: Floats
     seeds: NDArray[np.int64]
+    repeat_error: Floats
     scores: Floats
     eigenvalues: Floats
     explained_ratio: Floats
@@ -158,8 +162,12 @@ class Order:
 
     @property
     def spread(self) -> Floats:
-        """Error bar of each reconstruction, rad: over seeds where there are several, else bootstrap."""
-        return np.where(np.isfinite(self.seed_spread), self.seed_spread, self.bootstrap_error)
+        """Error bar of each reconstruction, rad: over seeds where there are several, else bootstrap.
+
+        Where temperatures were repeated it is at least what the repeats show.
+        """
+        own = np.where(np.isfinite(self.seed_spread), self.seed_spread, self.bootstrap_error)
+        return np.fmax(own, self.repeat_error)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -29,6 +29,7 @@ _COLUMNS = {
     "bootstrap_error_rad": "order.bootstrap_error",
     "seed_spread_rad": "order.seed_spread",
     "seeds": "order.seeds",
+    "repeat_error_rad": "order.repeat_error",
     "circular_order_parameter": "order.circular",
     "followed_order_parameter_rad": "order.followed",
     "near_wrap_fraction": "order.near_wrap",

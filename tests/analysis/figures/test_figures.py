@@ -33,6 +33,7 @@ def ten(hot_series):
             temperature=result.temperature + 20,
             temperature_setpoint=result.temperature_setpoint + 20,
             run_uid="more" + result.run_uid,
+            series_index=result.series_index + 4,
         )
         for result in hot_series[2:]
     ]

@@ -88,9 +88,11 @@ def test_nobody_is_aligned_to_an_untrusted_neighbour(hot_series, replaced):
 
 
 def test_cooling_follows_on_the_hot_end_of_heating(hot_series, replaced):
-    cooling = [replaced(result, branch="cooling", run_uid="c" + result.run_uid) for result in hot_series[3:5]]
+    cooling = [
+        replaced(result, branch="cooling", run_uid="c" + result.run_uid) for result in hot_series[4:2:-1]
+    ]
     gauge = fix_gauge([*hot_series, *cooling], 0)
-    assert gauge.neighbour[6:] == (7, 5)
+    assert gauge.neighbour[6:] == (5, 6)
 
 
 def test_an_undecided_twin_is_said(make_scan):

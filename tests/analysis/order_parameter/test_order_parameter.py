@@ -53,27 +53,6 @@ def test_it_is_not_mean_centred():
     assert OrderParameter().fit(rows).eigenvalues_ == pytest.approx([20, 0])
 
 
-def test_one_more_temperature_is_the_same_as_all_at_once_in_any_order(phases):
-    at_once = OrderParameter().fit(phases)
-    order = np.random.default_rng(3).permutation(10)
-    growing = OrderParameter()
-    for row in order:
-        growing.partial_fit(phases[row : row + 1])
-    np.testing.assert_allclose(growing.eigenvalues_, at_once.eigenvalues_, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(growing.order_parameter_, at_once.order_parameter_[order], atol=1e-8)
-
-
-def test_a_new_row_costs_its_own_inner_products_only(phases, monkeypatch):
-    grown = OrderParameter().fit(phases[:6])
-    known = grown.gram_.copy()
-    calls = []
-    real = np.dot
-    monkeypatch.setattr(np, "dot", lambda a, b: calls.append(1) or real(a, b))
-    grown.partial_fit(phases[6:7])
-    assert len(calls) == 7
-    np.testing.assert_array_equal(grown.gram_[:6, :6], known)
-
-
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_order_parameter_drops_whatever_the_sign_of_the_phase(phases, sign):
     order_parameter = OrderParameter().fit(sign * phases).order_parameter_
@@ -88,7 +67,7 @@ def test_it_keeps_the_estimators_contract(phases):
     with pytest.raises(ValueError, match="NaN"):
         OrderParameter().fit(np.full((2, 3), np.nan))
     with pytest.raises(ValueError, match="features"):
-        fitted.partial_fit(np.zeros((1, 3)))
+        fitted.transform(np.zeros((1, 3)))
 
 
 def test_one_temperature_and_identical_ones_have_order_parameter_zero(crystal, make_scan):
@@ -106,23 +85,23 @@ def test_a_scan_on_its_own_waits_for_no_reference(crystal, make_scan):
 
 
 def test_a_series_has_its_reference_at_zero_and_drops(analysed):
-    assert analysed.order_parameter[0] == pytest.approx(0, abs=1e-6)
-    assert analysed.order_parameter[1:].max() < 0
+    assert analysed.order.parameter[0] == pytest.approx(0, abs=1e-6)
+    assert analysed.order.parameter[1:].max() < 0
     assert analysed.reference == "320 K"
     assert analysed.trusted.all()
     assert analysed.final
-    np.testing.assert_array_equal(analysed.setpoints, 320 + 5 * np.arange(6))
-    np.testing.assert_allclose(analysed.residual, analysed.order_parameter - analysed.fit)
-    np.testing.assert_allclose(analysed.errors, np.abs(analysed.residual))
-    assert analysed.valid_fraction[0] == 1
-    np.testing.assert_allclose(1 - analysed.valid_fraction[3:], [0.13, 0.26, 0.39], atol=0.06)
+    np.testing.assert_array_equal(analysed.scans.setpoints, 320 + 5 * np.arange(6))
+    np.testing.assert_allclose(analysed.fit.residual, analysed.order.parameter - analysed.fit.values)
+    np.testing.assert_allclose(analysed.fit.errors, np.abs(analysed.fit.residual))
+    assert analysed.order.valid_fraction[0] == 1
+    np.testing.assert_allclose(1 - analysed.order.valid_fraction[3:], [0.13, 0.26, 0.39], atol=0.06)
 
 
 def test_the_order_of_arrival_does_not_matter(hot_series, analysed):
     shuffled = [hot_series[row] for row in (3, 0, 5, 1, 4, 2)]
     again = analyse_series(shuffled, expected=6)
-    np.testing.assert_array_equal(again.order.parameter, analysed.order_parameter)
-    assert again.scans.run_uids == analysed.run_uids
+    np.testing.assert_array_equal(again.order.parameter, analysed.order.parameter)
+    assert again.scans.run_uids == analysed.scans.run_uids
 
 
 def test_twins_and_offsets_do_not_matter(hot_series, analysed):
@@ -133,8 +112,8 @@ def test_twins_and_offsets_do_not_matter(hot_series, analysed):
         for row, result in enumerate(hot_series)
     ]
     again = analyse_series(disguised)
-    scale = np.ptp(analysed.order_parameter)
-    np.testing.assert_allclose(again.order.parameter, analysed.order_parameter, atol=2e-3 * scale)
+    scale = np.ptp(analysed.order.parameter)
+    np.testing.assert_allclose(again.order.parameter, analysed.order.parameter, atol=2e-3 * scale)
 
 
 def test_untrusted_temperatures_have_no_say(hot_series):
@@ -177,16 +156,63 @@ def test_the_last_trusted_attempt_counts(hot_series):
     series = analyse_series([hot_series[0], hot_series[1], bad, good])
     assert series.scans.run_uids == (hot_series[0].run_uid, "third")
     assert series.scans.attempts == (1, 3)
-    assert "2 earlier attempts" in series.notes[0]
-    assert analyse_series([hot_series[0], hot_series[1], bad]).attempts == (1, 1)
+    assert "2 other attempts" in series.notes[0]
+    assert analyse_series([hot_series[0], hot_series[1], bad]).scans.attempts == (1, 1)
 
 
 def test_branches_are_kept_apart(hot_series):
-    cooling = dataclasses.replace(hot_series[1], branch="cooling", run_uid="cold")
+    cooling = dataclasses.replace(hot_series[1], branch="cooling", run_uid="cold", series_index=6)
     series = analyse_series([*hot_series[:3], cooling])
     assert series.scans.branches == ("heating", "heating", "heating", "cooling")
     assert series.scans.labels[-1] == "325 K cooling"
     assert series.order.parameter[-1] == pytest.approx(series.order.parameter[1], rel=0.02)
+
+
+def test_repeats_have_a_row_each_and_an_error_that_covers_their_scatter(crystal, make_scan):
+    rng = np.random.default_rng(4)
+    scans = []
+    for index in range(3):
+        noise = ndimage.gaussian_filter(rng.normal(size=crystal.shape), 1.0)
+        array = crystal * np.exp(0.1j * noise / noise.std())
+        scans.append(make_scan(array, series_index=index, run_uid=f"{index}-repeat"))
+    series = analyse_series(scans, expected=3)
+    assert series.scans.labels == ("320 K", "320 K (2)", "320 K (3)")
+    assert series.final
+    parameter, error = series.order.parameter, series.order.spread
+    assert parameter[0] == error[0] == 0
+    # Nothing changed, so the truth is 0: the component has followed the noise, and the error says so.
+    assert series.order.bootstrap_error.max() < 0.2 * np.abs(parameter).max()
+    assert (np.abs(parameter[1:]) < 2 * error[1:]).all()
+    assert np.std(parameter, ddof=1) <= error[1]
+
+
+def test_cycles_are_legs_and_a_temperature_that_comes_again_is_no_repeat(hot_series):
+    hot, again = (
+        dataclasses.replace(hot_series[row], series_index=index, branch=branch, run_uid=f"{index}-cycle")
+        for row, index, branch in ((0, 2, "cooling"), (4, 3, "heating"))
+    )
+    first = dataclasses.replace(hot_series[4], series_index=1)
+    series = analyse_series([again, hot, first, hot_series[0]])
+    assert series.scans.labels == ("320 K", "340 K", "320 K cooling", "340 K (2)")
+    assert list(series.scans.legs) == [0, 0, 1, 2]
+    assert [series.scans.leg_name(leg) for leg in range(3)] == ["heating", "cooling", "heating 2"]
+    np.testing.assert_allclose(series.scans.path, [320.01, 340.01, 359.99, 380.01])
+    assert np.isnan(series.order.repeat_error).all()
+    np.testing.assert_allclose(series.order.parameter[[1, 2]], series.order.parameter[[3, 0]], atol=0.1)
+    assert np.abs(series.fit.residual).max() < 1e-6
+
+
+def test_the_reference_is_found_on_the_cooling_branch(hot_series):
+    cooled = [
+        dataclasses.replace(hot_series[row], series_index=index, branch="cooling" if index else "heating")
+        for index, row in enumerate((5, 3, 0))
+    ]
+    series = analyse_series(cooled, expected=3)
+    assert series.reference == "320 K cooling"
+    assert series.final
+    assert series.gauge.reference == 2
+    assert series.order.parameter[2] == 0
+    assert series.structure.domains[0].fractions["missing"] > 0.3
 
 
 def test_unusable_series_are_refused_in_words(hot_series):
@@ -199,10 +225,10 @@ def test_unusable_series_are_refused_in_words(hot_series):
 def test_table_and_record_come_back(analysed, tmp_path):
     table, record = write_series(tmp_path, analysed)
     rows = read_order_parameter(tmp_path)
-    assert [row["setpoint_K"] for row in rows] == list(analysed.setpoints)
-    assert [row["order_parameter_rad"] for row in rows] == list(analysed.order_parameter)
+    assert [row["setpoint_K"] for row in rows] == list(analysed.scans.setpoints)
+    assert [row["order_parameter_rad"] for row in rows] == list(analysed.order.parameter)
     assert all(row["trusted"] is True for row in rows)
-    assert table.read_text().startswith("temperature_K,temperature_sigma_K,")
+    assert table.read_text().startswith("series_index,temperature_K,temperature_sigma_K,")
     assert '"final": true' in record.read_text()
 
 
