@@ -17,6 +17,7 @@ from typing import Any
 
 from callbacks.catalogue import Address
 from callbacks.jobs import Listener, ScanJob, ScanSummary, failed
+from callbacks.locks import exclusive_lock, lock_holder
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ Analysis = Callable[[ScanJob, Address | None], ScanSummary]
 class PendingRecord:
     """The uids of scans that are not analysed yet, one small file each, so that a session's end loses none.
 
+    A scan is analysed by the process that has claimed it, and by no other meanwhile.
+
     Parameters
     ----------
     folder
@@ -34,6 +37,32 @@ class PendingRecord:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._claims: dict[str, contextlib.ExitStack] = {}
+
+    def claim(self, run_uid: str) -> str | None:
+        """Become the one that analyses a scan; return None, or in words which process is at it already."""
+        if run_uid in self._claims:
+            return None
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{run_uid}.lock"
+        stack = contextlib.ExitStack()
+        try:
+            stack.enter_context(exclusive_lock(path))
+        except BlockingIOError:
+            return lock_holder(path)
+        self._claims[run_uid] = stack
+        return None
+
+    def release(self, run_uid: str) -> None:
+        """Leave a scan to others."""
+        if stack := self._claims.pop(run_uid, None):
+            (self._folder / f"{run_uid}.lock").unlink(missing_ok=True)
+            stack.close()
+
+    def close(self) -> None:
+        """Leave all scans to others; what is on record stays there."""
+        for run_uid in list(self._claims):
+            self.release(run_uid)
 
     def add(self, job: ScanJob) -> None:
         """Note a scan."""
@@ -45,6 +74,7 @@ class PendingRecord:
     def remove(self, run_uid: str) -> None:
         """Strike a scan out."""
         self._file(run_uid).unlink(missing_ok=True)
+        self.release(run_uid)
 
     def uids(self) -> list[str]:
         """Return the uids of the runs noted, in no order."""
@@ -126,6 +156,9 @@ class AnalysisQueue:
         """
         if self._closed:
             raise RuntimeError("the analysis queue is closed; open a new session")
+        if (holder := self.claim(job.run_uid)) is not None:
+            self._listener.warn(f"the scan {job.stem} is being analysed by {holder}; it is left to that")
+            return
         if self._pending is not None:
             self._pending.add(job)
         self._listener.scan_queued(job)
@@ -133,6 +166,15 @@ class AnalysisQueue:
         with self._changed:
             self._waiting.append((job, 1))
         self._feed()
+
+    def claim(self, run_uid: str) -> str | None:
+        """Become the one that analyses a scan; return None, or in words which process is at it already."""
+        return None if self._pending is None else self._pending.claim(run_uid)
+
+    def release(self, run_uid: str) -> None:
+        """Leave a scan that was claimed to others, unless it has been taken."""
+        if self._pending is not None and run_uid not in self.taken:
+            self._pending.release(run_uid)
 
     def _feed(self) -> None:
         """Give the executor what it has room for."""
@@ -227,6 +269,8 @@ class AnalysisQueue:
             executor, self._executor = self._executor, None
         if executor is not None:
             stop_executor(executor, kill=bool(left))
+        if self._pending is not None:
+            self._pending.close()
         return left
 
 

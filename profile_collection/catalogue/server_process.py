@@ -20,12 +20,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from callbacks.locks import exclusive_lock, lock_holder, this_process
 from profile_collection.catalogue.guard import decode_paths, guard_assets
 from profile_collection.catalogue.private_folder import (
-    exclusive_lock,
-    lock_holder,
     private_folder,
-    this_process,
     write_private,
 )
 from profile_collection.catalogue.relocation import relocate

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from callbacks.catalogue import Catalogue, UnknownRunError, as_v3, find_run, last_series, unanalysed_runs
+from callbacks.catalogue import (
+    Catalogue,
+    UnknownRunError,
+    as_v3,
+    derived_runs,
+    find_run,
+    last_series,
+    unanalysed_runs,
+)
 from callbacks.replay import send
 from vo2_plans import SeriesProgress
 from vo2_plans.run_metadata import Branch
@@ -89,16 +97,23 @@ def is_complete(start: Any, stop: Any) -> bool:
 
 
 def analyse_rest(catalogue: Catalogue, pipeline: Pipeline, series_uid: str | None = None) -> int:
-    """Hand the pipeline those complete scans, of a series or of all, that nobody has analysed.
+    """Hand the pipeline those complete scans, of a series or of all, that nobody has analysed or is at.
 
     Returns
     -------
     int
         How many there were.
     """
-    waiting = [
-        start["uid"]
-        for start in unanalysed_runs(catalogue)
-        if series_uid in (None, start.get("series_uid")) and start["uid"] not in pipeline.queue.taken
-    ]
-    return send([find_run(catalogue, uid) for uid in waiting], pipeline.collector)
+    queue, before = pipeline.queue, len(pipeline.queue.taken)
+    for start in unanalysed_runs(catalogue):
+        uid = start["uid"]
+        if series_uid not in (None, start.get("series_uid")) or uid in queue.taken:
+            continue
+        if (holder := queue.claim(uid)) is not None:
+            kelvin = start.get("temperature_setpoint", float("nan"))
+            pipeline.listener.warn(f"the scan {uid[:8]} at {kelvin:g} K is being analysed by {holder}")
+            continue
+        if not derived_runs(catalogue, uid):  # another process may have finished it while we looked
+            send([find_run(catalogue, uid)], pipeline.collector)
+        queue.release(uid)
+    return len(queue.taken) - before

@@ -30,15 +30,13 @@ from callbacks.live import LiveView, make_console
 from callbacks.pipeline import Pipeline, PipelineSettings
 from callbacks.pool import LOG_FORMAT
 from profile_collection.catalogue.client import ServerError, check_writable
-from profile_collection.catalogue.private_folder import require_writable
 from profile_collection.devices.beamline import Beamline
 from profile_collection.session import stored_runs
 from profile_collection.session.hardware import connect_beamline
-from profile_collection.session.locks import take_lock
 from profile_collection.session.resuming import analyse_rest, series_progress
 from profile_collection.session.settings import Settings, load_settings
 from profile_collection.session.simulation import described, window_of
-from profile_collection.session.startup_checks import StartupError
+from profile_collection.session.startup_checks import StartupError, require_results, take_lock
 from profile_collection.session.storage import (
     TruthRecorder,
     document_writer,
@@ -116,14 +114,6 @@ def _check_names(start: Mapping[str, Any]) -> None:
         require_file_name(str(start["series_uid"]), "series_uid")
 
 
-def _require_results(results: Path) -> None:
-    """Refuse a folder of results that cannot be written before anything is measured for it."""
-    try:
-        require_writable(results, "choose another with VO2_RESULTS")
-    except ValueError as error:
-        raise StartupError(str(error), "then start again") from error
-
-
 REVIVAL_TIME = 60.0
 """Seconds that the end of a session gives a catalogue that is coming up again."""
 
@@ -167,7 +157,7 @@ class Session:
         self.experiment = described(settings)
         with contextlib.ExitStack() as undo:  # whatever fails below gives back what was taken above it
             check_writable(settings.data)
-            _require_results(settings.results)
+            require_results(settings.results)
             take_lock(settings.data, undo)
             undo.enter_context(session_log(settings.log, view.warn))
             self.catalogue: Catalogue = open_catalogue(settings)

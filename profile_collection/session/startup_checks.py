@@ -1,4 +1,4 @@
-"""Before a session: where Channel Access looks, what the queue server may do, why it did not start.
+"""Before a session: its lock, where Channel Access looks, what the queue server may do, why it did not start.
 
 Where Channel Access looks for process variables is decided before the library is loaded, not after. The
 startup files tell the queue server which numbers a plan takes, and that it takes no scripts; nothing in here
@@ -8,13 +8,19 @@ could not start is said in one red line.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
+from callbacks.locks import exclusive_lock, lock_holder
+from profile_collection.catalogue.private_folder import private_folder, require_writable
 from profile_collection.devices.epics.process_variables import ProcessVariables, read_process_variables
 from profile_collection.session.settings import Settings, load_settings
+
+LOCK_FILE = "session.lock"
 
 
 class StartupError(RuntimeError):
@@ -34,6 +40,38 @@ class StartupError(RuntimeError):
     def _render_traceback_(self) -> list[str]:
         """Tell IPython to show one red line in place of a traceback."""
         return [f"\x1b[1;31mThe session did not start: {self}\x1b[0m"]
+
+
+def take_lock(data: Path, stack: contextlib.ExitStack) -> None:
+    """Become the one acquisition session of the folder `data`; the lock is freed where `stack` is closed.
+
+    Raises
+    ------
+    StartupError
+        Another session holds it.
+    """
+    path = private_folder(data) / LOCK_FILE
+    try:
+        stack.enter_context(exclusive_lock(path))
+    except BlockingIOError:
+        raise StartupError(
+            f"another session measures into {data}: {lock_holder(path)}",
+            "close it, or choose another folder with VO2_DATA",
+        ) from None
+
+
+def require_results(results: Path) -> None:
+    """Refuse a folder of results that cannot be written before anything is measured for it.
+
+    Raises
+    ------
+    StartupError
+        In words.
+    """
+    try:
+        require_writable(results, "choose another with VO2_RESULTS")
+    except ValueError as error:
+        raise StartupError(str(error), "then start again") from error
 
 
 def process_variables(settings: Settings) -> ProcessVariables:

@@ -6,22 +6,25 @@ Removal takes old simulated series with all that is theirs; measured data is nev
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from callbacks.catalogue import Catalogue, find_run, unanalysed_runs
+from callbacks.catalogue import Catalogue, find_run
 from callbacks.collect import ScanCollector
 from callbacks.jobs import Listener, OrderPoint, ScanJob, ScanSummary
 from callbacks.journal.journal import SUFFIX, Document
 from callbacks.journal.recovery import Recovery, find_frame_file, read_scan_file, recover, scan_documents
+from callbacks.locks import exclusive_lock, lock_holder
 from callbacks.pipeline import Pipeline, PipelineSettings
 from callbacks.replay import runs_to_replay, send
 from callbacks.series import SCANS
+from profile_collection.session.resuming import analyse_rest
 from profile_collection.session.settings import Settings
 from profile_collection.session.storage import document_writer
 
@@ -63,6 +66,36 @@ def replay(
             f"a replay replaces what its folder holds, and {str(folder)!r} holds the series' own results: "
             "give another output"
         )
+    with _alone(folder):
+        return _replay(runs, folder, catalogue, settings, listener, make_executor)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second replay out of a folder while one fills it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".replay.lock"
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive_lock(path))
+        except BlockingIOError:
+            raise RuntimeError(
+                f"another replay writes into {folder}: {lock_holder(path)}; wait for it, or give "
+                "another output"
+            ) from None
+        yield
+
+
+def _replay(
+    runs: Sequence[Any],
+    folder: Path,
+    catalogue: Catalogue,
+    settings: Settings,
+    listener: Listener,
+    make_executor: Callable[[], Executor] | None,
+) -> tuple[OrderPoint, ...]:
+    """Send runs of one series through the live path, with results in `folder`."""
+    series_uid = str(runs[0].metadata["start"]["series_uid"])
     again = {run.metadata["start"]["uid"][:8] for run in runs}
     _seed(settings.series_folder(series_uid) / SCANS, folder / SCANS, again)
     pipeline = Pipeline(_settings(catalogue, settings, lambda _: folder, True), listener, make_executor)
@@ -83,17 +116,16 @@ def analyse_pending(
     *,
     make_executor: Callable[[], Executor] | None = None,
 ) -> int:
-    """Analyse every stored scan that has no derived run; return how many there were."""
-    runs = [find_run(catalogue, start["uid"]) for start in unanalysed_runs(catalogue)]
+    """Analyse every stored scan that has no derived run and that nobody is at; return how many there were."""
     pipeline = Pipeline(
         _settings(catalogue, settings, settings.series_folder, False), listener, make_executor
     )
     try:
-        send(runs, pipeline.collector)
+        count = analyse_rest(catalogue, pipeline)
         pipeline.finish()
     finally:
         pipeline.close()
-    return len(runs)
+    return count
 
 
 def _settings(

@@ -124,3 +124,29 @@ def test_a_closed_queue_takes_nothing(listener, job):
     queue.close()
     with pytest.raises(RuntimeError, match="closed"):
         queue.submit(job)
+
+
+def test_a_scan_is_analysed_by_one_process_at_a_time_and_that_one_is_named(listener, job, tmp_path):
+    """Locks belong to open files, so a second record of the same folder stands for another process."""
+    release = threading.Event()
+
+    def slowly(job, address):
+        release.wait(10)
+        return summarise(job, address)
+
+    ours = make_queue(listener, slowly, pending=PendingRecord(tmp_path))
+    theirs = make_queue(listener, pending=PendingRecord(tmp_path))
+    ours.submit(job)
+    assert "process" in theirs.claim(job.run_uid)
+    theirs.submit(job)
+    assert theirs.backlog == 0
+    assert "is being analysed by process" in listener.remarks[-1]
+    release.set()
+    assert ours.drain(timeout=10)
+    assert theirs.claim(job.run_uid) is None
+    theirs.release(job.run_uid)
+    assert ours.claim(job.run_uid) is None
+    ours.close()
+    assert theirs.claim(job.run_uid) is None
+    theirs.close()
+    assert len(listener.analysed) == 1

@@ -18,8 +18,8 @@ import pytest
 from callbacks.catalogue import derived_runs
 from callbacks.journal.journal import left_behind
 from callbacks.journal.reingest import contents, stored_documents
+from callbacks.locks import exclusive_lock
 from profile_collection.catalogue.client import ensure_server, status
-from profile_collection.catalogue.private_folder import exclusive_lock
 from profile_collection.session.storage import open_catalogue
 
 pytestmark = pytest.mark.slow

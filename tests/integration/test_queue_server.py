@@ -12,7 +12,7 @@ from bluesky_queueserver import ZMQCommSendThreads
 
 import profile_collection
 from callbacks.catalogue import rocking_starts
-from profile_collection.catalogue.private_folder import exclusive_lock
+from callbacks.locks import exclusive_lock
 from profile_collection.session.storage import open_catalogue
 
 pytestmark = pytest.mark.slow
