@@ -121,6 +121,7 @@ def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> Scan
         temperature_setpoint=float(start["temperature_setpoint"]),
         branch=str(start["branch"]),
         attempt=int(start["attempt"]),
+        started=float(start.get("time", float("nan"))),
         series_uid=job.series_uid,
         series_index=int(start.get("series_index", 0)),
         run_uid=job.run_uid,

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from callbacks.series import last_started
+
 os.environ.setdefault("TILED_RETRY_ATTEMPTS", "4")  # read when Tiled's client is first imported
 os.environ.setdefault("TILED_RETRY_TIMEOUT", "5")  # its own 45 s would hold the measurement up
 
@@ -168,12 +170,14 @@ def last_series(catalogue: Catalogue) -> str:
     UnknownRunError
         Nothing was measured yet.
     """
-    starts = rocking_starts(catalogue)
-    if not starts:
+    found = last_started(
+        (str(start["series_uid"]), float(start["time"])) for start in rocking_starts(catalogue)
+    )
+    if found is None:
         raise UnknownRunError(
             "a stored series was expected and the catalogue is empty; measure one with 'vo2 series'"
         )
-    return str(starts[-1]["series_uid"])
+    return found
 
 
 def rocking_starts(catalogue: Catalogue) -> list[dict[str, Any]]:

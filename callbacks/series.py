@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +87,18 @@ def read_attempts(folder: Path) -> list[ScanResult]:
     from analysis.results import read_scan
 
     return [read_scan(path) for path in sorted((folder / SCANS).glob("*.h5"))]
+
+
+def last_started(starts: Iterable[tuple[str, float]]) -> str | None:
+    """Return the series whose last scan began last: the one that "-1" means, everywhere.
+
+    Parameters
+    ----------
+    starts
+        Uid of the series and start of a scan (seconds since 1970-01-01 UTC), for every scan there is.
+    """
+    latest = max(starts, key=lambda one: (one[1], one[0]), default=None)
+    return None if latest is None else latest[0]
 
 
 def read_repeats(folder: Path, results: Sequence[ScanResult]) -> list[ScanResult]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from math import floor, isfinite
 from numbers import Integral, Real
 from typing import Any, Literal, Self
@@ -180,8 +180,8 @@ class SeriesPlace:
 
 
 def new_series_uid(now: datetime | None = None) -> str:
-    """Return a uid that sorts by time and can be a folder's name, such as 20261122-143000-a1b2c3."""
-    return f"{now or datetime.now():%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
+    """Return a uid that sorts by time and can be a folder's name, such as 20261122-143000-a1b2c3 (UTC)."""
+    return f"{now or datetime.now(tz=UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
 
 
 def branch_of(temperatures: Sequence[float], index: int, present: float) -> Branch:

@@ -2,7 +2,8 @@
 
 from analysis.results.atomic import replacing
 from analysis.results.crystal_parts import Domain, Domains, Island, RegionStrain, SurfaceBulk
-from analysis.results.scan import ScanResult, numbered_labels, read_scan, write_scan
+from analysis.results.scan import ScanResult, numbered_labels
+from analysis.results.scan_file import read_scan, read_started, write_scan
 from analysis.results.series import (
     Fit,
     Gauge,
@@ -33,6 +34,7 @@ __all__ = [
     "numbered_labels",
     "read_order_parameter",
     "read_scan",
+    "read_started",
     "read_series",
     "replacing",
     "write_scan",

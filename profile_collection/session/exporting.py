@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from callbacks.series import FAILED, SCANS, read_results
+from callbacks.series import FAILED, SCANS, last_started, read_results
 
 if TYPE_CHECKING:
     from analysis.report import Report
@@ -20,7 +22,7 @@ LATEST = "-1"
 
 
 def series_folder(results: Path, which: str) -> Path:
-    """Return the results folder of a series: by its path, its uid, or -1 for the newest.
+    """Return the results folder of a series: by its path, its uid, or -1 for the one measured last.
 
     Raises
     ------
@@ -28,10 +30,10 @@ def series_folder(results: Path, which: str) -> Path:
         There is none with scans in it.
     """
     if which == LATEST:
-        found = sorted(path.parent for path in results.glob(f"*/{SCANS}") if any(path.glob("*.h5")))
-        if not found:
+        found = last_started(_starts(results))
+        if found is None:
             raise FileNotFoundError(f"no series with results is in {str(results)!r}: measure one first")
-        return found[-1]
+        return results / found
     for folder in (results / which, Path(which)):
         if any((folder / SCANS).glob("*.h5")):
             return folder
@@ -39,6 +41,15 @@ def series_folder(results: Path, which: str) -> Path:
         f"a series with results is required; {which!r} is none in {str(results)!r}, nor a folder with "
         f"{SCANS}/*.h5: give its uid or its path"
     )
+
+
+def _starts(results: Path) -> Iterator[tuple[str, float]]:
+    """Yield folder and start of every scan that has a result; a file that cannot be read names no series."""
+    from analysis.results import read_started
+
+    for path in results.glob(f"*/{SCANS}/*.h5"):
+        with contextlib.suppress(OSError):
+            yield path.parent.parent.name, read_started(path)
 
 
 def report_series(folder: Path, output: Path | None = None) -> Report:

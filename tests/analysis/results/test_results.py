@@ -1,6 +1,8 @@
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 
 import cdiutils.io
 import h5py
@@ -8,7 +10,9 @@ import numpy as np
 import pytest
 from silx.io import nxdata
 
-from analysis.results import ScanResult, read_scan, write_scan
+from analysis.geometry.diffractometer import detector_q, sample_rotation
+from analysis.geometry.vectors import FRAMES
+from analysis.results import ScanResult, read_scan, read_started, write_scan
 
 
 def make_result(**changes):
@@ -40,6 +44,7 @@ def make_result(**changes):
         "run_uid": "0f1e2d3c-0000-4000-8000-000000000000",
         "seed": 5,
         "seconds": 12.5,
+        "started": 1763821800.25,
         "weights_hash": "abc",
         "coherence": (0.0, 0.3, 0.3),
         "flat_field": rng.normal(1, 0.1, shape[1:]).astype(np.float32),
@@ -80,8 +85,8 @@ def test_every_field_comes_back_as_it_went(tmp_path):
 def test_files_without_the_later_fields_are_still_read(tmp_path):
     path = write_scan(tmp_path / "scan.h5", make_result())
     with h5py.File(path, "a") as file:
-        del file["entry_1/sample_1/d_spacing_error"], file["entry_1/image_1/process_1/structure"]
-        del file["entry_1/image_1/process_1/coherence"], file["entry_1/instrument_1/detector_1/flatfield"]
+        del file["entry_1/sample_1/d_spacing_error"], file["entry_1/process_1/structure"]
+        del file["entry_1/process_1/coherence"], file["entry_1/instrument_1/detector_1/flatfield"]
         del file["entry_1/instrument_1/detector_1/relative_exposure"]
     back = read_scan(path)
     assert back.coherence == (0, 0, 0)
@@ -123,9 +128,48 @@ def test_a_nexus_viewer_and_a_cxi_tool_find_their_way(tmp_path):
         assert sample.attrs["NX_class"] == "NXsample"
         assert sample["temperature"][()] == result.temperature
         assert sample["temperature_sigma"][()] == result.temperature_sigma
-        assert sample["ub_matrix"].shape == (3, 3)
+        assert sample["ub_matrix"].shape == (1, 3, 3)
+        assert sample["unit_cell"].shape == (1, 6)
+        pattern = file["entry_1/image_2"]
+        for name, size in zip(pattern.attrs["axes"], result.object.shape, strict=True):
+            assert pattern[name].shape == (size,)
+            assert pattern[name].attrs["units"] == "1/angstrom"
         assert file["entry_1/instrument_1/eta/value"][()] == 17.8
         assert file["entry_1/instrument_1/rc"].attrs["NX_class"] == "NXpositioner"
+
+
+def test_the_validator_of_nexus_finds_no_error(tmp_path):
+    path = write_scan(tmp_path / "scan.h5", make_result())
+    check = [sys.executable, "-m", "nexusformat.scripts.nxcheck", "-e", str(path)]
+    told = subprocess.run(check, capture_output=True, text=True, check=True).stdout
+    assert "Total number of errors: 0" in told, told
+
+
+def test_the_stored_orientation_matrix_leads_to_the_measured_q(tmp_path):
+    """UB·hkl of NeXus has no 2π and stands in the frame x up, z along the beam; the angles turn it into q."""
+    angles = {"mu": 3.0, "eta": 17.8, "chi": 88.0, "phi": 11.0, "delta": 24.8, "gam": 0.4}
+    detector = {"energy": 9.0, "distance": 1310.0, "pixel_size": 0.055, "centre": (0.0, 0.0)}
+    q = detector_q(angles["delta"], angles["gam"], 0.0, 0.0, **detector)
+    turned = sample_rotation(*(angles[name] for name in ("mu", "eta", "chi", "phi")))
+    hkl = np.array([0.0, 1.0, 1.0])
+    ub = np.outer(turned.T @ q, hkl) / 2
+    path = write_scan(tmp_path / "scan.h5", make_result(sample={"UB": ub}, q_vector=q))
+    with h5py.File(path) as file:
+        stored = file["entry_1/sample_1/ub_matrix"][0]
+    to_you = FRAMES["nexus"]
+    circles = to_you.T @ turned @ to_you
+    np.testing.assert_allclose(2 * np.pi * to_you @ circles @ stored @ hkl, q, atol=1e-9)
+    assert np.linalg.norm(stored @ hkl) == pytest.approx(1 / (2 * np.pi / np.linalg.norm(q)))
+
+
+def test_a_scan_tells_when_it_began(tmp_path):
+    path = write_scan(tmp_path / "scan.h5", make_result())
+    assert read_started(path) == 1763821800.25
+    with h5py.File(path, "a") as file:
+        assert file["entry_1/start_time"].asstr()[()].endswith("+00:00")
+        del file["entry_1/process_1/started"]
+    assert read_started(path) == path.stat().st_mtime
+    assert np.isnan(read_scan(path).started)
 
 
 def test_the_default_plot_of_a_nexus_viewer_is_the_object_in_nanometres(tmp_path):

@@ -17,12 +17,14 @@ def stored(tmp_path, make_scan):
     body = np.exp(-((np.linalg.norm(at, axis=0) / 5) ** 4))
     array = (body * np.exp(-0.1j * at[1])).reshape(24, 24, 24).astype(np.complex64)
     paths = []
-    for uid in ("20261121-000000-aaaaaa", "20261122-000000-bbbbbb"):
+    # The second began later, though its name sorts before: neither zone nor prefix decides, the time does.
+    for uid, started in (("aps34idc-20261122-aaaaaa", 1e9), ("20261121-000000-bbbbbb", 1e9 + 60)):
         result = make_scan(
             array,
             temperature=320.0,
             voxel_basis=np.diag([29.0, 52.0, 51.0]),
             series_uid=uid,
+            started=started,
             run_uid=uid[-6:] * 3,
         )
         paths.append(write_scan(tmp_path / uid / "scans" / result.filename, result))
