@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from analysis.phasing.pixel_kernel import PixelKernel, free_of_blur, lag_transfer
+from analysis.phasing.pixel_kernel import PixelKernel, deconvolved, lag_transfer
 from analysis.phasing.projections import SPACE
 from analysis.phasing.residual import amplitude_chi_squared
 from analysis.phasing.schedules import crop
@@ -163,11 +163,11 @@ class Pattern:
         counts, mask, background = (crop(a, shape) for a in (self.counts, self.mask, self.background))
         return Pattern(counts, mask, background, self.widths)
 
-    def evened(self, factor: Tensor) -> Pattern:
+    def corrected(self, factor: Tensor) -> Pattern:
         """Return what would have been counted had the response ``factor``, (n0, n1, n2), been 1."""
         return replace(self, counts=self.counts / factor, background=self.background / factor)
 
     def amplitude(self, sigma: Triple = COHERENT) -> Tensor:
-        """Return the point-sample amplitude, √counts, less background and freed of voxel width and blur."""
+        """Return the point-sample amplitude, √counts, less background, voxel width and blur deconvolved."""
         signal = (self.counts - self.background).clamp_min(0).sqrt()
-        return free_of_blur(signal, self.mask, self.widths, sigma)
+        return deconvolved(signal, self.mask, self.widths, sigma)

@@ -174,7 +174,7 @@ class PixelKernel:
             g[here] = step[there]
         return g, predicted
 
-    def freed_amplitude(self, x: Tensor, counts: Tensor, background: Tensor | float) -> Tensor:
+    def point_amplitude(self, x: Tensor, counts: Tensor, background: Tensor | float) -> Tensor:
         """Return the amplitude that point samples would have had if ``x`` were right, (n0, n1, n2) float32.
 
         The counts less background, times the predicted ratio of point-sampled to integrated intensity.
@@ -184,7 +184,7 @@ class PixelKernel:
         return ((counts - background).clamp_min(0) * ratio).sqrt_()
 
 
-def free_of_blur(
+def deconvolved(
     amplitude: Tensor, mask: Tensor, widths: Sequence[float], sigma: Sequence[float], noise: float = 1e-2
 ) -> Tensor:
     """Return the amplitude (n0, n1, n2) float32 that point samples would have had, roughly: Wiener's filter.
@@ -215,5 +215,5 @@ def free_of_blur(
         intensity = torch.where(mask, filled, intensity)
     transfer = lag_transfer(shape, shape, widths, sigma, amplitude.device)
     wiener = transfer * (1 + noise) / (transfer.square() + noise)
-    freed = torch.fft.irfftn(torch.fft.rfftn(intensity, dim=SPACE) * wiener, s=shape, dim=SPACE)
-    return freed.clamp_min(0).sqrt()
+    sharp = torch.fft.irfftn(torch.fft.rfftn(intensity, dim=SPACE) * wiener, s=shape, dim=SPACE)
+    return sharp.clamp_min(0).sqrt()

@@ -96,7 +96,7 @@ class Engine:
         self.set_amplitude(amplitude)
 
     def set_amplitude(self, amplitude: Tensor) -> None:
-        """Use another ``amplitude`` (n0, n1, n2) float32 in corner order, e.g. one freed from blur."""
+        """Use another ``amplitude`` (n0, n1, n2) float32 in corner order, e.g. with a blur deconvolved."""
         self.amplitude = amplitude.contiguous()
 
     def _as_batch(self, x: Tensor) -> Tensor:

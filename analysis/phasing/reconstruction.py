@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from analysis.phasing.calibration import Calibrated, calibrate, shared
+from analysis.phasing.config import DEFAULT, PhasingConfig
 from analysis.phasing.device import DEVICE
 from analysis.phasing.network.pretrained import load_pretrained
 from analysis.phasing.pattern import COHERENT, Pattern, Triple
@@ -35,20 +36,12 @@ from analysis.phasing.refinement import (
     left_over,
     predicted_counts,
 )
-from analysis.phasing.registration import LIKELY, Candidate, centre, confirmations, register
+from analysis.phasing.registration import Candidate, centre, confirmations, register
 from analysis.phasing.residual import chi_squared, noise_ratio
 from analysis.phasing.schedules import Level, coarsest
-from analysis.phasing.search import ROUND, Found, Search
+from analysis.phasing.search import Found, Search
 from analysis.phasing.starts import Guesses
-from analysis.phasing.trust import (
-    CLOSE_AGREEMENT,
-    LEAST_AGREEMENT,
-    NOISE_LIMIT,
-    Evidence,
-    compactness,
-    looks_saturated,
-    verdict,
-)
+from analysis.phasing.trust import Evidence, compactness, looks_saturated, verdict
 
 SMALLEST, LARGEST = 32, 256
 """Voxels per axis that can be reconstructed."""
@@ -149,18 +142,6 @@ def _checked_widths(pixel_kernel: Sequence[float] | None) -> tuple[float, float,
 THREADS = int(os.environ.get("VO2_PHASING_THREADS", "1"))
 """Threads of torch in a reconstruction: fixed, for sums in another order are other sums."""
 
-STARTS = 64
-"""Budget of the search: starts on the coarsest level."""
-
-AVERAGED_STARTS = 40
-"""So many are made where it is their mean that counts."""
-
-EXPLAINED = 1.3
-"""Noise ratio above which an object on which starts agree is doubted, and the search goes on …"""
-
-FAMILIAR = 3
-"""… until so many have ended there after another round."""
-
 
 @dataclass(frozen=True)
 class Reconstruction:
@@ -234,6 +215,7 @@ def reconstruct(
     seed: int = 0,
     pixel_kernel: Sequence[float] | None = None,
     background: ArrayLike | None = None,
+    config: PhasingConfig = DEFAULT,
 ) -> Reconstruction:
     """Reconstruct the complex object behind a diffraction pattern.
 
@@ -249,11 +231,14 @@ def reconstruct(
         Widths of the measured voxel in units of its pitch, per axis; 0 is a point sample.
     background : array_like, broadcastable to the shape, counts, optional
         Expected background.
+    config : PhasingConfig
+        The tuned numbers.
     """
     began = time.perf_counter()
     pattern = checked_pattern(intensity, mask, pixel_kernel, background)
     pretrained = load_pretrained()
-    return from_guesses(pattern, Guesses(pretrained, pattern, seed), seed, pretrained.hash, began)
+    guesses = Guesses(pretrained, pattern, seed, config=config.start)
+    return from_guesses(pattern, guesses, seed, pretrained.hash, began, config)
 
 
 def from_guesses(
@@ -262,6 +247,7 @@ def from_guesses(
     seed: int,
     weights_hash: str = "",
     began: float | None = None,
+    config: PhasingConfig = DEFAULT,
 ) -> Reconstruction:
     """Reconstruct with other ``guesses`` than the shipped network's; an empty sequence: no network.
 
@@ -269,10 +255,10 @@ def from_guesses(
     """
     began = time.perf_counter() if began is None else began
     with fixed_threads(THREADS):
-        found, best = _search_until_right(pattern, guesses, seed)
+        found, best = _search_until_right(pattern, guesses, seed, config)
         losses = guesses.losses if isinstance(guesses, Guesses) else np.empty(0)
         losses = losses if len(losses) else np.asarray(best.history)
-        return _assemble(pattern, found, best, losses, weights_hash, seed, began)
+        return _assemble(pattern, found, best, losses, weights_hash, seed, began, config)
 
 
 def from_truth(
@@ -296,58 +282,65 @@ def from_truth(
         start = Candidate(x, support, 0.0, sigma, "truth")
         best, history = finish(pattern, start)
         found = Found([best], 1.0, 0, 0)
-        return _assemble(pattern, found, Calibrated.even(best, history), np.empty(0), "", 0, began)
+        return _assemble(
+            pattern, found, Calibrated.uncalibrated(best, history), np.empty(0), "", 0, began, DEFAULT
+        )
 
 
 def _search_until_right(
-    pattern: Pattern, guesses: Guesses | Sequence[Tensor], seed: int
+    pattern: Pattern,
+    guesses: Guesses | Sequence[Tensor],
+    seed: int,
+    config: PhasingConfig = DEFAULT,
 ) -> tuple[Found, Calibrated]:
     """Search, and go on where independent starts agree on an object that leaves more than noise, or loosely.
 
     That is a wrong object on which starts agree, as long as the model of the measurement is exact; where it
-    is not (measured data), an object that stays ahead for another round, and is found again and again, is
+    is not (measured data), an object that stays first for another round, and is found again and again, is
     taken, and calibrated where it still leaves too much of a pattern of point samples.
     """
-    reach = autocorrelation_extent(pattern.amplitude())
+    reach, rules, limits = autocorrelation_extent(pattern.amplitude()), config.search, config.trust
 
     def started(shape: tuple[int, int, int]) -> Search:
         level = Level(pattern.amplitude(), pattern.mask, shape)
-        return Search(pattern, level, reach, np.random.default_rng(seed), guesses)
+        return Search(pattern, level, reach, np.random.default_rng(seed), guesses, config)
 
     usual, holding = (
-        coarsest(pattern.shape, reach, signal) for signal in (None, pattern.counts - pattern.background)
+        coarsest(pattern.shape, reach, signal, config.level)
+        for signal in (None, pattern.counts - pattern.background)
     )
     search = started(holding)
     # What no object explains reaches far out, too: it asks for no finer level.
     many = search if holding == usual else started(usual)
-    ahead: Candidate | None = None
+    before: Candidate | None = None
     least, averaged = 0, -1
     while True:
-        found = search.run(STARTS, least)
-        if search.strange(found) and many.tried != averaged:
-            if common := _averaged(pattern, many):
+        found = search.run(rules.budget, least)
+        if search.unexplained(found) and many.tried != averaged:
+            if common := _averaged(pattern, many, config):
                 return common
             averaged = many.tried
         leader = found.candidates[0]
-        best, history, alike = choose(pattern, found)
+        best, history, alike = choose(pattern, found, config)
         left = left_over(pattern, best)
-        again = ahead is not None and register(leader.x[0], ahead.x[0]).overlap >= LIKELY
-        known = again and left <= NOISE_LIMIT and confirmations(found.candidates) >= FAMILIAR
-        clear = alike >= CLOSE_AGREEMENT and left <= EXPLAINED and not search.doubtful(found)
-        settled = alike >= LEAST_AGREEMENT and (clear or known)
-        if settled or found.starts >= STARTS:
+        again = before is not None and register(leader.x[0], before.x[0]).overlap >= rules.likely
+        confirmed = confirmations(found.candidates, rules) >= rules.confirmed
+        known = again and left <= limits.noise_limit and confirmed
+        clear = alike >= limits.close_agreement and left <= rules.explained and not search.doubtful(found)
+        settled = alike >= limits.agreement and (clear or known)
+        if settled or found.starts >= rules.budget:
             found = replace(found, agreement=alike)
-            if pattern.blurred or left <= EXPLAINED or not search.doubtful(found):
-                return found, Calibrated.even(best, history)
-            return found, calibrate(pattern, best)
-        ahead, least = leader, found.starts + ROUND
+            if pattern.blurred or left <= rules.explained or not search.doubtful(found):
+                return found, Calibrated.uncalibrated(best, history)
+            return found, calibrate(pattern, best, config.calibration)
+        before, least = leader, found.starts + rules.round
 
 
-def _averaged(pattern: Pattern, search: Search) -> tuple[Found, Calibrated] | None:
+def _averaged(pattern: Pattern, search: Search, config: PhasingConfig) -> tuple[Found, Calibrated] | None:
     """Return what many starts have in common, where the model of the measurement lacks a part."""
-    while search.tried < AVERAGED_STARTS:
+    while search.tried < config.search.mean_of:
         search.try_next()
-    common = shared(pattern, search.rested())
+    common = shared(pattern, search.converged(), config)
     if common is None:
         return None
     return Found(common.members, common.agreement, search.tried, search.level.iterations), common.best
@@ -361,17 +354,18 @@ def _assemble(
     weights_hash: str,
     seed: int,
     began: float,
+    config: PhasingConfig,
 ) -> Reconstruction:
     best, factor = outcome.candidate, outcome.response.factor
     calibrated = bool((factor != 1).any())
     edges = extent_of(best.support[0])
-    predicted = to_centre(factor * predicted_counts(pattern.evened(factor), best)).cpu().numpy()
+    predicted = to_centre(factor * predicted_counts(pattern.corrected(factor), best)).cpu().numpy()
     counts, mask = (to_centre(a).cpu().numpy() for a in (pattern.counts, pattern.mask))
     obj, support = centre(*(to_centre(a[0]).cpu().numpy() for a in (best.x, best.support)))
     ratio = noise_ratio(predicted, counts, mask)
     evidence = Evidence(
         agreement=found.agreement,
-        confirmations=confirmations(found.candidates),
+        confirmations=confirmations(found.candidates, config.search),
         noise_ratio=ratio,
         compactness=compactness(np.abs(obj) ** 2, support),
         oversampling=(1 / max(edges[0], 1e-3), 1 / max(edges[1], 1e-3), 1 / max(edges[2], 1e-3)),
@@ -379,7 +373,7 @@ def _assemble(
         calibrated=calibrated,
         saturated=looks_saturated(counts, mask),
     )
-    trusted, reasons = verdict(evidence)
+    trusted, reasons = verdict(evidence, config.trust)
     return Reconstruction(
         object=obj.astype(np.complex64),
         support=support,

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.phasing.config import DEFAULT, PhasingConfig, RefinementConfig
 from analysis.phasing.pattern import COHERENT, GRID, Pattern, Triple, fit_coherence
 from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import Smoother, extent_of, power
-from analysis.phasing.registration import LIKELY, Candidate, register
+from analysis.phasing.registration import Candidate, register
 from analysis.phasing.residual import amplitude_chi_squared, noise_ratio, root_variance
 from analysis.phasing.schedules import REFINE, Level, crop, finer, iterate, resample, support_of
 from analysis.phasing.search import Found
@@ -60,32 +61,9 @@ def descend(
     return current, history
 
 
-FINAL_SMOOTHING = 1.2
-"""Width, voxels, by which the amplitude is smoothed for the support of the finish."""
-
-ABOVE_NOISE = 3.0
-"""The support of the finish is what exceeds the amplitude of the counting noise so many times."""
-
-FAINTEST = 0.005
-"""And this share of the largest amplitude: a band-limited crystal rings, and that belongs to it."""
-
-FIT_SIZE = 64
-"""Voxels per axis, at most, on which the blur is fitted."""
-
-AVERAGED, ALIKE = 5, 0.98
-"""Two objects are averaged; where their overlap at full resolution is less, up to so many."""
-
-AS_GOOD = 1.03
-"""Largest ratio to the lowest χ² of an object that is averaged with it."""
-
-UNEXPLAINED = 1.6
-"""Noise ratio from which a blur is looked for in patterns whose voxels are points."""
-
-FINISH_ITERATIONS, POINT_ITERATIONS = 4, 12
-"""Descents through the kernel in each of the two halves of the finish; of point samples, which cost less."""
-
-
-def choose(pattern: Pattern, found: Found) -> tuple[Candidate, list[float], float]:
+def choose(
+    pattern: Pattern, found: Found, config: PhasingConfig = DEFAULT
+) -> tuple[Candidate, list[float], float]:
     """Take the objects that agree to full resolution, average them, and finish through the kernel.
 
     What differs between starts is stagnation, and averages out (Chen et al. 2007,
@@ -93,48 +71,51 @@ def choose(pattern: Pattern, found: Found) -> tuple[Candidate, list[float], floa
     overlap of independent starts at full resolution.
     """
     best, *others = found.candidates
-    same = [c for c in others if register(c.x[0], best.x[0]).overlap >= LIKELY]
-    climbed = [climb(pattern, c) for c in (best, *same[:1])]
-    mean, alike = averaged(climbed)
-    if alike < ALIKE:
-        climbed = [*climbed, *(climb(pattern, c) for c in same[1 : AVERAGED - 1])]
-        if len(climbed) < AVERAGED:
-            climbed = [climb(pattern, c) for c in climbed]
-        mean, alike = averaged(climbed)
-    best, history = finish(pattern, replace(mean, support=final_support(pattern, mean.x)))
+    same = [c for c in others if register(c.x[0], best.x[0]).overlap >= config.search.likely]
+    most = config.refinement.mean_of
+    refined = [refined_to_full(pattern, c) for c in (best, *same[:1])]
+    mean, alike = averaged(refined, config)
+    if alike < config.refinement.alike:
+        refined = [*refined, *(refined_to_full(pattern, c) for c in same[1 : most - 1])]
+        if len(refined) < most:
+            refined = [refined_to_full(pattern, c) for c in refined]
+        mean, alike = averaged(refined, config)
+    support = final_support(pattern, mean.x, config.refinement)
+    best, history = finish(pattern, replace(mean, support=support), config.refinement)
     return best, history, alike if same else found.agreement
 
 
-def averaged(candidates: list[Candidate]) -> tuple[Candidate, float]:
+def averaged(candidates: list[Candidate], config: PhasingConfig = DEFAULT) -> tuple[Candidate, float]:
     """Return the mean of those that explain the pattern best, and the overlap of the best with another.
 
-    The mean is over what agrees with the candidate of the lowest χ² and has a χ² of at most `AS_GOOD` times
-    its: a worse one would spoil it.
+    The mean is over what agrees with the candidate of the lowest χ² and has a χ² of at most
+    ``as_good`` times its: a worse one would spoil it.
     """
     best, *others = sorted(candidates, key=lambda c: c.score)
-    matches = [(m, c) for c in others if (m := register(c.x[0], best.x[0])).overlap >= LIKELY]
-    equal = [m.object for m, c in matches if c.score <= AS_GOOD * best.score]
+    matches = [(m, c) for c in others if (m := register(c.x[0], best.x[0])).overlap >= config.search.likely]
+    equal = [m.object for m, c in matches if c.score <= config.refinement.as_good * best.score]
     mean = torch.stack([best.x[0], *equal]).mean(dim=0, keepdim=True)
     return replace(best, x=mean), max((m.overlap for m, _ in matches), default=0.0)
 
 
-def final_support(pattern: Pattern, x: Tensor) -> Tensor:
+def final_support(pattern: Pattern, x: Tensor, config: RefinementConfig = DEFAULT.refinement) -> Tensor:
     """Return what of ``x`` (1, n0, n1, n2) complex64 stands out of the counting noise, bool.
 
     √counts scatter by v(λ) (`root_variance`) in each of the N voxels of q, and so, by Parseval, does
     the object by √Σv/N in each of its own.
     """
     noise = float(np.sqrt(root_variance(pattern.counts.cpu().numpy()).sum())) / pattern.counts.numel()
-    smooth = Smoother(pattern.shape, x.device)(power(x).sqrt(), FINAL_SMOOTHING)
-    support = smooth > max(ABOVE_NOISE * noise, FAINTEST * float(smooth.max()))
+    smooth = Smoother(pattern.shape, x.device)(power(x).sqrt(), config.smoothing)
+    support = smooth > max(config.above_noise * noise, config.faintest * float(smooth.max()))
     return support if bool(support.any()) else smooth > 0
 
 
-def climb(pattern: Pattern, candidate: Candidate) -> Candidate:
+def refined_to_full(pattern: Pattern, candidate: Candidate) -> Candidate:
     """Refine ``candidate`` on every finer level, at least on the last.
 
-    The counts are freed of blur as the object predicts it: without regard to it the noise of faint voxels
-    would be raised with them, and explained by haze.
+    The blur is taken out of the counts as the object predicts it: deconvolved without the object, faint
+    voxels would have their noise amplified, and the object would explain it by faint voxels all over the
+    support.
     """
     x, root = candidate.x, pattern.counts.sqrt()
     while True:
@@ -145,7 +126,7 @@ def climb(pattern: Pattern, candidate: Candidate) -> Candidate:
         support = support_of(level, x, threshold=REFINE.threshold, floor=REFINE.floor)
         x = x * support
         kernel = kernel_of(pattern, shape, support, candidate.coherence)
-        level.engine.set_amplitude(kernel.freed_amplitude(x[0], counts, background))
+        level.engine.set_amplitude(kernel.point_amplitude(x[0], counts, background))
         x, support = iterate(level, x, support, REFINE)
         if shape == pattern.shape:
             kernel = kernel_of(pattern, shape, support, candidate.coherence)
@@ -165,12 +146,13 @@ def fit_blur(
     support: Tensor,
     known: Triple = COHERENT,
     grid: Sequence[float] = GRID,
+    fit_size: int = DEFAULT.refinement.fit_size,
 ) -> Triple:
     """Fit the blur on the centre of q, where the counts are: it is the same everywhere.
 
     ``x`` complex64 and ``support`` bool are (n0, n1, n2), corner order.
     """
-    a, b, c = (min(n, FIT_SIZE) for n in pattern.shape)
+    a, b, c = (min(n, fit_size) for n in pattern.shape)
     shape = (a, b, c)
     measured, root = (~pattern.mask).float(), pattern.counts.sqrt()
     return fit_coherence(
@@ -198,15 +180,17 @@ def left_over(pattern: Pattern, candidate: Candidate) -> float:
     return noise_ratio(predicted, pattern.counts.cpu().numpy(), pattern.mask.cpu().numpy())
 
 
-def finish(pattern: Pattern, candidate: Candidate) -> tuple[Candidate, list[float]]:
+def finish(
+    pattern: Pattern, candidate: Candidate, config: RefinementConfig = DEFAULT.refinement
+) -> tuple[Candidate, list[float]]:
     """Descend through the kernel, twice: the support and the blur are seen better after the first half."""
     history: list[float] = []
     for half in range(2):
-        unknown = pattern.blurred or (half and left_over(pattern, candidate) > UNEXPLAINED)
-        iterations = FINISH_ITERATIONS if pattern.blurred else POINT_ITERATIONS
+        unknown = pattern.blurred or (half and left_over(pattern, candidate) > config.unexplained)
+        iterations = config.descents if pattern.blurred else config.point_descents
         candidate, chi = descended(pattern, candidate, iterations, fitted=bool(unknown))
         history += chi
-        candidate = replace(candidate, support=final_support(pattern, candidate.x))
+        candidate = replace(candidate, support=final_support(pattern, candidate.x, config))
     return replace(candidate, x=candidate.x * candidate.support, score=history[-1]), history
 
 

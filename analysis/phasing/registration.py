@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 from torch import Tensor
 
+from analysis.phasing.config import DEFAULT, SearchConfig
 from analysis.phasing.pattern import Triple
 from analysis.phasing.projections import SPACE
 
@@ -257,19 +258,6 @@ def overlap(obj: Object, reference: Object) -> float:
     return align(obj, reference).overlap
 
 
-AGREEMENT = 0.97
-"""Overlap from which two starts count as the same object."""
-
-LIKELY = 0.9
-"""Overlap from which they may be the same, and are worth polishing."""
-
-RIVAL, RIVALS = 2.0, 8
-"""A candidate within this factor of the lowest χ², and among the best so many of other families, has a say in
-the agreement."""
-
-NEAR = 1.3
-"""Candidates within this factor of the lowest χ² are equally good explanations."""
-
 NETWORK = "network"
 """How the origin of a network's guess begins."""
 
@@ -299,16 +287,16 @@ def independent(a: Candidate, b: Candidate) -> bool:
     return family(a) != family(b)
 
 
-def agreement(best: Candidate, others: Sequence[Candidate]) -> float:
+def agreement(best: Candidate, others: Sequence[Candidate], config: SearchConfig = DEFAULT.search) -> float:
     """Return the highest overlap of ``best`` with an independent rival among ``others``, 0 without any."""
-    rivals = [c for c in others if c.score <= RIVAL * best.score and independent(best, c)]
-    return max((register(c.x[0], best.x[0]).overlap for c in rivals[:RIVALS]), default=0.0)
+    rivals = [c for c in others if c.score <= config.rival * best.score and independent(best, c)]
+    return max((register(c.x[0], best.x[0]).overlap for c in rivals[: config.rivals]), default=0.0)
 
 
-def confirmations(candidates: Sequence[Candidate]) -> int:
+def confirmations(candidates: Sequence[Candidate], config: SearchConfig = DEFAULT.search) -> int:
     """Return how many others ended where the first of ``candidates`` did, each family counted once."""
     best, *others = candidates
-    same = {family(c) for c in others if register(c.x[0], best.x[0]).overlap >= LIKELY}
+    same = {family(c) for c in others if register(c.x[0], best.x[0]).overlap >= config.likely}
     return len(same - {family(best)})
 
 
@@ -323,13 +311,16 @@ def leaders(candidates: Sequence[Candidate], each: int) -> list[Candidate]:
     return kept
 
 
-def consensus(candidates: Sequence[Candidate]) -> tuple[list[Candidate], float]:
+def consensus(
+    candidates: Sequence[Candidate], config: SearchConfig = DEFAULT.search
+) -> tuple[list[Candidate], float]:
     """Return the candidates, the one that others confirm best in front, and its agreement with them.
 
-    Only those within `NEAR` of the lowest χ² can stand in front: a lower χ² by less may be a looser support.
+    Only those within ``config.equal`` of the lowest χ² can stand in front: a lower χ² by less may be a
+    looser support.
     """
     ranked = sorted(candidates, key=lambda c: c.score)
-    near = [c for c in ranked if c.score <= NEAR * ranked[0].score]
-    agreed = [agreement(c, [d for d in ranked if d is not c]) for c in near]
+    near = [c for c in ranked if c.score <= config.equal * ranked[0].score]
+    agreed = [agreement(c, [d for d in ranked if d is not c], config) for c in near]
     best = max(range(len(near)), key=agreed.__getitem__)
     return [near[best], *(c for c in ranked if c is not near[best])], agreed[best]

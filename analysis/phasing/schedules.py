@@ -13,19 +13,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from analysis.phasing.config import DEFAULT, LevelConfig
 from analysis.phasing.projections import SPACE, Engine, Smoother, about_origin, power, to_centre, to_corner
-
-COARSEST = 32
-"""Voxels per axis of the coarsest level: the network's box."""
-
-THINNEST = 10
-"""Voxels across the crystal on the coarsest level."""
-
-CUT = 0.01
-"""Share of the counts that the coarsest level may cut off along an axis."""
-
-STEP = 8
-"""The coarsest level has a multiple of so many voxels: sizes that transform fast."""
 
 
 def _window(n: int, wanted: int) -> slice:
@@ -57,7 +46,10 @@ def resample(x: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def coarsest(
-    full: Sequence[int], reach: Sequence[float] = (0.5, 0.5, 0.5), signal: Tensor | None = None
+    full: Sequence[int],
+    reach: Sequence[float] = (0.5, 0.5, 0.5),
+    signal: Tensor | None = None,
+    config: LevelConfig = DEFAULT.level,
 ) -> tuple[int, int, int]:
     """Return the shape of the coarsest level.
 
@@ -67,29 +59,30 @@ def coarsest(
         Of the measured array.
     reach : three float
         Extent of the crystal as a fraction of each axis, 0.5 where unknown: an axis on which it is thin
-        starts with more voxels, so that the crystal is never thinner than `THINNEST` of them.
+        starts with more voxels, so that the crystal is never thinner than ``config.thinnest`` of them.
     signal : Tensor, (n0, n1, n2), counts less background, corner order, optional
-        An axis also gets voxels until no more than `CUT` of it lies further out: of a steep phase a crop
-        that is narrower shows a part that no compact object explains.
+        An axis also gets voxels until no more than ``config.cut`` of it lies further out: of a steep phase
+        a crop that is narrower shows a part that no compact object explains.
     """
-    a, b, c = (_coarsest(n, r) for n, r in zip(full, reach, strict=True))
+    a, b, c = (_coarsest(n, r, config) for n, r in zip(full, reach, strict=True))
     if signal is not None:
         a, b, c = (
-            _holding(signal.sum(dim=d), m) for d, m in zip(((1, 2), (0, 2), (0, 1)), (a, b, c), strict=True)
+            _holding(signal.sum(dim=d), m, config)
+            for d, m in zip(((1, 2), (0, 2), (0, 1)), (a, b, c), strict=True)
         )
     return a, b, c
 
 
-def _coarsest(n: int, reach: float) -> int:
-    needed = STEP * math.ceil(THINNEST / (STEP * max(reach, 1e-3)))
-    return min(n, max(COARSEST, needed))
+def _coarsest(n: int, reach: float, config: LevelConfig) -> int:
+    needed = config.step * math.ceil(config.thinnest / (config.step * max(reach, 1e-3)))
+    return min(n, max(config.coarsest, needed))
 
 
-def _holding(profile: Tensor, least: int) -> int:
-    """Return how many voxels, ``least`` or more, hold the ``profile`` (n,), corner order, but for `CUT`."""
+def _holding(profile: Tensor, least: int, config: LevelConfig) -> int:
+    """Return how many voxels, ``least`` or more, hold the ``profile`` (n,), corner order, but for ``cut``."""
     line, n = to_centre(profile[None, None])[0, 0], len(profile)
-    while least < n and line[_window(n, least)].sum() < (1 - CUT) * line.sum():
-        least = min(n, least + STEP)
+    while least < n and line[_window(n, least)].sum() < (1 - config.cut) * line.sum():
+        least = min(n, least + config.step)
     return least
 
 
@@ -161,47 +154,53 @@ class Recipe:
     faintest: float = 0.05
 
 
-HUNT = Recipe(iterations=600, hio_share=1.0, every=5, threshold=0.2, sigma=(1.5, 0.6), settle=0, floor=0.15)
-"""Finds the basin of a start: the support follows every few iterations, its threshold too low to collapse."""
+# Numbers of the recipes: chosen on calibration crystals, as `config` says.
+HIO_WRAPPED = Recipe(
+    iterations=600, hio_share=1.0, every=5, threshold=0.2, sigma=(1.5, 0.6), settle=0, floor=0.15
+)
+"""Leads a start to an object: HIO, the support updated every few iterations, its threshold too low to
+collapse."""
 
-HUNT_FLAT = replace(HUNT, exponent=0.9)
-"""`HUNT` for crystals in which peaks would form."""
+HIO_FLATTENED = replace(HIO_WRAPPED, exponent=0.9)
+"""The same with amplitudes flattened, for crystals in which bright peaks would form."""
 
 FILL = Recipe(iterations=100, hio_share=0.0, every=50, threshold=0.2, sigma=(1.0, 0.7), floor=0.15)
-"""For objects that agree: lets in the faint parts that a tight support keeps out."""
+"""For objects that agree: adds the faint parts that a tight support leaves out."""
 
 FLATTEN = (
     replace(FILL, iterations=90, every=30, sigma=(0.8, 0.8), settle=0, exponent=0.0, faintest=0.3),
     replace(FILL, iterations=40, every=20, settle=20),
 )
-"""Takes the stripes out of which projections alone do not lead; then the counts have their say again."""
+"""Removes stripes, in which projections stagnate; then RAAR returns to the measured moduli."""
 
 TIGHTEN = replace(FILL, iterations=60, every=20, threshold=0.3, sigma=(1.0, 0.5), floor=0.2)
-"""Takes out of the support the haze that noise has put there, which would stay."""
+"""Removes from the support the faint voxels that noise has put there."""
 
-OPEN = replace(FLATTEN[0], iterations=24, every=8, threshold=0.15, beta=0.8, floor=0.05, faintest=0.6)
-"""Lets in what a hunt's support is too tight for: parts that are faint only because they are still wrong."""
+LOOSEN = replace(FLATTEN[0], iterations=24, every=8, threshold=0.15, beta=0.8, floor=0.05, faintest=0.6)
+"""Loosens a support that HIO left too tight: adds parts that are faint only because they are still wrong."""
 
-OPENED = replace(OPEN, iterations=96, settle=8)
-"""The same for an object that has come to rest while it leaves too much."""
+LOOSEN_LONG = replace(LOOSEN, iterations=96, settle=8)
+"""The same for an object that no longer changes while its χ² is too large."""
 
-REFINE = replace(OPEN, threshold=0.25, floor=0.15, settle=8)
-"""For an object that is nearly right, after a change of level; descent then gives the counts their say."""
+REFINE = replace(LOOSEN, threshold=0.25, floor=0.15, settle=8)
+"""For an object that is nearly right, after a change of level; descent to the counts follows."""
 
 SETTLE = (
-    OPEN,
+    LOOSEN,
     replace(FILL, iterations=50, threshold=0.25, sigma=(1.0, 0.5), beta=0.9, settle=20, floor=0.2),
 )
-"""Goes from a hunt to the bottom, which more HIO would leave again."""
+"""From HIO to the lowest χ², which more HIO would leave again."""
 
-REST = Recipe(iterations=200, hio_share=0.0, every=50, threshold=0.25, sigma=(1.0, 0.5), beta=0.9, settle=30)
-"""Goes on to where an object does not change any more, for means over many."""
+CONVERGE = Recipe(
+    iterations=200, hio_share=0.0, every=50, threshold=0.25, sigma=(1.0, 0.5), beta=0.9, settle=30
+)
+"""Iterates until an object does not change any more, for means over many."""
 
-STRATEGIES = ((HUNT, *SETTLE), (HUNT_FLAT, *SETTLE))
+STRATEGIES = ((HIO_WRAPPED, *SETTLE), (HIO_FLATTENED, *SETTLE))
 """What starts go through in turn: each solves crystals that the other does not."""
 
 QUICK_STRATEGIES, NEAR_STRATEGIES = (
-    tuple((replace(hunt, iterations=iterations), *settle) for hunt, *settle in STRATEGIES)
+    tuple((replace(first, iterations=iterations), *settle) for first, *settle in STRATEGIES)
     for iterations in (150, 400)
 )
 """The same for starts that begin near an object: enough for most crystals, and what the others need."""

@@ -1,11 +1,11 @@
-"""Search until right: cheap starts on the coarsest level, until two independent ones agree.
+"""The search: starts on the coarsest level, until two independent ones agree.
 
-A low χ² is not a correct object, but wrong objects are wrong in their own ways: two independent starts that
-end at one object (overlap above `AGREEMENT`) while no other explains the pattern better are the stop rule.
-The budget is counted in starts, never in time, so that a seed always gives the same result.
+A low χ² does not make an object right, but wrong objects differ from one another. So a search ends when two
+independent starts end at one object (overlap above `SearchConfig.same`) while no other explains the pattern
+better. The budget is counted in starts, never in time, so that a seed always gives the same result.
 
-Starts that go wrong mostly collapse: their support shrinks to a part of the crystal's and their χ² stays far
-above the right object's, so whoever asks for more than agreement can tell (`reconstruction`).
+A start that ends at a wrong object mostly has a support that covers only a part of the crystal and a χ² far
+above the right object's; `reconstruction` asks for that beside the agreement.
 """
 
 from __future__ import annotations
@@ -17,28 +17,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
+from analysis.phasing.config import DEFAULT, PhasingConfig
 from analysis.phasing.pattern import COHERENT, Pattern, Triple, fit_coherence
 from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import box, extent_of
-from analysis.phasing.registration import (
-    AGAIN,
-    AGREEMENT,
-    LIKELY,
-    NETWORK,
-    RIVAL,
-    Candidate,
-    agreement,
-    consensus,
-    leaders,
-)
+from analysis.phasing.registration import AGAIN, NETWORK, Candidate, agreement, consensus, leaders
 from analysis.phasing.residual import noise_chi_squared
 from analysis.phasing.schedules import (
+    CONVERGE,
     FILL,
     FLATTEN,
+    LOOSEN_LONG,
     NEAR_STRATEGIES,
-    OPENED,
     QUICK_STRATEGIES,
-    REST,
     STRATEGIES,
     TIGHTEN,
     Level,
@@ -48,43 +39,10 @@ from analysis.phasing.schedules import (
 )
 from analysis.phasing.starts import SIGNS, Guesses, Start, curved_start, guessed_start, random_start
 
-NO_WORSE = 1.3
-"""A candidate that was flattened or tightened replaces what it came from up to this ratio of their χ²."""
-
-STRANGE, TIMES_NOISE = 0.004, 5.0
-"""χ² on the coarsest level, above that of noise alone and in units of it, from which the model of the
-measurement lacks something. Wrong objects leave as much, but few starts agree on one of them."""
-
-LEFT_BY_CUTTING, LEFT_BY_NOISE = 0.001, 1.5
-"""χ² on the coarsest level that right objects leave at most: what rings outside the support since q was cut
-there, and a multiple of what noise alone leaves. Of wrong ones on which starts agree most leave more."""
-
-POLISHED = 4
-"""How many candidates are polished at a time, and kept."""
-
-ROUND = 8
-"""So many more starts are made where the ones before leave a doubt."""
-
-LONELY = 0.5
-"""A χ² below this share of the next one's: the object is likely right, but alone."""
-
-UNBLURRED, LEAST_SURE = 0.7, 0.2
-"""A start takes so much of the blur that the best object was fitted with, and at most so many voxels: see
-`pattern.COHERENCE_GUESSES`; wrong objects are fitted with too much."""
-
-EXPONENTS, STRENGTHS = (2.0, 4.0), (1.0, 1.4)
-"""From what the curved starts are drawn (`curved_start`): no one of them hits all kinds of phase."""
-
-FILLED = 0.9
-"""A support that reaches over more than this share of an axis has let go of the object."""
-
-WRAPPED = 0.42
-"""An autocorrelation that reaches further than this share of an axis may have wrapped: no size from it."""
-
 
 @dataclass(frozen=True)
 class Found:
-    """What a search stands at: candidates, the best confirmed in front, and its agreement with another."""
+    """Result of a search so far: candidates, the best confirmed first, and its agreement with another."""
 
     candidates: list[Candidate]
     agreement: float
@@ -104,7 +62,8 @@ class Search:
         How far the autocorrelation reaches (`autocorrelation_extent`).
     rng : Generator
     guesses : Guesses or sequence of Tensor, (32, 32, 32) complex64, corner order
-        Of the network; taken one after the other, each when its turn comes.
+        Of the network; each is computed when its turn comes.
+    config : PhasingConfig
     """
 
     def __init__(
@@ -114,7 +73,9 @@ class Search:
         reach: Sequence[float],
         rng: np.random.Generator,
         guesses: Guesses | Sequence[Tensor] = (),
+        config: PhasingConfig = DEFAULT,
     ) -> None:
+        self.rules, self._drawn = config.search, config.start
         self.pattern, self.level, self.rng = pattern, level, rng
         self.guesses, self.tried = guesses, 0
         coarse = Level(pattern.counts.sqrt(), pattern.mask, level.shape)
@@ -125,8 +86,8 @@ class Search:
         self._amplitudes: dict[Triple, Tensor] = {}
         self._reach = reach
         self.candidates: list[Candidate] = []
-        self._polished: dict[int, Candidate] = {}
-        self._rested: dict[int, Candidate] = {}
+        self._refined: dict[int, Candidate] = {}
+        self._converged: dict[int, Candidate] = {}
 
     def score(self, x: Tensor, support: Tensor) -> tuple[float, Triple]:
         """Return (χ² against the counts themselves, blur widths) of ``x`` (1, n0, n1, n2).
@@ -134,7 +95,7 @@ class Search:
         What fills the box explains any counts, so its χ² says nothing: ∞.
         """
         extent = extent_of(support[0])
-        if max(extent) > FILLED:
+        if max(extent) > self.rules.filled:
             return math.inf, COHERENT
         if not self.pattern.blurred:
             kernel = PixelKernel(self.level.shape, self.pattern.widths, device=x.device)
@@ -161,32 +122,40 @@ class Search:
     def _coherence(self, number: int) -> Triple:
         """Return the blur that start ``number`` assumes: a guess, every third time near the best fit.
 
-        In other turns than the kinds of starts take, so that each meets all.
+        Its period differs from that of the kinds of starts, so that every kind is tried with every blur.
         """
         if self.candidates and number % 3 == 2:
-            a, b, c = (min(UNBLURRED * s, LEAST_SURE) for s in self.candidates[0].coherence)
+            a, b, c = (
+                min(self._drawn.blur_share * s, self._drawn.largest_blur)
+                for s in self.candidates[0].coherence
+            )
             return a, b, c
         return self._guesses[(number // 2 + number // 8) % len(self._guesses)]
 
     def draw_extent(self) -> tuple[float, ...]:
         """Draw the edges of an initial box: the autocorrelation's where it did not wrap."""
+        drawn = self._drawn
         likely = [
-            self.rng.uniform(0.9, 1.2) * r if r < WRAPPED else self.rng.uniform(0.42, 0.68)
+            self.rng.uniform(*drawn.around_extent) * r
+            if r < drawn.wrapped
+            else self.rng.uniform(*drawn.extent)
             for r in self._reach
         ]
-        return tuple(float(max(e, 3 / n)) for e, n in zip(likely, self.level.shape, strict=True))
+        least = drawn.thinnest
+        return tuple(float(max(e, least / n)) for e, n in zip(likely, self.level.shape, strict=True))
 
     def _next(self, number: int) -> tuple[Start, str, Sequence[Recipe]]:
-        """Return start ``number``, its origin, and what it goes through.
+        """Return start ``number``, its origin, and the recipes to iterate.
 
-        Every second one is curved; a guess of the network and a random one take turns between. Every
-        other random one is made in the support of one of the best candidates: another that ends there may be
-        better, though it is no witness.
+        Every second start has a curved phase; between them guesses of the network and random starts
+        alternate. Every other random start is made in the support of one of the best candidates: it may end
+        at a better object, but does not count as independent of that candidate.
         """
         turn = number // 2
         if number % 2 == 0:
-            exponent, strength = self.rng.uniform(*EXPONENTS), self.rng.uniform(*STRENGTHS)
-            start = curved_start(self.draw_extent(), SIGNS[turn % len(SIGNS)], exponent, strength)
+            drawn = self._drawn
+            exponent, strength = self.rng.uniform(*drawn.exponents), self.rng.uniform(*drawn.strengths)
+            start = curved_start(self.draw_extent(), SIGNS[turn % len(SIGNS)], exponent, strength, drawn)
             choice = QUICK_STRATEGIES if turn < len(SIGNS) else NEAR_STRATEGIES
             return start, f"curved {number}", choice[turn // len(SIGNS) % len(choice)]
         kind = turn // 2
@@ -195,41 +164,45 @@ class Search:
             return guessed_start(self.guesses[kind]), f"{NETWORK} {kind}", recipes
         recipes = STRATEGIES[kind % len(STRATEGIES)]
         if turn % 4 == 3:
-            best = 0 if self._lonely() else int(self.rng.integers(0, min(3, len(self.candidates))))
+            best = 0 if self._leads_clearly() else int(self.rng.integers(0, min(3, len(self.candidates))))
             parent = self.candidates[best]
             return random_start(parent.support), f"{parent.origin}, {AGAIN} {number}", recipes
         inside = box(self.level.shape, self.draw_extent())[None]
         return random_start(inside), f"random {number}", recipes
 
-    def _lonely(self) -> bool:
-        return len(self.candidates) > 1 and self.candidates[0].score < LONELY * self.candidates[1].score
+    def _leads_clearly(self) -> bool:
+        """Return whether the lowest χ² is far below the next one."""
+        if len(self.candidates) < 2:
+            return False
+        return self.candidates[0].score < self.rules.clear_lead * self.candidates[1].score
 
-    def polish(self, candidate: Candidate) -> Candidate:
-        """Fill a candidate, hunt on from it, flatten and tighten it; keep what explains no worse.
+    def refine(self, candidate: Candidate) -> Candidate:
+        """Iterate a candidate further with a looser support, HIO, a flatter amplitude and a tighter support.
 
-        One that leaves too much has parts outside a support that is too tight: it is opened once more.
+        After each the object is kept that has the lower χ², or one that is hardly higher (`no_worse`).
+        Where χ² stays too large, parts of the crystal lie outside the support: it is loosened once more.
         """
-        rested = self._carried_on(candidate, FILL)
-        hunted = self._carried_on(rested, *QUICK_STRATEGIES[0])
-        rested = hunted if hunted.score < rested.score else rested
-        best = self._unless_worse(rested, FLATTEN)
+        best = self._iterated(candidate, FILL)
+        after_hio = self._iterated(best, *QUICK_STRATEGIES[0])
+        best = after_hio if after_hio.score < best.score else best
+        best = self._unless_worse(best, FLATTEN)
         if self._leaves_too_much(best):
-            opened = self._carried_on(best, OPENED, *FLATTEN)
-            best = opened if opened.score < best.score else best
+            loosened = self._iterated(best, LOOSEN_LONG, *FLATTEN)
+            best = loosened if loosened.score < best.score else best
         return self._unless_worse(best, [TIGHTEN])
 
     def _unless_worse(self, candidate: Candidate, recipes: Sequence[Recipe]) -> Candidate:
-        after = self._carried_on(candidate, *recipes)
-        return after if after.score <= NO_WORSE * candidate.score else candidate
+        after = self._iterated(candidate, *recipes)
+        return after if after.score <= self.rules.no_worse * candidate.score else candidate
 
-    def _carried_on(self, candidate: Candidate, *recipes: Recipe) -> Candidate:
-        """Go through recipes, the blur now taken from the candidate's own prediction."""
+    def _iterated(self, candidate: Candidate, *recipes: Recipe) -> Candidate:
+        """Iterate recipes, the blur deconvolved as the candidate's own prediction says."""
         for recipe in recipes:
             x, support = candidate.x, candidate.support
             extent, sigma = extent_of(support[0]), candidate.coherence
             kernel = PixelKernel(self.level.shape, self.pattern.widths, sigma, extent=extent, device=x.device)
-            freed = kernel.freed_amplitude(x[0], self._raw.square(), self._background)
-            self.level.engine.set_amplitude(freed)
+            sharp = kernel.point_amplitude(x[0], self._raw.square(), self._background)
+            self.level.engine.set_amplitude(sharp)
             x, support = iterate(self.level, x, support, recipe)
             chi, sigma = self.score(x, support)
             candidate = replace(candidate, x=x, support=support, score=chi, coherence=sigma)
@@ -238,21 +211,21 @@ class Search:
     def run(self, limit: int, least: int = 0) -> Found:
         """Go on until two starts agree and ``least`` have been made in all, or ``limit`` of them.
 
-        Where they are alike but not the same, `ROUND` more may bring one that is.
+        Where two are alike but not the same, a further round may bring one that is.
         """
         alike: int | None = None
         while self.tried < limit:
             self.try_next()
-            likely = agreement(self.candidates[0], self.candidates[1:]) >= LIKELY
-            if self.tried < least or not likely:
+            alike_now = agreement(self.candidates[0], self.candidates[1:], self.rules)
+            if self.tried < least or alike_now < self.rules.likely:
                 continue
-            found = self._polished_consensus()
-            if found.agreement >= AGREEMENT:
+            found = self._refined_consensus()
+            if found.agreement >= self.rules.same:
                 return found
             alike = self.tried if alike is None else alike
-            if self.tried >= alike + ROUND:
+            if self.tried >= alike + self.rules.round:
                 return found
-        return self._polished_consensus()
+        return self._refined_consensus()
 
     def try_next(self) -> None:
         """Make the next start."""
@@ -260,30 +233,33 @@ class Search:
         start, origin, recipes = self._next(number)
         self.try_start(start, self._coherence(number), origin, recipes)
 
-    def rested(self) -> list[Candidate]:
-        """Return all candidates, each iterated on to its rest."""
-        fresh = [c for c in self.candidates if id(c) not in self._rested]
-        self._rested |= {id(c): self._carried_on(c, REST) for c in fresh}
-        return sorted((self._rested[id(c)] for c in self.candidates), key=lambda c: c.score)
+    def converged(self) -> list[Candidate]:
+        """Return all candidates, each iterated until it does not change any more."""
+        fresh = [c for c in self.candidates if id(c) not in self._converged]
+        self._converged |= {id(c): self._iterated(c, CONVERGE) for c in fresh}
+        return sorted((self._converged[id(c)] for c in self.candidates), key=lambda c: c.score)
 
-    def _polished_consensus(self) -> Found:
-        """Polish the best candidates that are not polished yet and measure the agreement of all that are."""
-        near = [c for c in self.candidates if c.score <= RIVAL * self.candidates[0].score]
-        near = leaders(near, POLISHED // 2)[: 2 * POLISHED]
-        fresh = [c for c in near if id(c) not in self._polished][:POLISHED]
-        self._polished |= {id(c): self.polish(c) for c in fresh}
-        return self._found(*consensus(list(self._polished.values())))
+    def _refined_consensus(self) -> Found:
+        """Refine the best candidates that are not refined yet and measure the agreement of all that are."""
+        most = self.rules.refined
+        near = [c for c in self.candidates if c.score <= self.rules.rival * self.candidates[0].score]
+        near = leaders(near, most // 2)[: 2 * most]
+        fresh = [c for c in near if id(c) not in self._refined][:most]
+        self._refined |= {id(c): self.refine(c) for c in fresh}
+        ranked, agreed = consensus(list(self._refined.values()), self.rules)
+        return Found(leaders(ranked, 1)[: most + 1], agreed, self.tried, self.level.iterations)
 
-    def strange(self, found: Found) -> bool:
-        """Return whether what was found leaves more than the model of the measurement can account for."""
-        return found.candidates[0].score > max(self._noise + STRANGE, TIMES_NOISE * self._noise)
+    def unexplained(self, found: Found) -> bool:
+        """Return whether χ² is larger than the model of the measurement can account for.
+
+        Wrong objects have as large a χ², but few starts agree on one of them.
+        """
+        rules, noise = self.rules, self._noise
+        return found.candidates[0].score > max(noise + rules.unexplained, rules.times_noise * noise)
 
     def doubtful(self, found: Found) -> bool:
-        """Return whether what was found leaves more than a right object does on the coarsest level."""
+        """Return whether χ² is larger than right objects have it on the coarsest level."""
         return self._leaves_too_much(found.candidates[0])
 
     def _leaves_too_much(self, candidate: Candidate) -> bool:
-        return candidate.score > LEFT_BY_CUTTING + LEFT_BY_NOISE * self._noise
-
-    def _found(self, ranked: list[Candidate], agreed: float) -> Found:
-        return Found(leaders(ranked, 1)[: POLISHED + 1], agreed, self.tried, self.level.iterations)
+        return candidate.score > self.rules.cutting + self.rules.noise * self._noise

@@ -2,8 +2,8 @@
 
 A strong smooth phase sends each part of the crystal to the q of its local slope (stationary phase), so the
 pattern is a distorted picture of the crystal itself. The plainest such map is linear, its phase quadratic:
-the second moments of pattern and body fix it but for a sign along each of three axes. White noise hardly ever
-leads to such a crystal; it leads to its focus, a small bright object of nearly the same moduli.
+the second moments of pattern and body fix it but for a sign along each of three axes. Random starts
+hardly ever lead to such a crystal; they lead to its focus, a small bright object of nearly the same moduli.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from analysis.phasing.config import DEFAULT, StartConfig
 from analysis.phasing.network.pretrained import Pretrained
 from analysis.phasing.network.transfer import fine_tune
 from analysis.phasing.pattern import Pattern
@@ -23,9 +24,6 @@ from analysis.phasing.schedules import Level, resample, support_of
 
 ORIENTATIONS = (0, 13, 26, 39, 7, 20, 33, 46)
 """Orientations of the input in which the network is asked, one after the other."""
-
-TRANSFER_STEPS = 20
-"""Steps of fine-tuning on the pattern, where the network as it is did not lead to the object."""
 
 
 class Guesses:
@@ -41,7 +39,16 @@ class Guesses:
         Whether it is, at last.
     """
 
-    def __init__(self, pretrained: Pretrained, pattern: Pattern, seed: int, *, transfer: bool = True) -> None:
+    def __init__(
+        self,
+        pretrained: Pretrained,
+        pattern: Pattern,
+        seed: int,
+        *,
+        transfer: bool = True,
+        config: StartConfig = DEFAULT.start,
+    ) -> None:
+        self._steps = config.transfer_steps
         self.pretrained, self.seed, self.transfer = pretrained, seed, transfer
         self._counts = to_centre((pattern.counts - pattern.background).clamp_min(0)).cpu().numpy()
         self._mask = to_centre(pattern.mask).cpu().numpy()
@@ -60,7 +67,7 @@ class Guesses:
             guess = self.pretrained.guess(self._counts, self._mask, orientations=one, threads=threads)[0]
         else:
             tuned, losses = fine_tune(
-                self.pretrained, self._counts, self._mask, steps=TRANSFER_STEPS, seed=self.seed
+                self.pretrained, self._counts, self._mask, steps=self._steps, seed=self.seed
             )
             guess, self.losses = tuned[-1], np.asarray(losses, np.float64)
         return to_corner(torch.from_numpy(np.ascontiguousarray(guess))).to(self._device)
@@ -71,16 +78,6 @@ Start = Callable[[Level, np.random.Generator], tuple[Tensor, Tensor]]
 
 SIGNS = ((1, 1, 1), (-1, 1, 1), (1, -1, 1), (1, 1, -1))
 """Of the three curvatures; turning all of them around gives the twin."""
-
-SPREAD = 1 / 16
-"""Mean square distance of a body from its middle along an axis, in units of its extent squared: between a
-box's 1/12 and an ellipsoid's 1/20."""
-
-ROUGHNESS, SMOOTHNESS = 0.3, 3.0
-"""Standard deviation, rad, of the smooth noise that is added to the phase, and its width in voxels."""
-
-LEAST_SHARE = 0.05
-"""Intensity below this share of the brightest is fringes and noise, and says nothing about the phase."""
 
 
 def random_start(support: Tensor) -> Start:
@@ -106,7 +103,11 @@ def guessed_start(guess: Tensor) -> Start:
 
 
 def curved_start(
-    extent: Sequence[float], signs: Sequence[int], exponent: float = 2.0, strength: float = 1.0
+    extent: Sequence[float],
+    signs: Sequence[int],
+    exponent: float = 2.0,
+    strength: float = 1.0,
+    config: StartConfig = DEFAULT.start,
 ) -> Start:
     """Return a start of even amplitude in a box, its phase curved so that the pattern has its second moments.
 
@@ -125,7 +126,9 @@ def curved_start(
 
     def make(level: Level, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         support = box(level.shape, extent, level.engine.device)[None]
-        curvature = matched_curvature(second_moments(level), [SPREAD * e**2 for e in extent], signs)
+        curvature = matched_curvature(
+            second_moments(level, config.least_share), [config.spread * e**2 for e in extent], signs
+        )
         x = frequencies(level.shape, level.engine.device)
         phase = torch.zeros(level.shape, device=level.engine.device)
         for i in range(3):
@@ -133,8 +136,8 @@ def curved_start(
                 phase = phase + 0.5 * float(curvature[i, j]) * x[i] * x[j]
         phase = _bent(phase, support[0], exponent) * strength
         noise = torch.from_numpy(rng.standard_normal(level.shape).astype(np.float32)).to(phase.device)
-        rough = level.smoother(noise, SMOOTHNESS)
-        phase = phase + rough * (ROUGHNESS / float(rough.std()))
+        rough = level.smoother(noise, config.smoothness)
+        phase = phase + rough * (config.roughness / float(rough.std()))
         return torch.polar(support.to(torch.float32), phase[None]), support
 
     return make
@@ -150,10 +153,13 @@ def _bent(phase: Tensor, support: Tensor, exponent: float) -> Tensor:
     return surface * scale * phase.sign() * (phase.abs() / surface) ** (exponent / 2)
 
 
-def second_moments(level: Level) -> NDArray[np.float64]:
-    """Return the covariance (3, 3) of q in a level's intensity, (rad per field of view)²."""
+def second_moments(level: Level, least_share: float = DEFAULT.start.least_share) -> NDArray[np.float64]:
+    """Return the covariance (3, 3) of q in a level's intensity, (rad per field of view)².
+
+    Of intensity above ``least_share`` of the brightest.
+    """
     intensity = level.engine.amplitude.square() * (~level.mask)
-    weight = (intensity * (intensity > LEAST_SHARE * intensity.max())).double()
+    weight = (intensity * (intensity > least_share * intensity.max())).double()
     total = float(weight.sum().clamp_min(1e-30))
     q = [f.double() * n for f, n in zip(frequencies(level.shape, weight.device), level.shape, strict=True)]
     mean = [float((weight * a).sum()) / total for a in q]

@@ -8,7 +8,7 @@ noise leaves, and that the crystal is one compact body that fits the box.
 Agreement at full resolution is close to the overlap with the truth where the object is right. Of 96
 calibration crystals (`vo2 benchmark trust --seed 5800 --crystals 96`) 93 were trusted, 92 of those right, and
 1 of 93 right ones was not trusted. The wrong one (5833, overlap 0.940) had an agreement of 0.987: below
-`CLOSE_AGREEMENT` the search goes on for another round since, and finds that crystal.
+`TrustConfig.close_agreement` the search goes on for another round since, and finds that crystal.
 
 Arrays in, arrays out: objects of one shape, each a reconstruction of the same pattern from another seed.
 """
@@ -24,31 +24,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
+from analysis.phasing.config import DEFAULT, TrustConfig
 from analysis.phasing.projections import to_centre, to_corner
 from analysis.phasing.registration import register
-
-LEAST_AGREEMENT = 0.975
-"""Overlap of two independent starts at full resolution."""
-
-CLOSE_AGREEMENT = 0.99
-"""The same where more than noise is left although the voxels are points: measured data, or a wrong object.
-And below it a search goes on for another round, whatever the data."""
-
-MANY_AGREEMENT, MANY = 0.95, 8
-"""There so many independent starts that confirm the object make up for a looser agreement."""
-
-NOISE_EXPLAINS = 1.3
-"""Noise ratio up to which noise alone explains point samples."""
-
-NOISE_LIMIT = 6.0
-"""Largest noise ratio of all: right solutions of detector frames sit at 0.9 to 1.4, with 45 % rutile, whose
-tails reach into the band, up to 4.3; measured data sits at 2–5."""
-
-LEAST_OVERSAMPLING = 1.2
-"""Below this the crystal does not fit the box: its own alias overlaps it."""
-
-LEAST_COMPACTNESS = 0.9
-"""Share of Σ abs(ρ)² that the largest connected part of the support must hold."""
 
 
 @dataclass(frozen=True)
@@ -84,43 +62,43 @@ class Evidence:
     saturated: bool
 
 
-def verdict(evidence: Evidence) -> tuple[bool, tuple[str, ...]]:
+def verdict(evidence: Evidence, limits: TrustConfig = DEFAULT.trust) -> tuple[bool, tuple[str, ...]]:
     """Return (trusted, reasons): no reason against is trust."""
-    needed = _least_agreement(evidence)
+    needed = least_agreement(evidence, limits)
     reasons = []
     if evidence.agreement < needed:
         reasons.append(
             f"independent starts do not agree: overlap {evidence.agreement:.3f}, {needed} is needed here"
         )
-    if not evidence.noise_ratio <= NOISE_LIMIT:
+    if not evidence.noise_ratio <= limits.noise_limit:
         reasons.append(
             f"the residual is {evidence.noise_ratio:.1f} times what Poisson noise leaves, "
-            f"at most {NOISE_LIMIT} is accepted"
+            f"at most {limits.noise_limit} is accepted"
         )
-    if evidence.compactness < LEAST_COMPACTNESS:
+    if evidence.compactness < limits.compactness:
         reasons.append(
             f"the crystal is in pieces: the largest holds {evidence.compactness:.0%}, "
-            f"{LEAST_COMPACTNESS:.0%} is needed"
+            f"{limits.compactness:.0%} is needed"
         )
-    if min(evidence.oversampling) < LEAST_OVERSAMPLING:
+    if min(evidence.oversampling) < limits.oversampling:
         axis = int(np.argmin(evidence.oversampling))
         reasons.append(
             f"the object is larger than the box along axis {axis}: oversampling "
-            f"{min(evidence.oversampling):.2f}, at least {LEAST_OVERSAMPLING} is needed"
+            f"{min(evidence.oversampling):.2f}, at least {limits.oversampling} is needed"
         )
     if evidence.saturated:
         reasons.append("the peak is saturated: several of the brightest voxels have exactly the same counts")
     return not reasons, tuple(reasons)
 
 
-def _least_agreement(evidence: Evidence) -> float:
+def least_agreement(evidence: Evidence, limits: TrustConfig) -> float:
     """Return the agreement that this class of data needs."""
-    many = evidence.confirmations >= MANY
+    many = evidence.confirmations >= limits.many
     if evidence.calibrated:
-        return LEAST_AGREEMENT if many else CLOSE_AGREEMENT
-    if evidence.pixel_kernel or evidence.noise_ratio <= NOISE_EXPLAINS:
-        return LEAST_AGREEMENT
-    return MANY_AGREEMENT if many else CLOSE_AGREEMENT
+        return limits.agreement if many else limits.close_agreement
+    if evidence.pixel_kernel or evidence.noise_ratio <= limits.noise_explains:
+        return limits.agreement
+    return limits.many_agreement if many else limits.close_agreement
 
 
 def compactness(density: NDArray[Any], support: NDArray[np.bool_]) -> float:

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
+from analysis.phasing.config import DEFAULT
 from analysis.phasing.device import DEVICE
 from analysis.phasing.projections import fixed_threads, to_centre, to_corner
 from analysis.phasing.reconstruction import THREADS, Reconstruction, checked_pattern, from_truth, reconstruct
@@ -34,26 +35,8 @@ Offset = Sequence[float] | NDArray[np.float64]
 M1_REFLECTION = (0, 1, 1)
 """Of monoclinic M1, whose counterpart in rutile is (110)."""
 
-PRESENT = 0.4
-"""Smoothed amplitude, in units of the crystal's own, above which the first lattice fills a voxel."""
 
-SHARE = 0.53
-"""Half-width of the second peak's box over the distance of the peaks: their tails meet half way."""
-
-FOREIGN = 0.38
-"""The same towards the first peak, beyond which voxels count as not measured: its tail is there."""
-
-MEASURED = 0.5
-"""Share of the second peak's box that must have been measured."""
-
-STARTS = 3
-"""Random starts of the second lattice, whose agreement is its trust."""
-
-HIO, RAAR, SETTLE = 150, 150, 30
-"""Iterations of each."""
-
-AGREEMENT = 0.9
-"""Overlap of those starts below which the second lattice is not trusted."""
+SECOND = DEFAULT.second
 
 
 class Measured(Protocol):
@@ -186,9 +169,9 @@ def reconstruct_both(
     start = join(first.object, second, counts.shape)
     found = from_truth(counts, start, hidden, pixel_kernel=pixel_kernel, background=background)
     doubts = []
-    if second.agreement < AGREEMENT:
+    if second.agreement < SECOND.agreement:
         doubts.append(
-            f"the starts of the second lattice agree to {second.agreement:.2f}, below {AGREEMENT:g}"
+            f"the starts of the second lattice agree to {second.agreement:.2f}, below {SECOND.agreement:g}"
         )
     return replace(
         found,
@@ -231,7 +214,7 @@ def _place(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     main = int(np.argmax(np.abs(offset)))
     box = np.array(band)
-    box[main] = 2 * round(SHARE * abs(offset[main]))
+    box[main] = 2 * round(SECOND.share * abs(offset[main]))
     return box, np.array(shape) // 2 + np.rint(offset).astype(int) - box // 2
 
 
@@ -243,7 +226,7 @@ def central(shape: Sequence[int], band: Sequence[int]) -> tuple[slice, ...]:
 def holes(first: Complex) -> Mask:
     """Return where a convex crystal lacks the first lattice, (n0, n1, n2) bool, its own rim included."""
     amplitude = ndimage.gaussian_filter(np.abs(first), 0.7)
-    filled = amplitude > PRESENT * amplitude_level(first, isosurface(first, 95))
+    filled = amplitude > SECOND.present * amplitude_level(first, isosurface(first, 95))
     pieces, _ = ndimage.label(filled)
     filled = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
     hull = _convex(filled)
@@ -276,7 +259,7 @@ def phase_second(
     Parameters
     ----------
     amplitude : ndarray, (n0, n1, n2) float32, √counts
-        Of the wide crop, freed of background and blur.
+        Of the wide crop, without background and blur.
     mask : ndarray, (n0, n1, n2) bool
     first : ndarray, (m0, m1, m2) complex
         The first lattice, same box, its own voxels.
@@ -294,10 +277,10 @@ def phase_second(
     own = ~_foreign(offset, box)
     hidden = mask[cut] | ~own
     measured = 1 - np.count_nonzero(hidden & own) / np.count_nonzero(own)
-    if measured < MEASURED:
+    if measured < SECOND.measured:
         raise ValueError(
-            f"at least {MEASURED:.0%} of the second peak's box must be measured, {measured:.0%} is: scan and "
-            "read out a region that holds it, or phase the first peak's crop alone ('m1')"
+            f"at least {SECOND.measured:.0%} of the second peak's box must be measured, {measured:.0%} is: "
+            "scan and read out a region that holds it, or phase the first peak's crop alone ('m1')"
         )
     if not support.any():
         return Second(np.zeros(box, dtype=complex), corner, own, 1.0)
@@ -309,11 +292,13 @@ def phase_second(
     )
     found = []
     with fixed_threads(THREADS):
-        for _ in range(STARTS):
+        for _ in range(SECOND.starts):
             noise = (rng.random(box) * np.exp(2j * np.pi * rng.random(box))).astype(np.complex64)
             x = to_corner(torch.from_numpy(noise))[None].to(DEVICE) * inside
-            x = level.engine.raar(level.engine.hio(x, inside, HIO, 0.9), inside, RAAR, 0.85)
-            found.append(to_centre(level.engine.er(x, inside, SETTLE))[0].cpu().numpy().astype(complex))
+            x = level.engine.raar(level.engine.hio(x, inside, SECOND.hio, 0.9), inside, SECOND.raar, 0.85)
+            found.append(
+                to_centre(level.engine.er(x, inside, SECOND.settle))[0].cpu().numpy().astype(complex)
+            )
     turned = [one * np.exp(-1j * np.angle(np.vdot(found[0], one))) for one in found]
     agreement = min(_overlap(one, other) for n, one in enumerate(found) for other in found[:n])
     return Second(np.mean(turned, axis=0), corner, own, float(agreement))
@@ -326,7 +311,7 @@ def _foreign(offset: Offset, box: tuple[int, int, int]) -> Mask:
     towards = -np.sign(away[main]) * (np.arange(box[main]) - box[main] // 2)
     view = [1, 1, 1]
     view[main] = box[main]
-    return np.broadcast_to((towards > FOREIGN * abs(away[main])).reshape(view), box)
+    return np.broadcast_to((towards > SECOND.foreign * abs(away[main])).reshape(view), box)
 
 
 def _regrid(mask: Mask, shape: Sequence[int]) -> Mask:

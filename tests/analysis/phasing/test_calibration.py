@@ -1,4 +1,4 @@
-"""Blur and response that nobody measured: found with the object, and better for it."""
+"""Blur and response, found with the object, and better for it."""
 
 from dataclasses import replace
 
@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from analysis import reconstruct
-from analysis.phasing.calibration import PRIOR, STEADY, Response, calibrate, responded
+from analysis.phasing.calibration import Response, calibrate, fit_response
+from analysis.phasing.config import DEFAULT
 from analysis.phasing.pattern import COHERENT
 from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import fixed_threads, to_centre, to_corner
@@ -20,6 +21,8 @@ SHAPE, THIN = (64, 48, 48), 24
 """The crystal lies within `THIN` of its box: of one that fills it frames say little of their exposure."""
 
 BLUR = (0.0, 0.35, 0.35)
+
+CALIBRATION = DEFAULT.calibration
 
 
 def on_a_dirty_detector(truth, blur, uneven, unsteady, seed, peak=1e5):
@@ -68,7 +71,7 @@ def found(start):
 
 
 def lit(counts):
-    return counts.sum(axis=0) > 10 * PRIOR
+    return counts.sum(axis=0) > 10 * CALIBRATION.prior
 
 
 def test_each_pixels_response_is_found(dirty, found):
@@ -85,7 +88,7 @@ def test_each_frames_exposure_is_found(dirty, found):
     counts, _, _, true = dirty
     exposure = np.fft.fftshift(found.response.exposure.numpy())
     frames = counts.sum(axis=(1, 2))
-    bright = frames > 5 * STEADY * frames.max()
+    bright = frames > 5 * CALIBRATION.steady * frames.max()
     assert bright.sum() > 8
     assert np.corrcoef(exposure[bright], true[bright])[0, 1] > 0.8
     assert exposure[bright].std() < 1.5 * true[bright].std()
@@ -115,7 +118,7 @@ def test_a_flat_detector_in_a_steady_beam_is_found_so(truth):
     assert flat.std() < 0.03
     exposure = np.fft.fftshift(same.response.exposure.numpy())
     assert exposure == pytest.approx(1, abs=0.08)  # some hundred counts in the faintest frames
-    assert exposure[counts.sum(axis=(1, 2)) > 100 * PRIOR] == pytest.approx(1, abs=0.03)
+    assert exposure[counts.sum(axis=(1, 2)) > 100 * CALIBRATION.prior] == pytest.approx(1, abs=0.03)
     assert register(same.candidate.x[0], truth).overlap > 0.99
 
 
@@ -127,14 +130,16 @@ def test_what_was_not_measured_says_nothing():
     counts[16:, 3, 4] = 150
     pattern = checked_pattern(counts, mask, None, None)
     expected = torch.full(counts.shape, 100.0)
-    response = responded(pattern, expected, Response.even(counts.shape))
+    response = fit_response(pattern, expected, Response.uniform(counts.shape))
     flat = np.fft.fftshift(response.flat_field.numpy())
-    assert flat[3, 4] == pytest.approx((PRIOR + 16 * 150) / (PRIOR + 16 * 100), rel=1e-3)
+    assert flat[3, 4] == pytest.approx(
+        (CALIBRATION.prior + 16 * 150) / (CALIBRATION.prior + 16 * 100), rel=1e-3
+    )
     assert flat[5, 6] == 1
     assert flat[0, 0] == pytest.approx(1, abs=1e-3)
     assert response.exposure.numpy() == pytest.approx(1, abs=1e-3)
     # Twice the counts everywhere is the object's, not the response's.
-    doubled = responded(pattern, expected / 2, Response.even(counts.shape))
+    doubled = fit_response(pattern, expected / 2, Response.uniform(counts.shape))
     assert doubled.factor.numpy() == pytest.approx(response.factor.numpy(), abs=0.01)
 
 

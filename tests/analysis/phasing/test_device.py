@@ -8,7 +8,8 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from analysis import reconstruct
 from analysis.phasing import device, from_truth, reconstruction
-from analysis.phasing.calibration import LEAST, shared
+from analysis.phasing.calibration import shared
+from analysis.phasing.config import DEFAULT
 from analysis.phasing.pattern import COHERENT
 from analysis.phasing.projections import fixed_threads, to_corner
 from analysis.phasing.reconstruction import checked_pattern
@@ -125,7 +126,7 @@ def test_what_many_starts_share_stays_on_its_device(counts, accelerated, make_cr
         pattern = checked_pattern(counts, None, None, None)
         rng = np.random.default_rng(1)
         members = []
-        for number in range(LEAST):
+        for number in range(DEFAULT.calibration.least):
             noise = torch.from_numpy(rng.normal(size=(1, *SHAPE)).astype(np.float32))
             x = (truth * (1 + 0.1 * noise)).to(pattern.counts.device)
             members.append(Candidate(x, x.abs() > 0.2, 1.0, COHERENT, f"random {number}"))

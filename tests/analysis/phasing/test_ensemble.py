@@ -1,10 +1,11 @@
-"""What many starts have in common: who belongs to the crowd, its groups, and the mean of them."""
+"""What many starts have in common: which belong together, their groups, and the mean of them."""
 
 import numpy as np
 import pytest
 import torch
 
-from analysis.phasing.calibration import LEAST, crowd, mean, shared, split
+from analysis.phasing.calibration import largest_cluster, mean, shared, split
+from analysis.phasing.config import DEFAULT
 from analysis.phasing.pattern import COHERENT
 from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import fixed_threads, to_centre, to_corner
@@ -30,10 +31,10 @@ def spoiled(truth, number, score=1.0, origin=None, by=0.15):
     )
 
 
-def test_the_crowd_is_those_who_end_alike_whatever_the_lowest_residual_says(truth):
+def test_the_largest_cluster_is_those_that_end_alike_whatever_the_lowest_residual_says(truth):
     alike = [spoiled(truth, number, score=1 + 0.1 * number) for number in range(6)]
     odd = spoiled(truth, 9, score=0.1, by=9.0)
-    members = crowd([odd, *alike])
+    members = largest_cluster([odd, *alike])
     assert len(members) == len(alike)
     assert all(member is not odd for member in members)
 
@@ -64,9 +65,9 @@ def test_a_pattern_whose_blur_and_flat_field_nobody_knew_gives_one_object(truth)
     truth, response = truth * scale.sqrt(), np.exp(rng.normal(0, 0.15, SHAPE[1:]))
     counts = rng.poisson(np.fft.fftshift((counts * scale).numpy()) * response)
     pattern = checked_pattern(counts, None, None, None)
-    members = [spoiled(truth, number, by=0.2) for number in range(LEAST)]
+    members = [spoiled(truth, number, by=0.2) for number in range(DEFAULT.calibration.least)]
     with fixed_threads(1):
-        assert shared(pattern, members[: LEAST - 1]) is None
+        assert shared(pattern, members[: DEFAULT.calibration.least - 1]) is None
         found, again = (shared(pattern, members) for _ in range(2))
     best = found.best.candidate
     assert len(found.members) == len(members)

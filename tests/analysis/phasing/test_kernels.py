@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from analysis.phasing.pattern import fit_coherence
-from analysis.phasing.pixel_kernel import PixelKernel, free_of_blur
+from analysis.phasing.pixel_kernel import PixelKernel, deconvolved
 from analysis.phasing.projections import power, to_corner
 from analysis.phasing.refinement import descend
 
@@ -93,8 +93,8 @@ def test_the_filter_brings_the_amplitude_nearer_to_point_samples():
     obj = crystal(0.45)
     point, blurred = PixelKernel(obj.shape, (0, 1, 1), (0, 0.3, 0.3)).predict(obj)
     mask = torch.zeros(obj.shape, dtype=torch.bool)
-    freed = free_of_blur(blurred.sqrt(), mask, (0, 1, 1), (0, 0.3, 0.3))
-    error = (freed - point.sqrt()).square().sum()
+    sharp = deconvolved(blurred.sqrt(), mask, (0, 1, 1), (0, 0.3, 0.3))
+    error = (sharp - point.sqrt()).square().sum()
     assert float(error) < 0.3 * float((blurred.sqrt() - point.sqrt()).square().sum())
 
 

@@ -10,6 +10,7 @@ import torch
 
 from analysis import reconstruct
 from analysis.phasing import from_truth, reconstruction
+from analysis.phasing.config import DEFAULT
 from analysis.phasing.network import pretrained
 from analysis.phasing.pattern import COHERENT
 from analysis.phasing.registration import Candidate, centre_of_mass, overlap
@@ -95,28 +96,30 @@ def test_pixels_and_unmeasured_voxels_reach_nearly_what_the_truth_reaches(make_c
     assert result.trusted
 
 
-def test_noise_is_not_trusted(monkeypatch):
-    monkeypatch.setattr(reconstruction, "STARTS", 6)
+def at_most(starts):
+    """Return the numbers of the solver with a smaller budget of the search."""
+    return replace(DEFAULT, search=replace(DEFAULT.search, budget=starts))
+
+
+def test_noise_is_not_trusted():
     counts = np.random.default_rng(0).poisson(3.0, (32, 32, 32))
     counts[16, 16, 16] = 200
-    result = reconstruct(counts)
+    result = reconstruct(counts, config=at_most(6))
     assert not result.trusted
     assert result.reasons
 
 
-def test_an_object_larger_than_the_box_is_not_trusted(monkeypatch):
-    monkeypatch.setattr(reconstruction, "STARTS", 6)
+def test_an_object_larger_than_the_box_is_not_trusted():
     rng = np.random.default_rng(1)
     obj = np.exp(1j * np.cumsum(rng.normal(size=(40, 40, 40)), axis=0))
     counts, _ = point_samples(obj[:36, :36, :36], 1e5, 2)
-    result = reconstruct(counts)
+    result = reconstruct(counts, config=at_most(6))
     assert not result.trusted
 
 
-def test_a_saturated_peak_is_not_trusted(monkeypatch, make_crystal):
-    monkeypatch.setattr(reconstruction, "STARTS", 4)
+def test_a_saturated_peak_is_not_trusted(make_crystal):
     counts, _ = point_samples(make_crystal((32, 32, 32), seed=5), 1e5, 2)
-    result = reconstruct(np.minimum(counts, 0.3 * counts.max()))
+    result = reconstruct(np.minimum(counts, 0.3 * counts.max()), config=at_most(4))
     assert not result.trusted
     assert any("saturated" in reason for reason in result.reasons)
 
@@ -192,7 +195,7 @@ def test_another_round_follows_a_loose_agreement_or_a_doubt(monkeypatch, agreeme
             starts = limit if len(made) == 3 else max(least, 2)
             return Found([leader, *others], 1.0, starts, 100)
 
-        def strange(self, _):
+        def unexplained(self, _):
             return False
 
         def doubtful(self, _):
@@ -203,7 +206,7 @@ def test_another_round_follows_a_loose_agreement_or_a_doubt(monkeypatch, agreeme
     monkeypatch.setattr(reconstruction, "left_over", lambda *_: left)
     pattern = reconstruction.checked_pattern(np.ones((32, 32, 32)), None, None, None)
     found, _ = reconstruction._search_until_right(pattern, (), 0)
-    assert made == [0, 2 + reconstruction.ROUND, 2 + 2 * reconstruction.ROUND][:rounds]
+    assert made == [0, 2 + DEFAULT.search.round, 2 + 2 * DEFAULT.search.round][:rounds]
     assert found.agreement == agreements[-1]
 
 
@@ -220,7 +223,7 @@ def test_what_explains_too_little_is_calibrated(monkeypatch, left, doubted, kern
     leader = Candidate(torch.ones(1, 32, 32, 32, dtype=torch.complex64), torch.ones(1), 1.0, COHERENT, "a")
     search = SimpleNamespace(
         run=lambda limit, _: Found([leader], 1.0, limit, 100),
-        strange=lambda _: False,
+        unexplained=lambda _: False,
         doubtful=lambda _: doubted,
     )
     monkeypatch.setattr(reconstruction, "Search", lambda *_: search)

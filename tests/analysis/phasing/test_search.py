@@ -7,23 +7,16 @@ import pytest
 import torch
 
 from analysis.phasing import starts
+from analysis.phasing.config import DEFAULT
 from analysis.phasing.network.pretrained import load_pretrained
 from analysis.phasing.projections import to_corner
 from analysis.phasing.reconstruction import checked_pattern
 from analysis.phasing.registration import AGAIN, NETWORK, Candidate, register
-from analysis.phasing.schedules import OPENED, TIGHTEN, Level, Recipe
-from analysis.phasing.search import (
-    LEAST_SURE,
-    LEFT_BY_CUTTING,
-    LEFT_BY_NOISE,
-    ROUND,
-    STRANGE,
-    TIMES_NOISE,
-    Found,
-    Search,
-)
+from analysis.phasing.schedules import LOOSEN_LONG, TIGHTEN, Level, Recipe
+from analysis.phasing.search import Found, Search
 
 SHAPE = (32, 32, 32)
+RULES = DEFAULT.search
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +49,14 @@ def test_it_goes_on_to_the_number_of_starts_that_is_asked_for(truth):
     found = search.run(32)
     more = found.starts + 3
     assert search.run(32, more).starts >= more
-    assert search.run(more + ROUND).starts <= more + ROUND
+    assert search.run(more + RULES.round).starts <= more + RULES.round
 
 
 def test_starts_assume_too_little_blur_rather_than_too_much(truth):
     search = make_search(truth, kernel=(0.0, 1.0, 1.0))
     assert max(search._coherence(0)) <= 0.1
     search.candidates = [made_up(truth, 1.0, (0.0, 0.6, 0.1))]
-    assert search._coherence(2) == pytest.approx((0.0, LEAST_SURE, 0.07))
+    assert search._coherence(2) == pytest.approx((0.0, DEFAULT.start.largest_blur, 0.07))
     assert max(make_search(truth)._coherence(0)) == 0
 
 
@@ -104,7 +97,7 @@ def test_the_network_is_asked_when_its_turn_comes_and_fine_tuned_last(truth, mon
     assert asked == []
     assert len(opinions.losses) == 0
     assert opinions[len(opinions) - 1].shape == SHAPE
-    assert asked == [(starts.TRANSFER_STEPS, 4)]
+    assert asked == [(DEFAULT.start.transfer_steps, 4)]
     assert list(opinions.losses) == [0.3, 0.2]
 
 
@@ -136,20 +129,20 @@ def test_an_object_that_fills_the_box_is_no_explanation(truth):
     assert search.score(right.x, torch.ones_like(right.support))[0] == np.inf
 
 
-def test_what_noise_cannot_account_for_is_strange(truth):
+def test_what_noise_cannot_account_for_is_unexplained(truth):
     search = make_search(truth)
     right = in_counts(search, truth)
     right = replace(right, score=search.score(right.x, right.support)[0])
-    assert not search.strange(Found([right], 1.0, 2, 100))
-    worse = replace(right, score=TIMES_NOISE * right.score + STRANGE)
-    assert search.strange(Found([worse], 1.0, 2, 100))
+    assert not search.unexplained(Found([right], 1.0, 2, 100))
+    worse = replace(right, score=RULES.times_noise * right.score + RULES.unexplained)
+    assert search.unexplained(Found([worse], 1.0, 2, 100))
 
 
 def test_what_leaves_more_than_right_objects_do_is_doubted(truth):
     search = make_search(truth)
-    right = made_up(truth, LEFT_BY_NOISE * search._noise + 0.5 * LEFT_BY_CUTTING)
+    right = made_up(truth, RULES.noise * search._noise + 0.5 * RULES.cutting)
     assert not search.doubtful(Found([right], 1.0, 2, 100))
-    assert search.doubtful(Found([replace(right, score=right.score + LEFT_BY_CUTTING)], 1.0, 2, 100))
+    assert search.doubtful(Found([replace(right, score=right.score + RULES.cutting)], 1.0, 2, 100))
 
 
 def test_a_support_that_cuts_the_crystal_is_filled(truth):
@@ -158,7 +151,7 @@ def test_a_support_that_cuts_the_crystal_is_filled(truth):
     cut = whole.support.clone()
     cut[..., 3:16] = False
     score = search.score(whole.x * cut, cut)[0]
-    found = search.polish(replace(whole, x=whole.x * cut, support=cut, score=score))
+    found = search.refine(replace(whole, x=whole.x * cut, support=cut, score=score))
     assert register(whole.x[0] * cut[0], whole.x[0]).overlap < 0.9
     assert register(found.x[0], whole.x[0]).overlap > 0.97
     assert not search.doubtful(Found([found], 1.0, 2, 100))
@@ -170,23 +163,25 @@ def test_haze_in_the_support_is_taken_out(truth):
     everywhere = torch.ones_like(whole.support)
     everywhere[:, 16] = False
     hazy = replace(whole, x=whole.x + 0.02 * whole.x.abs().max(), support=everywhere)
-    found = search.polish(hazy)
+    found = search.refine(hazy)
     assert found.support.sum() < 1.6 * whole.support.sum()
     assert register(found.x[0], whole.x[0]).overlap > 0.97
 
 
-def test_only_what_leaves_too_much_is_opened_and_kept_if_it_then_leaves_less(truth, monkeypatch):
+def test_only_the_support_of_what_leaves_too_much_is_loosened_and_kept_if_it_then_leaves_less(
+    truth, monkeypatch
+):
     search = make_search(truth)
-    limit = LEFT_BY_NOISE * search._noise + LEFT_BY_CUTTING
+    limit = RULES.noise * search._noise + RULES.cutting
     for score, factor, opened in ((0.9 * limit, 0.5, False), (2 * limit, 0.5, True), (2 * limit, 1.1, True)):
         seen: list[Recipe] = []
 
-        def carried_on(candidate, *recipes, seen=seen, factor=factor):
+        def iterated(candidate, *recipes, seen=seen, factor=factor):
             seen.extend(recipes)
-            return replace(candidate, score=candidate.score * (factor if OPENED in recipes else 1.0))
+            return replace(candidate, score=candidate.score * (factor if LOOSEN_LONG in recipes else 1.0))
 
-        monkeypatch.setattr(search, "_carried_on", carried_on)
-        found = search.polish(made_up(truth, score))
-        assert (OPENED in seen) == opened
+        monkeypatch.setattr(search, "_iterated", iterated)
+        found = search.refine(made_up(truth, score))
+        assert (LOOSEN_LONG in seen) == opened
         assert seen[-1] == TIGHTEN
         assert found.score == (score * factor if opened and factor < 1 else score)

@@ -87,7 +87,7 @@ def test_the_two_are_joined_in_phase_by_what_they_share(first, crystal, turn):
     np.testing.assert_allclose(whole, np.where(held, forward(array), 0), atol=1e-3 * np.abs(whole).max())
 
 
-def test_the_whole_is_polished_and_trusted_only_where_all_of_it_is(first, crystal, monkeypatch):
+def test_the_whole_is_finished_and_trusted_only_where_all_of_it_is(first, crystal, monkeypatch):
     array = crystal[0]
     counts = np.random.default_rng(1).poisson(np.abs(forward(array)) ** 2 / array.size * 50).astype(float)
     scaled = first * np.sqrt(50 / array.size)
