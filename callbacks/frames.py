@@ -107,6 +107,40 @@ def read_frames(path: Path, dataset: str, index: NDArray[np.int64]) -> NDArray[A
         return _rows(frames, index)
 
 
+def read_last_frame(path: Path, dataset: str) -> tuple[NDArray[Any], int]:
+    """Return the newest frame of a file that may still be written, and its number; −1 where there is none.
+
+    A frame counts only where its index is there, which is written after it.
+
+    Raises
+    ------
+    FrameFileError
+        The file cannot be read.
+    """
+    import hdf5plugin  # noqa: F401  registers the decompression filters
+
+    try:
+        with _open_growing(path) as file:
+            frames = file[dataset]
+            _refuse_links(frames, file, path)
+            number = min(int(file[dataset].parent["frame_index"].shape[0]), int(frames.shape[0])) - 1
+            return (np.asarray(frames[number]) if number >= 0 else np.zeros(frames.shape[1:])), number
+    except (OSError, KeyError) as error:
+        raise FrameFileError(
+            f"frames were expected in {path} at {dataset}, and could not be read: {error}"
+        ) from error
+
+
+def _open_growing(path: Path) -> Any:
+    """Open a file that a detector may be writing; one that nobody marked as such is opened as it is."""
+    import h5py
+
+    try:
+        return h5py.File(path, "r", libver="latest", swmr=True, locking=False)
+    except (OSError, ValueError):
+        return h5py.File(path, "r", locking=False)
+
+
 def read_beside(path: Path, dataset: str, name: str, index: NDArray[np.int64]) -> NDArray[np.float64] | None:
     """Return what was recorded beside the frames of a scan, (points,) float64; None where nothing was.
 

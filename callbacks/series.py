@@ -155,10 +155,11 @@ def _order_parameter(
 ) -> tuple[SeriesResult | None, list[str]]:
     """Analyse and store the series; a failure leaves the scans as they are and says so."""
     from analysis.order_parameter import analyse_series
-    from analysis.results import write_series
+    from analysis.results import AlignedObjects, write_aligned, write_series
 
     try:
         series = analyse_series([*results, *read_repeats(folder, results)], expected=size)
+        write_aligned(folder, AlignedObjects.of(series))
         write_series(folder, series)
     except Exception as error:
         logger.exception("the order parameter of %s could not be computed", folder)

@@ -1,5 +1,6 @@
 """What is found and kept: one scan, one series, and their files, written atomically and read back."""
 
+from analysis.results.aligned import AlignedObjects, read_aligned, write_aligned
 from analysis.results.atomic import replacing
 from analysis.results.crystal_parts import Domain, Domains, Island, RegionStrain, SurfaceBulk
 from analysis.results.scan import ScanResult, numbered_labels
@@ -17,6 +18,7 @@ from analysis.results.series import (
 from analysis.results.series_files import read_order_parameter, read_series, write_series
 
 __all__ = [
+    "AlignedObjects",
     "Domain",
     "Domains",
     "Fit",
@@ -32,11 +34,13 @@ __all__ = [
     "SurfaceBulk",
     "Transition",
     "numbered_labels",
+    "read_aligned",
     "read_order_parameter",
     "read_scan",
     "read_started",
     "read_series",
     "replacing",
+    "write_aligned",
     "write_scan",
     "write_series",
 ]

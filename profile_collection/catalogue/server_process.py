@@ -36,6 +36,8 @@ ADDRESS_FILE = "server.json"
 LOCK_FILE = "server.lock"
 LOG_FILE = "server.log"
 ALREADY_RUNNING = 3
+STREAMED = {"uri": "memory", "data_ttl": 60, "seq_ttl": 86400, "maxsize": 1000}
+"""What subscribers are told of: updates are kept for 60 s, so that one who reconnects misses none of them."""
 LOOK_EVERY = 2.0
 """Seconds between two looks whether the folder that is served still exists."""
 
@@ -130,6 +132,7 @@ async def _application(data: Path, folder: Path, key: str) -> Any:
         f"sqlite:///{folder / 'catalog.db'}",
         readable_storage=[str(frames)],
         writable_storage=[str(arrays), f"sqlite:///{folder / 'tables.db'}"],
+        cache_config=dict(STREAMED),
     )
     _register_exporter()
     guard_assets()

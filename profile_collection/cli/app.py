@@ -22,6 +22,7 @@ from profile_collection.cli.common import (
 from profile_collection.cli.data import data_app
 from profile_collection.cli.files import files_app
 from profile_collection.cli.ioc import ioc_app
+from profile_collection.cli.monitor import monitor_app
 from profile_collection.cli.results import results_app
 from profile_collection.session.settings import Settings
 
@@ -36,6 +37,7 @@ app.add_typer(files_app)
 app.add_typer(checks_app)
 app.add_typer(ioc_app)
 app.add_typer(results_app)
+app.add_typer(monitor_app)
 app.add_typer(benchmark_app, name="benchmark")
 
 QuickOption = Annotated[

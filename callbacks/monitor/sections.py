@@ -1,0 +1,388 @@
+"""What the page says, in sections: progress, curves and temperatures of the measurement; stored results.
+
+Each section is a plain value. The server sends those that changed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from callbacks.monitor.follower import Derived, Measured, Run
+from callbacks.series import FAILED, SCANS
+
+MOST_IN_TRACE = 1500
+"""Points of the temperature trace that are sent; more are thinned out."""
+
+ROW = {
+    "order_parameter_rad": "order",
+    "residual_rad": "error",
+    "bootstrap_error_rad": "bootstrap",
+    "temperature_K": "temperature",
+    "setpoint_K": "setpoint",
+    "branch": "branch",
+    "attempt": "attempt",
+    "chi_squared": "chi_squared",
+    "noise_ratio": "noise_ratio",
+    "d_spacing_angstrom": "d_spacing",
+    "d_spacing_error_angstrom": "d_spacing_error",
+    "pc2_rad": "pc2",
+    "compressive_fraction": "compressive",
+    "neutral_fraction": "neutral",
+    "tensile_fraction": "tensile",
+    "missing_fraction": "missing",
+    "surface_strain_sigma": "surface_sigma",
+    "bulk_strain_sigma": "bulk_sigma",
+    "bulk_strain_mean": "bulk_mean",
+    "trusted": "trusted",
+    "provisional": "provisional",
+    "reasons": "reasons",
+    "run_uid": "run_uid",
+}
+"""Columns of the order parameter's table and their names on the page."""
+
+
+@dataclass
+class Stored:
+    """The results of a series as its folder has them; `refresh` reads what was written since.
+
+    Attributes
+    ----------
+    folder
+        Of the series.
+    record
+        What ``series.json`` holds.
+    failures
+        Stem of a scan's files to why it could not be analysed.
+    files
+        First eight characters of a run's uid to its result file.
+    problems
+        What could not be read, in sentences.
+    stamp
+        When the newest of it was written, 0 where there is nothing.
+    """
+
+    folder: Path
+    record: dict[str, Any] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    stamp: float = 0.0
+
+    def refresh(self) -> bool:
+        """Read what changed; return whether anything did."""
+        written = self._written()
+        if written == self.stamp:
+            return False
+        self.stamp = written
+        self.problems = []
+        self._read_record()
+        scans = self.folder / SCANS
+        self.files = {path.stem.rsplit("_", 1)[-1]: path for path in sorted(scans.glob("*.h5"))}
+        self.failures = {}
+        for path in sorted(scans.glob(f"*{FAILED}")):
+            try:
+                note = json.loads(path.read_text(encoding="utf-8"))
+                self.failures[path.name.removesuffix(FAILED)] = str(note["error"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                self.problems.append(f"{path.name} cannot be read ({error}): remove it.")
+        self.problems += [text for path in self.files.values() if (text := damage(path, self.folder.name))]
+        return True
+
+    def _written(self) -> float:
+        paths = [self.folder / "series.json", self.folder / SCANS]
+        paths += [*(self.folder / SCANS).glob("*.h5"), *(self.folder / SCANS).glob(f"*{FAILED}")]
+        times = [_time(path) for path in paths]
+        return max(times) + 1e-3 * len(paths) if any(times) else 0.0
+
+    def _read_record(self) -> None:
+        from analysis.results import read_series
+
+        try:
+            self.record = read_series(self.folder)
+        except FileNotFoundError:
+            self.record = {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            self.record = {}
+            self.problems.append(
+                f"series.json of {self.folder.name} is damaged ({error}). The scans' own results are not: "
+                f"'vo2 replay {self.folder.name}' makes it again."
+            )
+
+    def path_of(self, run_uid: str) -> Path:
+        """Return the result file of a run.
+
+        Raises
+        ------
+        LookupError
+            There is none.
+        """
+        try:
+            return self.files[run_uid[:8]]
+        except KeyError:
+            raise LookupError(f"no result of the run {run_uid!r} is in {self.folder.name}") from None
+
+
+def damage(path: Path, series: str) -> str:
+    """Return in a sentence what is wrong with a result file, "" where it opens."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            if "entry_1" not in file:
+                raise OSError("it holds no entry_1")
+    except OSError as error:
+        reason = re.sub(r"\s+", " ", str(error)).split("(file signature")[0][:120]
+        return (
+            f"The result file {path.name} is damaged ({reason}). The measurement is not: "
+            f"'vo2 replay {series}' analyses it again."
+        )
+    return ""
+
+
+def _time(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def heading(uid: str, measured: Measured, stored: Stored, *, current: bool, catalogue: str) -> dict[str, Any]:
+    """Return what the series is, and what is wrong."""
+    run = measured.latest
+    start: Mapping[str, Any] = run.start if run else {}
+    messages = [catalogue] if catalogue else []
+    messages += stored.problems
+    if not run and not stored.stamp and not catalogue:
+        messages.append(
+            f"No series {uid!r} is known: neither the catalogue nor the results have it. Choose one from the "
+            "list above, or begin one with 'vo2 series'."
+            if uid
+            else "Nothing has been measured yet. The page fills as soon as a series begins ('vo2 series')."
+        )
+    going = bool(current and run and not _ended(run, stored))
+    return {
+        "uid": uid,
+        "sample": start.get("sample", ""),
+        "proposal": start.get("proposal", ""),
+        "operator": start.get("operator", ""),
+        "simulated": start.get("simulated"),
+        "live": going,
+        "messages": messages,
+        "notes": stored.record.get("notes", []),
+    }
+
+
+def _ended(run: Run, stored: Stored) -> bool:
+    """Whether the series' last scan was measured and its results are final."""
+    last = int(run.start.get("series_index", 0)) + 1 >= int(run.start.get("series_size", 1))
+    rocking = run.start.get("purpose") == "rocking"
+    return bool(rocking and last and run.stop and stored.record.get("final"))
+
+
+def progress(measured: Measured, stored: Stored) -> dict[str, Any]:
+    """Return how far the measurement has come, how long it takes yet, and when it ends.
+
+    Seconds go by the series' pace so far, moves and soaking included, as in the session's own display.
+    """
+    run = measured.latest
+    if run is None:
+        rows = stored.record.get("temperatures", [])
+        return {"activity": f"{len(rows)} temperatures analysed" if rows else "", "analysed": len(rows)}
+    start, size = run.start, max(int(run.start.get("series_size", 1)), 1)
+    index = int(start.get("series_index", 0))
+    total = max(int((start.get("scan") or {}).get("num", 0)) or len(run.points), 1)
+    share = len(run.points) / total if start.get("purpose") == "rocking" else 0.0
+    finished = [r for r in measured.rocking if r.stop.get("exit_status") == "success"]
+    done = index + min(share, 1.0)
+    first = min(int(r.start.get("series_index", 0)) for r in measured.runs.values())
+    begun = min(float(r.start["time"]) for r in measured.runs.values())
+    newest = max([float(p.get("time", 0)) for p in run.points.values()], default=float(start["time"]))
+    pace = (newest - begun) / (done - first) if done > first else math.nan
+    scan_pace = (newest - float(start["time"])) / len(run.points) if run.points else math.nan
+    over = bool(run.stop and index + 1 >= size)
+    return {
+        "activity": _activity(run, index, size),
+        "scan": index + 1,
+        "scans": size,
+        "points": len(run.points),
+        "size": total,
+        "share": min(done / size, 1.0) if not over else 1.0,
+        "scan_share": min(share, 1.0),
+        "scan_ends": _number(newest + scan_pace * (total - len(run.points))) if not run.stop else None,
+        "ends": _number(newest + pace * (size - done)) if not over else None,
+        "analysed": len({row["run_uid"] for row in stored.record.get("temperatures", [])}),
+        "measured": len(finished),
+        "setpoint": start.get("temperature_setpoint"),
+    }
+
+
+def _activity(run: Run, index: int, size: int) -> str:
+    kelvin = f"{float(run.start.get('temperature_setpoint') or math.nan):g} K"
+    if run.stop:
+        status = run.stop.get("exit_status", "")
+        if status != "success":
+            return f"the scan at {kelvin} ended with '{status}' {run.stop.get('reason', '')}".strip()
+        if run.start.get("purpose") == "rocking" and index + 1 >= size:
+            return "measured to its end"
+        return f"between scans, after {kelvin}"
+    verb = {"align": "aligning at", "rocking": "rocking at"}.get(
+        str(run.start.get("purpose")), "measuring at"
+    )
+    return f"{verb} {kelvin}"
+
+
+def trace(measured: Measured) -> dict[str, Any]:
+    """Return temperature and setpoint against time (epoch seconds), thinned out."""
+    points = [p for run in measured.rocking for _, p in sorted(run.points.items()) if "Tsample" in p]
+    step = max(1, math.ceil(len(points) / MOST_IN_TRACE))
+    kept = points[::step]
+    if points and kept[-1] is not points[-1]:
+        kept.append(points[-1])
+    return {
+        "time": [round(p.get("time", 0.0), 2) for p in kept],
+        "temperature": [round(p["Tsample"], 4) for p in kept],
+        "setpoint": [p.get("Tset") for p in kept],
+    }
+
+
+def curve(run: Run) -> dict[str, Any]:
+    """Return the rocking curve of a run as far as it has come."""
+    points = [p for _, p in sorted(run.points.items()) if "merlin_total" in p]
+    axis = "eta" if points and "eta" in points[0] else "th"
+    return {
+        "uid": run.uid,
+        "label": label(run.start),
+        "axis": axis,
+        "angle": [round(p.get(axis, math.nan), 6) for p in points],
+        "counts": [p["merlin_total"] for p in points],
+        "size": int((run.start.get("scan") or {}).get("num", len(points))),
+        "window": [(run.start.get("scan") or {}).get(name) for name in ("start", "stop")],
+        "ended": bool(run.stop),
+    }
+
+
+def label(start: Mapping[str, Any]) -> str:
+    """Return a scan's temperature in words, as results have it."""
+    branch = start.get("branch", "heating")
+    kelvin = f"{float(start.get('temperature_setpoint', math.nan)):g} K"
+    return kelvin if branch == "heating" else f"{kelvin} {branch}"
+
+
+def frame(measured: Measured) -> dict[str, Any]:
+    """Return which frame is the newest: of the last run that has points."""
+    runs = [run for run in measured.rocking if run.points]
+    if not runs:
+        return {}
+    run = runs[-1]
+    return {"uid": run.uid, "label": label(run.start), "points": len(run.points)}
+
+
+def results(measured: Measured, stored: Stored) -> dict[str, Any]:
+    """Return the analysed temperatures, each with its verdict, and the order parameter with its fit."""
+    record = stored.record
+    early = {str(d.start.get("parent_run_uid")): d for d in measured.derived.values() if d.stage != "final"}
+    order_of = {run.uid: number for number, run in enumerate(measured.rocking)}
+    rows: list[dict[str, Any]] = []
+    for given, structure in _paired(record):
+        row = {ours: given.get(theirs) for theirs, ours in ROW.items()}
+        row["stage"] = "final"
+        row["label"] = _row_label(row, rows)
+        row["uid"] = given.get("run_uid")
+        row["number"] = order_of.get(str(row["uid"]), len(rows))
+        row["islands"] = _islands(structure)
+        row["readable"] = str(row["uid"])[:8] in stored.files
+        row["verdict"], row["advice"] = verdict(row, stored.folder.name)
+        rows.append(row)
+        early.pop(str(row["uid"]), None)
+    rows += [_early_row(one) for one in early.values()]
+    rows += [_failed_row(stem, why, stored.folder.name) for stem, why in stored.failures.items()]
+    fit = record.get("fit_curve") or {}
+    return {
+        "rows": rows,
+        "fit": {"temperature": fit.get("temperature_K", []), "order": fit.get("order_parameter_rad", [])},
+        "fit_part": fit.get("leg") or fit.get("branch") or [],
+        "transitions": record.get("transitions", []),
+        "eigenvalues": record.get("eigenvalues_rad2", []),
+        "explained": record.get("explained_ratio", []),
+        "reference": record.get("reference"),
+        "expected": record.get("expected"),
+        "final": record.get("final"),
+        "stamp": stored.stamp,
+    }
+
+
+def _paired(record: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    rows, structures = record.get("temperatures", []), record.get("structure", [])
+    return [(row, structures[n] if n < len(structures) else {}) for n, row in enumerate(rows)]
+
+
+def _row_label(row: Mapping[str, Any], before: list[dict[str, Any]]) -> str:
+    name = label({"temperature_setpoint": row["setpoint"], "branch": row["branch"]})
+    count = 1 + sum(one["label"].split(" (")[0] == name for one in before)
+    return name if count == 1 else f"{name} ({count})"
+
+
+def _islands(structure: Mapping[str, Any]) -> dict[str, int]:
+    kinds = (structure.get("domains") or {}).get("islands") or {}
+    return {kind: int(found.get("count", 0)) for kind, found in kinds.items()}
+
+
+def verdict(row: Mapping[str, Any], series: str) -> tuple[str, str]:
+    """Return the verdict on a temperature in words, and what to do about it."""
+    reasons = row["reasons"] if isinstance(row["reasons"], list) else str(row["reasons"] or "").split("; ")
+    why = "; ".join(reason for reason in reasons if reason)
+    if not row["trusted"]:
+        return (
+            f"not trusted: {why or 'the blind checks failed'}",
+            "It is left out of the order parameter. Phase it again with more effort "
+            f"('vo2 reanalyse {series}'); where that does not help, measure it again with a longer exposure.",
+        )
+    if row["provisional"]:
+        return f"trusted, provisional: {why or 'the series is not complete'}", "It settles with the series."
+    return "trusted", ""
+
+
+def _early_row(one: Derived) -> dict[str, Any]:
+    """Return the row of a scan of which there is only an early result."""
+    values = one.values
+    row: dict[str, Any] = dict.fromkeys(ROW.values())
+    row |= {name: values.get(name) for name in ("temperature", "chi_squared", "noise_ratio")}
+    row |= {
+        "uid": one.start.get("parent_run_uid"),
+        "label": label(one.start),
+        "setpoint": one.start.get("temperature_setpoint"),
+        "branch": one.start.get("branch"),
+        "stage": one.stage,
+        "trusted": bool(values.get("trusted")),
+        "verdict": f"{one.stage}, {'trusted so far' if values.get('trusted') else 'not trusted yet'}",
+        "advice": "From the first frames alone; the final result replaces it.",
+        "readable": False,
+    }
+    return row
+
+
+def _failed_row(stem: str, why: str, series: str) -> dict[str, Any]:
+    """Return the row of a scan that could not be analysed."""
+    kelvin, branch = (stem.split("_") + [""])[:2]
+    row: dict[str, Any] = dict.fromkeys(ROW.values())
+    return row | {
+        "uid": stem.rsplit("_", 1)[-1],
+        "label": kelvin.replace("K", " K"),
+        "setpoint": _number(float(kelvin.removesuffix("K"))) if kelvin.endswith("K") else None,
+        "branch": branch,
+        "stage": "failed",
+        "trusted": False,
+        "verdict": f"failed: {why}",
+        "advice": f"Its frames are kept: 'vo2 replay {series}' analyses them again.",
+        "readable": False,
+    }
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 3) if math.isfinite(value) else None

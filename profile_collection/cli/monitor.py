@@ -1,0 +1,74 @@
+"""Command ``vo2 monitor``: the page that follows a series, in any number of browsers."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated
+
+import typer
+
+from profile_collection.cli.common import DataOption, ResultsOption, configured, console, explained
+from profile_collection.session.settings import Settings
+
+monitor_app = typer.Typer()
+
+
+@monitor_app.command(context_settings={"ignore_unknown_options": True})
+def monitor(
+    series: Annotated[
+        str | None,
+        typer.Argument(help="A stored series, by uid or folder; -1 is the newest.", show_default=False),
+    ] = None,
+    data: DataOption = None,
+    results: ResultsOption = None,
+    stop: Annotated[bool, typer.Option("--stop", help="End the running monitor.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Print the running monitor's address.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen at; loopback alone is private.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes the last one, or any.", min=0, max=65535)] = 0,
+) -> None:
+    """Show the series that is being measured, or a stored one, on a web page; it reads only."""
+    with explained():
+        settings = configured(data, results)
+        if stop or status:
+            _tell(settings, stop=stop)
+        else:
+            _serve(settings, series, host, port)
+
+
+def _tell(settings: Settings, *, stop: bool) -> None:
+    from profile_collection.session.monitor_process import monitor_status, stop_monitor
+
+    if stop:
+        ended = stop_monitor(settings)
+        console.print(f"the monitor of {settings.data} has ended" if ended else "no monitor runs")
+        return
+    found = monitor_status(settings)
+    console.print(found.address if found else "no monitor runs", highlight=False, soft_wrap=True)
+    if found is None:
+        raise typer.Exit(1)
+
+
+def _serve(settings: Settings, series: str | None, host: str, port: int) -> None:
+    from profile_collection.catalogue.client import ensure_server
+    from profile_collection.session.exporting import series_folder
+    from profile_collection.session.monitor_process import monitor_status, serve_monitor
+
+    opened = series_folder(settings.results, series) if series else None
+    if found := monitor_status(settings):
+        place = f"&series={opened.name}" if opened else ""
+        console.print(f"a monitor runs already: {found.address}{place}", highlight=False, soft_wrap=True)
+        return
+    if not ipaddress.ip_address(host).is_loopback:
+        console.print(
+            f"[yellow]listening at {host}: whoever reaches this machine and has the key sees the series, and "
+            "the key travels unencrypted. Put a proxy with TLS in front of it.[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if not settings.tiled_uri:
+        ensure_server(settings.data)
+
+    def say(address: str) -> None:
+        console.print(f"monitor: {address}", highlight=False, soft_wrap=True)
+
+    serve_monitor(settings, host=host, port=port, opened=opened, say=say)
