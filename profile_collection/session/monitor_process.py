@@ -21,14 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.catalogue import Address
+from callbacks.locks import exclusive_lock, lock_holder, this_process
 from profile_collection.catalogue import client
-from profile_collection.catalogue.private_folder import (
-    exclusive_lock,
-    lock_holder,
-    private_folder,
-    this_process,
-    write_private,
-)
+from profile_collection.catalogue.private_folder import private_folder, write_private
 from profile_collection.session.settings import Settings, load_settings
 
 ADDRESS_FILE, LOCK_FILE, LOG_FILE = "monitor.json", "monitor.lock", "monitor.log"
