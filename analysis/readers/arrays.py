@@ -155,9 +155,9 @@ def _is_tiff(path: Path) -> bool:
 
 
 def _pages(path: Path) -> NDArray[Any]:
-    import fabio
+    from fabio.openimage import openimage
 
-    with fabio.open(str(path)) as image:
+    with openimage(str(path)) as image:
         return np.stack([np.asarray(image.get_frame(page).data) for page in range(image.nframes)])
 
 

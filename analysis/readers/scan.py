@@ -287,11 +287,11 @@ class Images:
         self.dtype = first.dtype
 
     def _one(self, number: int) -> NDArray[Any]:
-        import fabio
+        from fabio.openimage import openimage
 
         logging.getLogger("fabio").setLevel(logging.ERROR)  # it remarks on a tag in each image of 34-ID-C
         try:
-            with fabio.open(str(self._paths[number])) as image:
+            with openimage(str(self._paths[number])) as image:
                 return np.asarray(image.data)
         except Exception as error:  # fabio raises whatever its formats do
             raise ReadError(f"an image was expected in {self._paths[number]}; {error}") from error

@@ -10,11 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from callbacks.replay import Aps34idcScan, ingest_documents
+from analysis.readers import Given, read_scans
+from callbacks.ingest import Extras, checked, ingest_documents
 from profile_collection.catalogue.client import ensure_server, status, stop_server
 from profile_collection.catalogue.relocation import relocate, relocated
 from profile_collection.session.storage import open_catalogue
 
+THETA = Given(
+    instrument="34idc",
+    energy=9.0,
+    distance=500.0,
+    pixel_size=0.055,
+    axis="th",
+    start=-0.28,
+    step=0.005,
+    positions={"delta": 32.174, "gamma": 12.6346},
+)
 COUNTS = np.random.default_rng(2).poisson(5.0, (4, 6, 5))
 
 
@@ -49,11 +60,14 @@ def test_a_catalogue_and_a_journal_are_put_right_once(tmp_path):
 
 @pytest.mark.slow
 def test_a_moved_folder_is_read_where_it_is_and_a_copy_has_a_server_of_its_own(own_settings, tmp_path):
+    np.savez(tmp_path / "scan.npz", counts=COUNTS)
+    measured = tmp_path / "scan.npz"
     with contextlib.closing(open_catalogue(own_settings)) as catalogue:
         from bluesky_tiled_plugins import TiledWriter
 
         writer = TiledWriter(catalogue.raw.v3)
-        for name, doc in ingest_documents(COUNTS, Aps34idcScan(), own_settings.frames, name="gold"):
+        ready = checked(read_scans(measured, THETA), Extras())
+        for name, doc in ingest_documents(ready, own_settings.frames, name="gold"):
             writer(name, doc)
             uid = doc["uid"] if name == "start" else uid  # noqa: F821
     (tmp_path / "a copy").mkdir()
