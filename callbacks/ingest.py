@@ -189,6 +189,10 @@ def _arrays(scan: MeasuredScan, extras: Extras) -> tuple[dict[str, NDArray[Any]]
         arrays[PIXEL_MASK] = _combined(masks, shape)
     if gain is not None:
         arrays[FLAT_FIELD] = gain
+        remarks.append(
+            "the flat field is kept beside the frames; phasing does not take it yet, and finds the pixels' "
+            "gain itself where a pattern asks for it"
+        )
     return arrays, remarks
 
 

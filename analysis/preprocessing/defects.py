@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from analysis.geometry import ScanGeometry
+from analysis.preprocessing.frames import unread
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -135,6 +136,40 @@ def bands(mask: Mask) -> str:
         spans = [(first, stop - 1) for first, stop in edges.reshape(-1, 2)]
         words += [f"{name} {first}" if first == last else f"{name}s {first}–{last}" for first, last in spans]
     return ", ".join(words) or f"{int(mask.sum())} pixels"
+
+
+def gap_note(suspected: Mask, *, masked: bool) -> str:
+    """Return what a person should know of suspected gaps, (rows, cols) bool; ``masked``: a mask was given."""
+    advice = "they are missing from the mask" if masked else "give a mask"
+    return (
+        f"{bands(suspected)} hold no count in any frame though counts lie on both sides: taken for a gap "
+        f"between chips and left out; {advice}"
+    )
+
+
+def hidden_voxels(counts: NDArray[np.generic], mask: Mask | None) -> tuple[Mask, list[str]]:
+    """Return which voxels of one pattern were not measured, beyond ``mask``, and notes that say so.
+
+    Parameters
+    ----------
+    counts : ndarray, (n0, n1, n2), counts
+        Axis 0 is the rocking angle.
+    mask : ndarray, (n0, n1, n2) bool, or None
+        What is known to be bad.
+    """
+    hidden = np.zeros(counts.shape, dtype=bool) if mask is None else mask.astype(bool)
+    notes = []
+    signs = unread(counts) & ~hidden
+    if signs.any():
+        notes.append(
+            f"{int(signs.sum())} voxels hold −1, NaN or the largest number of their type: not measured"
+        )
+    hidden = hidden | signs
+    total = np.where(hidden, 0, counts).sum(axis=0).astype(np.float32)
+    gaps = suspected_gaps(total, hidden.all(axis=0))
+    if gaps.any():
+        notes.append(gap_note(gaps, masked=mask is not None))
+    return hidden | gaps, notes
 
 
 def blank_frames(totals: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -27,6 +27,9 @@ LEAST_POINTS = 8
 DIM = 0.01
 """A monitor below this share of its median saw no beam: the point is not measured."""
 
+BLOCK_PIXELS = 2**24
+"""Pixels of frames that are held in memory at a time, 64 MB of float32; `together`."""
+
 LARGEST_COUNT = 2**31 - 2
 """No pixel counts more in one exposure; 2³¹−1 and 2³²−1 are what detectors write where they have no pixel."""
 
@@ -194,19 +197,28 @@ class RockingStack:
             absent |= _picked(self._mask, self._point[steps], rows, cols).astype(bool)
         return (np.where(absent, raw.dtype.type(0), raw) if absent.any() else raw), ~absent
 
-    def blocks(self, size: int = 16) -> Iterator[tuple[NDArray[np.int64], Counts, NDArray[np.bool_]]]:
-        """Yield (steps, monitor-normalised counts, whether there are counts), ``size`` frames at a time."""
-        measured = np.flatnonzero(self.present)
+    @property
+    def together(self) -> int:
+        """Frames that are held in memory at a time: at most 16, fewer of a large detector."""
+        return max(1, min(16, BLOCK_PIXELS // (self.shape[1] * self.shape[2])))
+
+    def blocks(self) -> Iterator[tuple[NDArray[np.int64], Counts, NDArray[np.bool_]]]:
+        """Yield (steps, monitor-normalised counts, whether there are counts), block by block."""
+        measured, size = np.flatnonzero(self.present), self.together
         for start in range(0, len(measured), size):
             steps = measured[start : start + size]
             raw, held = self.read(steps)
             yield steps, raw * self.factors[steps, None, None].astype(np.float32), held
 
     def spread(self, count: int = 24) -> Counts:
-        """Return ``count`` frames spread evenly over the scan, (count, rows, cols) float32 counts."""
+        """Return ``count`` frames spread evenly over the scan, (count, rows, cols) float32 counts.
+
+        Fewer of a large detector, but 9 at least: half of them make the steady part of a pixel's readings.
+        """
         measured = np.flatnonzero(self.present)
+        count = max(9, min(count, 2 * self.together))
         steps = measured[np.unique(np.linspace(0, len(measured) - 1, count).astype(int))]
-        return self.read(steps)[0].astype(np.float32)
+        return np.stack([self.read([step])[0][0].astype(np.float32) for step in steps])
 
 
 def _picked(frames: Frames, picks: NDArray[np.int64], rows: slice, cols: slice) -> NDArray[Any]:

@@ -9,11 +9,11 @@ from scipy import ndimage
 from analysis.geometry import ScanGeometry
 from analysis.preprocessing.defects import (
     Defects,
-    bands,
     blank_frames,
     dead_pixels,
     filled,
     gap_mask,
+    gap_note,
     hot_pixels,
     suspected_gaps,
 )
@@ -92,11 +92,7 @@ def _leave_out_blank(stack: RockingStack, totals: NDArray[np.float64]) -> None:
 
 def _note_bands(stack: RockingStack, defects: Defects, masked: bool) -> None:
     if defects.suspected.any():
-        advice = "they are missing from the mask" if masked else "give a mask"
-        stack.notes.append(
-            f"{bands(defects.suspected)} hold no count in any frame though counts lie on both sides: taken "
-            f"for a gap between chips and left out; {advice}"
-        )
+        stack.notes.append(gap_note(defects.suspected, masked=masked))
     if defects.unread.any():
         stack.notes.append(
             f"{int(defects.unread.sum())} pixels are marked by the detector as not measured (−1, NaN or the "

@@ -330,7 +330,13 @@ def reconstruct_array(path: Path, output: Path, seed: int, warn: Callable[[str],
         mask = stored["mask"].astype(bool) if "mask" in stored else None
         intensity = stored["intensity"]
     from analysis import reconstruct
+    from analysis.preprocessing import hidden_voxels
 
+    if intensity.ndim == 3 and (mask is None or mask.shape == intensity.shape):
+        mask, notes = hidden_voxels(intensity, mask)
+        intensity = np.where(mask, 0, intensity)
+        for note in notes:
+            warn(note)
     found = reconstruct(intensity, mask, seed=seed)
     np.savez_compressed(output, object=found.object, support=found.support)
     return found

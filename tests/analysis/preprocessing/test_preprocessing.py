@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from analysis.geometry import ScanGeometry, i16_geometry
-from analysis.preprocessing import WRAPS, autocorrelation_wrap, prepare_scan
+from analysis.preprocessing import WRAPS, autocorrelation_wrap, hidden_voxels, prepare_scan
 
 ANGLES = {"mu": 0.0, "eta": 17.8, "chi": 90.0, "phi": 0.0, "delta": 24.807 + 0.31, "gam": 0.31}
 """delta and gam that put the M1 peak near pixel (128, 128)."""
@@ -308,3 +308,19 @@ def test_a_scan_broken_off_after_its_peak_is_prepared_and_one_before_is_refused(
     np.testing.assert_allclose(prepared.peak, np.add(M1, (0, 40, 40)), atol=0.1)
     with pytest.raises(ValueError, match="16 points after its peak"):
         prepare_scan(frames(gap=False)[early], ETA[early], None, free(), stopped_early=True)
+
+
+def test_voxels_of_one_pattern_that_were_not_measured_are_found_and_said():
+    pattern = frames(gap=False)[8:68, 56:120, 60:124].astype(float)
+    pattern[:, 40:46] = 0
+    pattern[3, 4, 5] = np.nan
+    pattern[6, 7, 8] = -1
+    hidden, notes = hidden_voxels(pattern, None)
+    assert hidden[:, 40:46].all()
+    assert hidden.sum() == 60 * 6 * 64 + 2
+    assert "rows 40–45" in notes[1]
+    mask = np.zeros(pattern.shape, bool)
+    mask[:, 40:46] = True
+    again, said = hidden_voxels(pattern, mask)
+    assert again.sum() == hidden.sum()
+    assert len(said) == 1
