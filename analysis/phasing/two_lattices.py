@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
-from scipy.spatial import ConvexHull
+from skimage.morphology import convex_hull_image
 
 from analysis.phasing.config import DEFAULT
 from analysis.phasing.device import DEVICE
@@ -229,18 +229,8 @@ def holes(first: Complex) -> Mask:
     filled = amplitude > SECOND.present * amplitude_level(first, isosurface(first, 95))
     pieces, _ = ndimage.label(filled)
     filled = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
-    hull = _convex(filled)
+    hull = convex_hull_image(filled, offset_coordinates=False)
     return np.asarray(ndimage.binary_dilation(hull & ~filled) & ndimage.binary_dilation(hull))
-
-
-def _convex(filled: Mask) -> Mask:
-    """Return the convex hull of ``filled`` voxels."""
-    faces = ConvexHull(np.argwhere(filled)).equations
-    places = np.indices(filled.shape).reshape(3, -1)
-    inside = np.ones(places.shape[1], dtype=bool)
-    for a, b, c, level in faces:
-        inside &= a * places[0] + b * places[1] + c * places[2] + level <= 1e-6
-    return inside.reshape(filled.shape)
 
 
 def phase_second(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
+from skimage.measure import label, regionprops
 
 from analysis.results.crystal_parts import KINDS, Domain, Domains, Island, RegionStrain, SurfaceBulk
 from analysis.structure.density import FALSE_ALARMS, HALF, Mask, Missing, Object, isosurface, missing_density
@@ -97,15 +98,14 @@ def find_islands(
     basis = np.asarray(voxel_basis, dtype=float)
     islands: list[Island] = []
     specks = {}
+    middle = np.array(labels.shape) // 2
     for kind in (Domain.COMPRESSIVE, Domain.TENSILE, Domain.MISSING):
-        regions, count = ndimage.label(labels == kind)
-        sizes = np.bincount(regions.ravel(), minlength=count + 1)[1:]
-        large = [int(index) for index in np.argsort(-sizes, kind="stable") if sizes[index] >= smallest]
-        specks[kind.name.lower()] = int(count - len(large))
-        middles = ndimage.center_of_mass(regions > 0, regions, [index + 1 for index in large])
+        regions = regionprops(label(labels == kind, connectivity=1))
+        large = [region for region in regions if region.num_pixels >= smallest]
+        specks[kind.name.lower()] = len(regions) - len(large)
         islands.extend(
-            _island(kind, int(sizes[index]), basis @ (np.array(middle) - np.array(labels.shape) // 2), basis)
-            for index, middle in zip(large, middles, strict=True)
+            _island(kind, int(region.num_pixels), basis @ (region.centroid - middle), basis)
+            for region in sorted(large, key=lambda region: -region.num_pixels)
         )
     return tuple(islands), specks
 

@@ -1,7 +1,7 @@
 """Every linear operator against its adjoint, <F m, d> = <m, F* d>, and against linearity.
 
-A new operator is a subclass of `LinearOperator` here: model and data shape, `forward` and `adjoint`. A gradient
-is right only where the adjoint that it applies is that of the forward model.
+A new operator is a subclass of `LinearOperator` here: model and data shape, `forward` and `adjoint`. A
+gradient is right only where the adjoint that it applies is that of the forward model.
 """
 
 from __future__ import annotations

@@ -162,3 +162,19 @@ def test_the_record_is_json_and_the_summary_of_a_scan_holds_it():
 def test_impossible_domains_are_refused_in_words(arguments, message):
     with pytest.raises(ValueError, match=message):
         find_domains(strained(np.zeros(SHAPE)), BASIS, Q, **({"support": BODY} | arguments))
+
+
+def test_islands_are_what_scipy_counts_one_by_one():
+    rng = np.random.default_rng(2)
+    labels = rng.choice(
+        [Domain.NEUTRAL, Domain.TENSILE, Domain.MISSING], size=(20, 21, 22), p=[0.6, 0.2, 0.2]
+    )
+    basis = rng.normal(size=(3, 3)) * 10
+    islands, specks = find_islands(labels, basis, smallest=5)
+    regions, count = ndimage.label(labels == Domain.MISSING)
+    sizes = ndimage.sum_labels(labels == Domain.MISSING, regions, range(1, count + 1))
+    missing = [island for island in islands if island.kind == Domain.MISSING]
+    assert [island.voxels for island in missing] == sorted(sizes[sizes >= 5], reverse=True)
+    assert specks["missing"] == np.count_nonzero(sizes < 5)
+    middle = ndimage.center_of_mass(regions == 1 + np.argmax(sizes))
+    np.testing.assert_allclose(missing[0].centroid, basis @ (np.array(middle) - [10, 10, 11]))
