@@ -46,6 +46,9 @@ from analysis.phasing.trust import Evidence, compactness, looks_saturated, verdi
 SMALLEST, LARGEST = 32, 256
 """Voxels per axis that can be reconstructed."""
 
+MOST = 1e12
+"""Counts in a voxel that no detector gives; squares of more do not fit into single precision."""
+
 
 def checked_pattern(
     intensity: ArrayLike,
@@ -53,12 +56,20 @@ def checked_pattern(
     pixel_kernel: Sequence[float] | None,
     background: ArrayLike | None,
 ) -> Pattern:
-    """Return the measurement in corner order, or raise a ValueError that says what is wrong with it."""
+    """Return the measurement in corner order, or raise a ValueError that says what is wrong with it.
+
+    What a masked array hides was not measured, either.
+    """
     counts = _checked_shape(intensity)
-    hidden = _checked_mask(mask, counts.shape)
+    hidden = _checked_mask(mask, counts.shape) | np.ma.getmaskarray(intensity)
     _check_counts(counts, hidden)
     expected = _checked_background(background, counts.shape)
     counts = np.where(hidden, 0, counts).astype(np.float32)
+    if not expected.mean(dtype=float) < counts[~hidden].mean(dtype=float):
+        raise ValueError(
+            f"the background must be below the measured counts, {counts[~hidden].mean():.4g} a voxel in the "
+            f"mean; got {expected.mean():.4g}: give it in counts per voxel, as the pattern is"
+        )
     return Pattern(
         counts=to_corner(torch.from_numpy(counts)).to(DEVICE),
         mask=to_corner(torch.from_numpy(hidden)).to(DEVICE),
@@ -93,6 +104,11 @@ def _checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.
             f"the mask must have the shape of the intensity, {shape!r}; got {hidden.shape!r}: "
             "crop it with the intensity"
         )
+    if hidden.dtype.kind not in "biu" and not np.isin(hidden, (0, 1)).all():
+        raise ValueError(
+            f"the mask must be True or 1 where a voxel was NOT measured, False or 0 elsewhere; got numbers "
+            f"of the type {hidden.dtype!r}, among them {hidden[~np.isin(hidden, (0, 1))].flat[0]!r}"
+        )
     hidden = hidden.astype(bool)
     if hidden.all():
         raise ValueError("at least one voxel must be measured; the mask hides all: True means NOT measured")
@@ -108,6 +124,10 @@ def _check_counts(counts: NDArray[Any], hidden: NDArray[np.bool_]) -> None:
         raise ValueError(
             f"counts must not be negative; got a smallest value of {measured.min()!r}: pass raw counts and "
             "give the background beside them instead of subtracting it"
+        )
+    if measured.max() > MOST:
+        raise ValueError(
+            f"counts must be at most {MOST:.0e} in a voxel; got {measured.max():.4g}: pass photons as counted"
         )
     if measured.max() <= 0:
         raise ValueError(
@@ -131,7 +151,10 @@ def _checked_background(background: ArrayLike | None, shape: tuple[int, ...]) ->
 
 
 def _checked_widths(pixel_kernel: Sequence[float] | None) -> tuple[float, float, float]:
-    widths = tuple(float(w) for w in ((0.0, 0.0, 0.0) if pixel_kernel is None else pixel_kernel))
+    try:
+        widths = tuple(float(w) for w in ((0.0, 0.0, 0.0) if pixel_kernel is None else pixel_kernel))
+    except (TypeError, ValueError):
+        widths = ()
     if len(widths) != 3 or not all(0 <= w <= 2 for w in widths):
         raise ValueError(
             f"the pixel kernel must be three voxel widths between 0 and 2 pitches; got {pixel_kernel!r}"

@@ -13,6 +13,7 @@ from analysis.phasing import from_truth, reconstruction
 from analysis.phasing.config import DEFAULT
 from analysis.phasing.network import pretrained
 from analysis.phasing.pattern import COHERENT
+from analysis.phasing.projections import to_centre
 from analysis.phasing.registration import Candidate, centre_of_mass, overlap
 from analysis.phasing.search import Found
 
@@ -148,12 +149,33 @@ def test_odd_and_unequal_sizes_are_reconstructed(make_crystal, shape):
         ({"pixel_kernel": (0, -1, 1)}, "between 0 and 2"),
         ({"background": -1.0}, "at least 0"),
         ({"background": np.ones((3, 3))}, "one number or an array"),
+        ({"pixel_kernel": 1.0}, "three voxel widths"),
+        ({"pixel_kernel": "abc"}, "three voxel widths"),
+        ({"background": 1e9}, "must be below the measured counts"),
+        ({"intensity": np.full((32, 32, 32), 1e300)}, "photons as counted"),
+        ({"mask": np.full((32, 32, 32), 0.5)}, "True or 1 where a voxel was NOT measured"),
+        ({"mask": np.full((32, 32, 32), np.nan)}, "True or 1 where a voxel was NOT measured"),
     ],
 )
 def test_bad_input_is_refused_in_words(change, words):
     arguments = {"intensity": np.ones((32, 32, 32)), **change}
     with pytest.raises(ValueError, match=words):
         reconstruct(arguments.pop("intensity"), **arguments)
+
+
+def test_what_a_masked_array_hides_was_not_measured():
+    counts = np.ma.MaskedArray(np.ones((32, 32, 32)), mask=np.indices((32, 32, 32))[1] == 20)
+    pattern = reconstruction.checked_pattern(counts, None, None, None)
+    assert np.array_equal(to_centre(pattern.mask).numpy(), np.ma.getmaskarray(counts))
+
+
+@pytest.mark.parametrize(
+    "like", [lambda a: a.astype(">f4"), lambda a: a[::-1].copy()[::-1], np.asfortranarray, np.ndarray.tolist]
+)
+def test_the_order_of_bytes_and_axes_in_memory_does_not_matter(like):
+    counts = np.arange(32.0**3).reshape(32, 32, 32)
+    pattern = reconstruction.checked_pattern(like(counts), None, None, None)
+    assert np.array_equal(to_centre(pattern.counts).numpy(), counts.astype(np.float32))
 
 
 def test_masked_voxels_may_hold_anything():
