@@ -61,7 +61,7 @@ def checked_pattern(
     What a masked array hides was not measured, either.
     """
     counts = _checked_shape(intensity)
-    hidden = _checked_mask(mask, counts.shape) | np.ma.getmaskarray(intensity)
+    hidden = _checked_mask(mask, counts.shape) | np.ma.getmaskarray(np.ma.asarray(intensity))
     _check_counts(counts, hidden)
     expected = _checked_background(background, counts.shape)
     counts = np.where(hidden, 0, counts).astype(np.float32)
