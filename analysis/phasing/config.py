@@ -233,7 +233,11 @@ class TrustConfig:
     noise_explains : float
         Noise ratio up to which noise alone explains point samples.
     noise_limit : float
-        Largest noise ratio of all.
+        Largest noise ratio where the voxel widths are part of the model: 4/3 of the largest of a right object
+        of that class.
+    point_noise_limit : float
+        The same of point samples, measured data among them, whose model lacks a part: not calibrated, since
+        `vo2 benchmark trust` makes no such patterns.
     oversampling : float
         Below this the crystal does not fit the box: its own alias overlaps it.
     compactness : float
@@ -245,7 +249,8 @@ class TrustConfig:
     many: int = 8
     many_agreement: float = 0.95
     noise_explains: float = 1.3
-    noise_limit: float = 6.0
+    noise_limit: float = 2.1
+    point_noise_limit: float = 6.0
     oversampling: float = 1.2
     compactness: float = 0.9
 

@@ -41,7 +41,14 @@ from analysis.phasing.residual import chi_squared, noise_ratio
 from analysis.phasing.schedules import Level, coarsest
 from analysis.phasing.search import Found, Search
 from analysis.phasing.starts import Guesses
-from analysis.phasing.trust import Evidence, compactness, looks_saturated, verdict
+from analysis.phasing.trust import (
+    Evidence,
+    StartEvidence,
+    compactness,
+    doubts,
+    looks_saturated,
+    verdict,
+)
 
 SMALLEST, LARGEST = 32, 256
 """Voxels per axis that can be reconstructed."""
@@ -347,15 +354,17 @@ def _search_until_right(
         best, history, alike = choose(pattern, found, config)
         left = left_over(pattern, best)
         again = before is not None and register(leader.x[0], before.x[0]).overlap >= rules.likely
-        confirmed = confirmations(found.candidates, rules) >= rules.confirmed
-        known = again and left <= limits.noise_limit and confirmed
+        response = not pattern.blurred and left > rules.explained and search.doubtful(found)
+        confirmed = confirmations(found.candidates, rules)
+        evidence = StartEvidence(alike, confirmed, left, pattern.blurred, calibrated=response)
+        accepted = alike >= limits.agreement and not doubts(evidence, limits)
         clear = alike >= limits.close_agreement and left <= rules.explained and not search.doubtful(found)
-        settled = alike >= limits.agreement and (clear or known)
+        settled = accepted and (clear or (again and confirmed >= rules.confirmed))
         if settled or found.starts >= rules.budget:
             found = replace(found, agreement=alike)
-            if pattern.blurred or left <= rules.explained or not search.doubtful(found):
-                return found, Calibrated.uncalibrated(best, history)
-            return found, calibrate(pattern, best, config.calibration)
+            if response:
+                return found, calibrate(pattern, best, config.calibration)
+            return found, Calibrated.uncalibrated(best, history)
         before, least = leader, found.starts + rules.round
 
 
@@ -386,14 +395,17 @@ def _assemble(
     counts, mask = (to_centre(a).cpu().numpy() for a in (pattern.counts, pattern.mask))
     obj, support = centre(*(to_centre(a[0]).cpu().numpy() for a in (best.x, best.support)))
     ratio = noise_ratio(predicted, counts, mask)
-    evidence = Evidence(
+    starts = StartEvidence(
         agreement=found.agreement,
         confirmations=confirmations(found.candidates, config.search),
         noise_ratio=ratio,
-        compactness=compactness(np.abs(obj) ** 2, support),
-        oversampling=(1 / max(edges[0], 1e-3), 1 / max(edges[1], 1e-3), 1 / max(edges[2], 1e-3)),
         pixel_kernel=pattern.blurred,
         calibrated=calibrated,
+    )
+    evidence = Evidence(
+        starts=starts,
+        compactness=compactness(np.abs(obj) ** 2, support),
+        oversampling=(1 / max(edges[0], 1e-3), 1 / max(edges[1], 1e-3), 1 / max(edges[2], 1e-3)),
         saturated=looks_saturated(counts, mask),
     )
     trusted, reasons = verdict(evidence, config.trust)

@@ -30,8 +30,8 @@ from analysis.phasing.registration import register
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What the verdict rests on.
+class StartEvidence:
+    """What more starts can mend: the search goes on until nothing of it is against an object.
 
     Parameters
     ----------
@@ -40,41 +40,43 @@ class Evidence:
     confirmations : int
         How many independent starts ended at the object, itself not counted.
     noise_ratio : float
-    compactness : float
-        Share of Σ abs(ρ)² in the largest connected part of the support.
-    oversampling : tuple of float
-        Edge of the box over edge of the support, per axis.
     pixel_kernel : bool
         Whether the voxel widths are part of the model.
     calibrated : bool
         Whether a response was found with the object: it explains some of what a wrong one leaves, too.
-    saturated : bool
-        Whether the brightest voxels look cut off.
     """
 
     agreement: float
     confirmations: int
     noise_ratio: float
-    compactness: float
-    oversampling: tuple[float, float, float]
     pixel_kernel: bool
     calibrated: bool
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the verdict rests on.
+
+    Parameters
+    ----------
+    starts : StartEvidence
+    compactness : float
+        Share of Σ abs(ρ)² in the largest connected part of the support.
+    oversampling : tuple of float
+        Edge of the box over edge of the support, per axis.
+    saturated : bool
+        Whether the brightest voxels look cut off.
+    """
+
+    starts: StartEvidence
+    compactness: float
+    oversampling: tuple[float, float, float]
     saturated: bool
 
 
 def verdict(evidence: Evidence, limits: TrustConfig = DEFAULT.trust) -> tuple[bool, tuple[str, ...]]:
     """Return (trusted, reasons): no reason against is trust."""
-    needed = least_agreement(evidence, limits)
-    reasons = []
-    if evidence.agreement < needed:
-        reasons.append(
-            f"independent starts do not agree: overlap {evidence.agreement:.3f}, {needed} is needed here"
-        )
-    if not evidence.noise_ratio <= limits.noise_limit:
-        reasons.append(
-            f"the residual is {evidence.noise_ratio:.1f} times what Poisson noise leaves, "
-            f"at most {limits.noise_limit} is accepted"
-        )
+    reasons = doubts(evidence.starts, limits)
     if evidence.compactness < limits.compactness:
         reasons.append(
             f"the crystal is in pieces: the largest holds {evidence.compactness:.0%}, "
@@ -91,7 +93,24 @@ def verdict(evidence: Evidence, limits: TrustConfig = DEFAULT.trust) -> tuple[bo
     return not reasons, tuple(reasons)
 
 
-def least_agreement(evidence: Evidence, limits: TrustConfig) -> float:
+def doubts(evidence: StartEvidence, limits: TrustConfig = DEFAULT.trust) -> list[str]:
+    """Return what is against an object that more starts might mend; verdict and search ask the same."""
+    needed = least_agreement(evidence, limits)
+    largest = limits.noise_limit if evidence.pixel_kernel else limits.point_noise_limit
+    reasons = []
+    if evidence.agreement < needed:
+        reasons.append(
+            f"independent starts do not agree: overlap {evidence.agreement:.3f}, {needed} is needed here"
+        )
+    if not evidence.noise_ratio <= largest:
+        reasons.append(
+            f"the residual is {evidence.noise_ratio:.1f} times what Poisson noise leaves, "
+            f"at most {largest} is accepted"
+        )
+    return reasons
+
+
+def least_agreement(evidence: StartEvidence, limits: TrustConfig = DEFAULT.trust) -> float:
     """Return the agreement that this class of data needs."""
     many = evidence.confirmations >= limits.many
     if evidence.calibrated:

@@ -81,7 +81,7 @@ def test_the_same_seed_gives_the_same_result(plain):
     counts, _, first = plain
     again = reconstruct(counts, seed=3)
     np.testing.assert_array_equal(again.object, first.object)
-    assert again.scans.noise_ratio == first.noise_ratio
+    assert again.noise_ratio == first.noise_ratio
 
 
 @pytest.mark.slow

@@ -5,9 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.phasing.trust import Evidence, compactness, looks_saturated, verdict
+from analysis.phasing.trust import Evidence, StartEvidence, compactness, looks_saturated, verdict
 
-GOOD = Evidence(0.99, 1, 1.0, 1.0, (1.8, 1.7, 2.0), True, False, False)
+GOOD = Evidence(StartEvidence(0.99, 1, 1.0, True, False), 1.0, (1.8, 1.7, 2.0), False)
+
+
+def changed(**values):
+    """Return good evidence with other values."""
+    inside = {name: value for name, value in values.items() if name in StartEvidence.__dataclass_fields__}
+    outside = {name: value for name, value in values.items() if name not in inside}
+    return replace(GOOD, starts=replace(GOOD.starts, **inside), **outside)
 
 
 def test_good_evidence_is_trusted():
@@ -26,7 +33,7 @@ def test_good_evidence_is_trusted():
     ],
 )
 def test_each_doubt_has_its_reason(change, words):
-    trusted, reasons = verdict(replace(GOOD, **change))
+    trusted, reasons = verdict(changed(**change))
     assert not trusted
     assert len(reasons) == 1
     assert words in reasons[0]
@@ -45,18 +52,24 @@ def test_each_doubt_has_its_reason(change, words):
     ],
 )
 def test_point_samples_that_noise_does_not_explain_need_more(agreement, confirmations, noise_ratio, expected):
-    evidence = replace(
-        GOOD, agreement=agreement, confirmations=confirmations, noise_ratio=noise_ratio, pixel_kernel=False
+    evidence = changed(
+        agreement=agreement, confirmations=confirmations, noise_ratio=noise_ratio, pixel_kernel=False
     )
     assert verdict(evidence)[0] is expected
 
 
 def test_an_object_that_brought_a_response_needs_more_though_nothing_is_left():
-    found = replace(GOOD, calibrated=True, agreement=0.985)
-    assert not verdict(found)[0]
-    assert verdict(replace(found, agreement=0.99))[0]
-    assert verdict(replace(found, confirmations=8))[0]
-    assert not verdict(replace(found, confirmations=8, agreement=0.97))[0]
+    assert not verdict(changed(calibrated=True, agreement=0.985))[0]
+    assert verdict(changed(calibrated=True, agreement=0.99))[0]
+    assert verdict(changed(calibrated=True, agreement=0.985, confirmations=8))[0]
+    assert not verdict(changed(calibrated=True, agreement=0.97, confirmations=8))[0]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "ratio", "expected"), [(True, 2.0, True), (True, 2.2, False), (False, 5.0, True)]
+)
+def test_how_much_may_be_left_depends_on_what_the_model_knows(kernel, ratio, expected):
+    assert verdict(changed(pixel_kernel=kernel, noise_ratio=ratio))[0] is expected
 
 
 def test_compactness_is_the_share_of_the_largest_part():
