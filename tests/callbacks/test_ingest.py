@@ -169,3 +169,15 @@ def test_in_order_of_time_a_stream_is_described_before_its_points(ingested):
     """The catalogue replays documents by their time."""
     first = min(doc["time"] for kind, doc in ingested if kind == "event")
     assert all(doc["time"] < first for kind, doc in ingested if kind == "descriptor")
+
+
+def test_the_analysis_takes_the_mask_beside_the_frames(tmp_path, ingest_npz, collecting):
+    """What was given is what preparation gets, a mask for each frame too."""
+    from callbacks.analyse import _bad_pixels
+
+    each = np.zeros(COUNTS.shape, bool)
+    each[3, 1, 1] = True
+    for mask in (each, each[3]):
+        collecting.jobs.clear()
+        (job,) = jobs_of(collecting, ingest_npz(COUNTS, tmp_path / "frames", mask=mask))
+        np.testing.assert_array_equal(_bad_pixels(job, scan_geometry(job)), mask)
