@@ -154,6 +154,7 @@ def rocking_scan(
     *,
     place: SeriesPlace | None = None,
     md: Mapping[str, Any] | None = None,
+    after_point: Callable[[], None] | None = None,
 ) -> MsgGenerator[str | None]:
     """Rock eta through the reflection with one frame per step; return the run's uid.
 
@@ -166,6 +167,8 @@ def rocking_scan(
         The scan's place in a series; on its own it is a series of one at the present setpoint.
     md : mapping, optional
         Goes into the start document.
+    after_point : callable, optional
+        Called after each point; what it raises ends the scan.
     """
     window = EtaWindow.of(window)
     check_window(beamline, window)
@@ -179,13 +182,19 @@ def rocking_scan(
         md=md,
     )
     watch = SaturationWatch(f"{beamline.merlin.name}_peak_max", float(document["detector"]["saturation"]))
+
+    def look(eta: float, readings: Readings) -> None:
+        watch.look(eta, readings)
+        if after_point is not None:
+            after_point()
+
     uid = yield from measure(
         beamline,
         window.positions(),
         exposure=window.exposure,
         temperature=place.temperature,
         md=document,
-        on_point=watch.look,
+        on_point=look,
     )
     if watch.points:
         _log.warning(

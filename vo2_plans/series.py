@@ -17,6 +17,7 @@ from vo2_plans.preflight import preflight
 from vo2_plans.protocols import BeamlineLike
 from vo2_plans.rocking import in_words, rocking_scan
 from vo2_plans.run_metadata import Branch, EtaWindow, SeriesPlace, branch_of, new_series_uid
+from vo2_plans.steering import Steering, TemperatureSkippedError
 
 Temperatures = float | str | Iterable[float]
 
@@ -164,6 +165,7 @@ def temperature_series(
     pre_expose: bool = True,
     series_uid: str | None = None,
     progress: SeriesProgress | None = None,
+    steering: Steering | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[tuple[str | None, ...]]:
     """At each temperature: soak, follow the drifting peak, rock eta. Return the rocking scans' uids.
@@ -190,6 +192,8 @@ def temperature_series(
     progress : SeriesProgress, optional
         Goes on with this series: complete scans are left alone, others are begun as their next attempt, and
         the peak is followed from where the last complete one had it.
+    steering : Steering, optional
+        Receives what a person wants changed while the series is paused.
     md : mapping, optional
         Goes into every start document.
     """
@@ -211,15 +215,18 @@ def temperature_series(
     if done.pose:
         yield from _return_to(beamline, done.pose)
         found = Alignment(done.pose["eta"], nowhere)
-    uids: list[str | None] = []
-    for index in range(len(temperatures)):
-        if index in done.complete:
-            uids.append(done.complete[index])
-            continue
+    uids: dict[int, str | None] = dict(done.complete)
+    wishes = steering or Steering()
+    for index in wishes.order(temperatures, [n for n in range(len(temperatures)) if n not in uids]):
         place = done.place(temperatures, index, present)
-        uid, found = yield from _measure_temperature(beamline, place, found, how, md)
-        uids.append(uid)
-    return tuple(uids)
+        done = replace(done, attempts={**done.attempts, index: place.attempt})
+        try:
+            uids[index], found = yield from _measure_temperature(beamline, place, found, how, md, wishes)
+        except TemperatureSkippedError:
+            _log.warning("%g K is skipped; the series goes on.", place.temperature)
+    if wishes.stop:
+        _log.warning("The series ends here as asked; go on with it: vo2 series --resume %s", done.series_uid)
+    return tuple(uids[index] for index in sorted(uids))
 
 
 @dataclass(frozen=True)
@@ -249,10 +256,12 @@ def _measure_temperature(
     found: Alignment | None,
     how: _Settings,
     md: Mapping[str, Any],
+    wishes: Steering,
 ) -> MsgGenerator[tuple[str | None, Alignment]]:
     """Soak, find the peak or follow it, rock eta; return the scan's uid and where the peak was."""
     _warn_of_hysteresis(beamline, place)
     yield from soak(beamline, place.temperature)
+    wishes.heed_skip()
     options: dict[str, Any] = {"exposure": how.align_exposure, "md": md}
     if found is None:
         found = yield from locate_reflection(beamline, place, **options)
@@ -275,6 +284,7 @@ def _measure_temperature(
         window,
         place=place,
         md={**md, **attenuation},
+        after_point=wishes.heed_skip,
     )
     return uid, replace(found, eta=window.centre)  # the next search begins on this scan's own positions
 

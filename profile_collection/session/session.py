@@ -33,7 +33,7 @@ from profile_collection.catalogue.client import ServerError, check_writable
 from profile_collection.devices.beamline import Beamline
 from profile_collection.session import stored_runs
 from profile_collection.session.hardware import connect_beamline
-from profile_collection.session.resuming import analyse_rest, series_progress
+from profile_collection.session.resuming import LAST, analyse_rest, series_progress
 from profile_collection.session.settings import Settings, load_settings
 from profile_collection.session.simulation import described, window_of
 from profile_collection.session.startup_checks import StartupError, require_results, take_lock
@@ -46,6 +46,7 @@ from profile_collection.session.storage import (
 )
 from profile_collection.session.suspenders import BEAM_SETTLES, install_suspenders
 from vo2_plans import EtaWindow, SeriesProgress
+from vo2_plans.steering import Steering, all_but, place_of
 
 if TYPE_CHECKING:
     from bluesky.utils import MsgGenerator
@@ -134,6 +135,8 @@ class Session:
     ----------
     experiment
         What is measured where nothing else is asked for.
+    steering
+        What is to be changed of the series that runs.
     catalogue
         Both halves of the catalogue.
     db
@@ -154,6 +157,7 @@ class Session:
         self._make_executor = make_executor
         self._stack = contextlib.ExitStack()
         self._closed = False
+        self.steering = Steering()
         self.experiment = described(settings)
         with contextlib.ExitStack() as undo:  # whatever fails below gives back what was taken above it
             check_writable(settings.data)
@@ -250,6 +254,7 @@ class Session:
         UnknownRunError
             No such series is stored.
         """
+        self.steering.clear()
         if resume is None:
             return vo2_plans.temperature_series(
                 self.beamline,
@@ -257,6 +262,7 @@ class Session:
                 window or window_of(self.experiment),
                 locate=locate,
                 pre_expose=pre_expose,
+                steering=self.steering,
             )
         if temperatures is not None or window is not None:
             raise ValueError(
@@ -264,8 +270,23 @@ class Session:
                 "alone, other arguments came too; leave them out"
             )
         progress = self.resume(vo2_plans.series_name(resume))
+        return self._go_on(progress)
+
+    def retake(self, temperature: float) -> MsgGenerator[Any]:
+        """Return the plan that measures one temperature (K) of the last series as its next attempt."""
+        progress = self.resume(LAST)
+        temperatures = vo2_plans.call_of(progress.arguments)["temperatures"]
+        place = place_of(temperature, temperatures)
+        self.steering.clear()
+        others = all_but(place, progress.complete, len(temperatures))
+        return self._go_on(dataclasses.replace(progress, complete=others))
+
+    def _go_on(self, progress: SeriesProgress) -> MsgGenerator[Any]:
         return vo2_plans.temperature_series(
-            self.beamline, progress=progress, **vo2_plans.call_of(progress.arguments)
+            self.beamline,
+            progress=progress,
+            steering=self.steering,
+            **vo2_plans.call_of(progress.arguments),
         )
 
     def replay(self, which: Any = -1, output: Path | None = None) -> tuple[OrderPoint, ...]:

@@ -1,0 +1,381 @@
+"""What a person has at the prompt: a banner, the usual names and magics, and the state on one screen."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import datetime
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from callbacks.catalogue import UnknownRunError, last_series, rocking_starts
+from callbacks.queue import PendingRecord
+
+if TYPE_CHECKING:
+    from bluesky.utils import MsgGenerator
+
+    from profile_collection.session.session import Session
+
+AXES = ("eta", "delta", "gam", "mu", "chi", "phi")
+"""Axes that ``%wa`` lists."""
+FIGURE = "order_parameter.png"
+SHOWN = (
+    "setpoint_K", "branch", "attempt", "order_parameter_rad", "error_rad", "bootstrap_error_rad",
+    "chi_squared", "noise_ratio", "trusted", "provisional",
+)  # fmt: skip
+"""Columns of a series' table that are shown, where it has them."""
+
+
+def prompt_names(session: Session) -> dict[str, Any]:
+    """Return the names for an interactive session, having shown its banner; none where nobody types.
+
+    The queue server's worker runs the same startup files, and must offer the plans of this beamline alone.
+    """
+    shell = interactive_shell()
+    if shell is None:
+        return {}
+    import bluesky.plan_stubs as bps
+    import bluesky.plans as bp
+    import bluesky.preprocessors as bpp
+
+    _register_magics(shell, session)
+    _open_windows(shell)
+    session.RE.subscribe(BestEffortForOthers())
+    session.view.console.print(banner(session))
+    return {
+        **{"bp": bp, "bps": bps, "bpp": bpp},
+        **{name: getattr(bp, name) for name in ("count", "scan", "rel_scan", "list_scan", "grid_scan")},
+        **{name: getattr(bps, name) for name in ("mv", "mvr", "sleep")},
+        **commands(session),
+    }
+
+
+def interactive_shell() -> Any | None:
+    """Return the IPython at whose prompt somebody types, or None."""
+    from IPython.core.getipython import get_ipython
+
+    worker = sys.modules.get("bluesky_queueserver")
+    if worker is not None and worker.is_re_worker_active():
+        return None
+    return get_ipython()
+
+
+def commands(session: Session) -> dict[str, Any]:
+    """Return the functions of the prompt; ``name?`` explains each."""
+
+    def status() -> None:
+        """Show the beamline and the analysis on one screen."""
+        session.view.console.print(status_screen(session))
+
+    def list_series() -> None:
+        """Show all stored series, the last one at the end."""
+        session.view.console.print(series_list(session))
+
+    def series(which: str | int = -1) -> SeriesView:
+        """Return a stored series: its table, and its figure in Jupyter.
+
+        Parameters
+        ----------
+        which
+            Uid, or -1 for the last.
+        """
+        uid = last_series(session.catalogue) if str(which) == "-1" else str(which)
+        return SeriesView.read(uid, session.settings.series_folder(uid))
+
+    return {
+        "status": status,
+        "list_series": list_series,
+        "series": series,
+        **steering_commands(session),
+    }
+
+
+def steering_commands(session: Session) -> dict[str, Any]:
+    """Return the functions that change a series which is paused; ``RE.resume()`` then goes on."""
+
+    def skip_temperature() -> None:
+        """Give up the temperature that is being measured: its scan ends at the next point."""
+        _require_paused(session, "skip_temperature()")
+        session.steering.skip = True
+        session.view.say("this temperature ends at its next point; go on with RE.resume()")
+
+    def stop_after_this_scan() -> None:
+        """End the series after the scan that is being measured; it can be resumed later."""
+        _require_paused(session, "stop_after_this_scan()")
+        session.steering.stop = True
+        session.view.say("the series ends after this scan; go on with RE.resume()")
+
+    def retake(temperature: float) -> MsgGenerator[Any] | None:
+        """Measure a temperature once more, as its next attempt.
+
+        While a series is paused it comes next after the present scan: ``retake(345)``, then ``RE.resume()``.
+        Afterwards it is added to the last series: ``RE(retake(345))``.
+
+        Parameters
+        ----------
+        temperature
+            One of the series', K.
+        """
+        if session.RE.state == "idle":
+            return session.retake(temperature)
+        session.steering.ask_again(temperature)
+        session.view.say(f"{temperature:g} K is measured again after this scan; go on with RE.resume()")
+        return None
+
+    return {
+        "skip_temperature": skip_temperature,
+        "retake": retake,
+        "stop_after_this_scan": stop_after_this_scan,
+    }
+
+
+def _require_paused(session: Session, call: str) -> None:
+    """Refuse a wish for a series where none is paused, in words."""
+    if session.RE.state == "idle":
+        raise ValueError(
+            f"{call} changes a series that is paused, and none runs: press Ctrl-C twice while it measures"
+        )
+
+
+def _register_magics(shell: Any, session: Session) -> None:
+    """Give the shell ``%mov``, ``%movr``, ``%ct`` and ``%wa``, on this session's RunEngine."""
+    from bluesky.magics import BlueskyMagics
+
+    BlueskyMagics.RE = session.RE
+    shell.register_magics(BlueskyMagics)
+    beamline = session.beamline
+    for name in AXES:
+        getattr(beamline.diffractometer, name)._ophyd_labels_ = {"motors"}  # noqa: SLF001  ophyd has no setter
+    beamline.heated_stage._ophyd_labels_ = {"motors"}  # noqa: SLF001
+    beamline.merlin._ophyd_labels_ = {"detectors"}  # noqa: SLF001
+
+
+def _open_windows(shell: Any) -> None:
+    """Have matplotlib draw in windows, where the extra ``gui`` is installed and there is a screen."""
+    screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if screen and importlib.util.find_spec("PyQt6") is not None:
+        shell.enable_matplotlib("qt")
+
+
+class BestEffortForOthers:
+    """Bluesky's table, plots and peak statistics for ``count``, ``scan`` and the like.
+
+    The runs of this project's own plans are shown by the live view, which would be torn apart by a table.
+    """
+
+    def __init__(self) -> None:
+        from bluesky.callbacks.best_effort import BestEffortCallback
+
+        self.best_effort = BestEffortCallback()
+        if not has_windows():
+            self.best_effort.disable_plots()
+        self._shown = False
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Take one document."""
+        if name == "start":
+            self._shown = "purpose" not in doc
+        if self._shown:
+            self.best_effort(name, doc)
+
+
+def has_windows() -> bool:
+    """Whether matplotlib can open windows here: a Qt binding (the extra ``gui``) and a display."""
+    import matplotlib
+
+    return matplotlib.get_backend().lower() not in ("agg", "pdf", "svg", "template")
+
+
+# -- banner and status -------------------------------------------------------------------------------------
+
+
+def banner(session: Session) -> Panel:
+    """Return what a session says of itself at its start."""
+    settings, table = session.settings, _facts()
+    simulated = session.beamline.simulated
+    title = Text(" SIMULATED ", "bold white on blue") if simulated else Text(" REAL ", "bold white on red")
+    note = "no photon is real" if simulated else "motors, heater and shutter move"
+    table.add_row("beamline", Text.assemble(title, f"  {note}"))
+    table.add_row("proposal", escape(f"{settings.proposal}, {settings.operator}"))
+    table.add_row("sample", escape(settings.sample))
+    table.add_row("data", escape(f"{settings.data}, {free_space(settings.data)}"))
+    table.add_row("catalogue", escape(session.catalogue.address.uri))
+    table.add_row("last series", escape(_last(session)))
+    left = len(session.remarks())  # the session has just printed them
+    table.add_row("unfinished", Text(f"{left}, named above with what to do", "yellow") if left else "nothing")
+    table.add_row("begin with", "RE(locate_reflection())   RE(temperature_series())   status()")
+    return Panel(table, title="VO2 BCDI", title_align="left", box=box.ROUNDED, expand=False)
+
+
+def status_screen(session: Session) -> Group:
+    """Return the beamline and the analysis on one screen."""
+    return Group(_beamline_table(session), _analysis_table(session))
+
+
+def _beamline_table(session: Session) -> Table:
+    beamline, table = session.beamline, _facts("beamline")
+    stage, beam = beamline.heated_stage, beamline.beam
+    table.add_row("RunEngine", str(session.RE.state))
+    table.add_row("simulated", "yes" if beamline.simulated else Text("no", "bold red"))
+    table.add_row("temperature", f"{_read(stage.Tsample):.2f} K, setpoint {float(stage.setpoint):.2f} K")
+    table.add_row("ring current", f"{_read(beam.rc):.1f} mA")
+    table.add_row("shutter", str(beam.shutter.position))
+    table.add_row("transmission", f"{_read(beam.transmission):g}")
+    table.add_row("energy", f"{float(beam.en.position):.4f} keV")
+    axes = (f"{name} {float(getattr(beamline.diffractometer, name).position):.4f}°" for name in AXES)
+    table.add_row("axes", "  ".join(axes))
+    table.add_row("exposure", f"{_read(beamline.merlin.acquire_time):g} s")
+    return table
+
+
+def _analysis_table(session: Session) -> Table:
+    settings, table = session.settings, _facts("analysis")
+    summaries = session.pipeline.summaries
+    failures = [summary for summary in summaries if summary.error]
+    table.add_row("in work or waiting", str(session.pipeline.queue.backlog))
+    table.add_row("analysed", f"{len(summaries) - len(failures)}, {len(failures)} failed")
+    for failure in failures[-3:]:
+        table.add_row("", Text(f"{failure.temperature_setpoint:g} K: {failure.error}", "red"))
+    table.add_row("on record", f"{len(PendingRecord(settings.private / 'pending').uids())} not analysed yet")
+    table.add_row("last series", escape(_last(session)))
+    table.add_row("results", escape(str(settings.results)))
+    table.add_row("data", escape(f"{settings.data}, {free_space(settings.data)}"))
+    table.add_row("catalogue", escape(session.catalogue.address.uri))
+    table.add_row("log", escape(str(settings.log)))
+    return table
+
+
+def _facts(title: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    return table
+
+
+def _read(signal: Any) -> float:
+    return float(next(iter(signal.read().values()))["value"])
+
+
+def free_space(folder: Path) -> str:
+    """Return what is free on the disk of `folder`, in words."""
+    return f"{shutil.disk_usage(folder).free / 1e9:.1f} GB free"
+
+
+def _last(session: Session) -> str:
+    try:
+        return last_series(session.catalogue)
+    except UnknownRunError:
+        return "none yet"
+
+
+# -- series ------------------------------------------------------------------------------------------------
+
+
+def series_list(session: Session) -> Table:
+    """Return a table of all stored series, the last one at the end."""
+    table = Table("series", "begun", "sample", "scans", "of", "K", "", box=box.SIMPLE_HEAD)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for start in rocking_starts(session.catalogue):
+        found.setdefault(str(start.get("series_uid")), []).append(start)
+    for uid, starts in found.items():
+        first = starts[0]
+        begun = datetime.datetime.fromtimestamp(float(first["time"]), tz=datetime.UTC).astimezone()
+        kelvin = [float(start.get("temperature_setpoint", float("nan"))) for start in starts]
+        table.add_row(
+            escape(uid),
+            begun.isoformat(" ", timespec="minutes"),
+            escape(str(first.get("sample", ""))),
+            str(len({start.get("series_index") for start in starts})),
+            str(first.get("series_size", "?")),
+            f"{min(kelvin):g} … {max(kelvin):g}",
+            "simulated" if first.get("simulated") else "measured",
+        )
+    return table
+
+
+@dataclass(frozen=True)
+class SeriesView:
+    """A stored series as it shows itself: a table at the prompt, table and figure in Jupyter.
+
+    Parameters
+    ----------
+    uid
+        Of the series.
+    folder
+        Of its results.
+    rows
+        Of ``order_parameter.csv``, by column.
+    """
+
+    uid: str
+    folder: Path
+    rows: tuple[Mapping[str, str], ...]
+
+    @classmethod
+    def read(cls, uid: str, folder: Path) -> SeriesView:
+        """Read the results of a series.
+
+        Raises
+        ------
+        FileNotFoundError
+            It has none.
+        """
+        path = folder / "order_parameter.csv"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"a series with results was expected, {uid!r} came, and {str(folder)!r} has no "
+                "order_parameter.csv: list_series() shows what is stored, replay(uid) analyses it"
+            )
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = tuple(csv.DictReader(line for line in file if not line.startswith("#")))
+        return cls(uid, folder, rows)
+
+    def table(self) -> Table:
+        """Return the order parameter as a table."""
+        columns = list(self.rows[0]) if self.rows else []
+        shown = [name for name in columns if name in SHOWN] or columns[:8]
+        table = Table(*shown, title=f"series {self.uid}", title_justify="left", box=box.SIMPLE_HEAD)
+        for row in self.rows:
+            table.add_row(*(escape(_short(row[name])) for name in shown))
+        return table
+
+    def __rich__(self) -> Table:
+        return self.table()
+
+    def __repr__(self) -> str:
+        console = Console(file=StringIO(), width=120)
+        console.print(self.table())
+        return str(console.file.getvalue()).rstrip()  # type: ignore[attr-defined]
+
+    def _repr_html_(self) -> str:
+        """Return table and figure for Jupyter."""
+        console = Console(file=StringIO(), width=120, record=True)
+        console.print(self.table())
+        text = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+        figure = next(iter(sorted((self.folder / "figures").rglob(FIGURE))), None)
+        if figure is None:
+            return text
+        picture = base64.b64encode(figure.read_bytes()).decode("ascii")
+        return f'{text}<img src="data:image/png;base64,{picture}" alt="order parameter of {self.uid}">'
+
+
+def _short(text: str) -> str:
+    """Return a number with the digits that matter, other text as it is."""
+    try:
+        return f"{float(text):.4g}"
+    except ValueError:
+        return text
