@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from analysis.benchmark.judge import RIGHT
 from analysis.phasing.network.losses import fourier_loss, overlap, register
 from analysis.phasing.network.model import NetworkConfig
 from analysis.phasing.network.pretrained import mixed_precision
@@ -40,9 +41,6 @@ HELD_OUT_BLOCK, HELD_OUT = 5, 128
 
 ENGINE_BLOCK, ENGINE_PATTERNS = 6, 32
 """The same for what the engine makes of their guesses; without detector effects, from 1e4 photons on."""
-
-SUCCESS = 0.95
-"""Overlap above which an object counts as right."""
 
 VARIANTS: dict[str, TrainingConfig] = {
     "paper's network, Eqn 1": TrainingConfig(network=NetworkConfig("paper"), loss="eqn1"),
@@ -70,7 +68,7 @@ class AblationRow:
     chi_squared : float
         Median scale-free Fourier loss against the noiseless patterns.
     engine_overlap, engine_success : float
-        Median overlap, and share above `SUCCESS`, after one pass of the engine from the network's guess.
+        Median overlap, and share above `RIGHT`, after one pass of the engine from the network's guess.
     """
 
     name: str
@@ -209,7 +207,7 @@ def engine_overlaps(guesses: Iterable[torch.Tensor], batch: Batch) -> list[float
 
 def _engine_scores(reached: Sequence[float]) -> tuple[float, float]:
     values = np.array(reached)
-    return float(np.median(values)), float((values > SUCCESS).mean())
+    return float(np.median(values)), float((values > RIGHT).mean())
 
 
 def as_markdown(rows: Sequence[AblationRow], command: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
+from scipy.stats import binomtest
 
 from analysis.benchmark.baseline import plain_phasing
 from analysis.benchmark.generator import BenchmarkPattern, Case
@@ -238,8 +238,8 @@ def _parsed(line: dict[str, str]) -> Row:
     return Row(**{field.name: read[str(field.type)](line[field.name]) for field in fields(Row)})
 
 
-SUCCESS = 0.95
-"""Overlap above which an object is right."""
+RIGHT = 0.95
+"""Overlap with the truth above which an object is right, here and in every other check."""
 
 
 @dataclass(frozen=True)
@@ -257,11 +257,10 @@ class Share:
     @property
     def interval(self) -> tuple[float, float]:
         """Return the limits of the true share at 95 % confidence."""
-        low = 0.0 if self.hits == 0 else float(beta.ppf(0.025, self.hits, self.total - self.hits + 1))
-        high = (
-            1.0 if self.hits == self.total else float(beta.ppf(0.975, self.hits + 1, self.total - self.hits))
-        )
-        return low, high
+        if not self.total:
+            return 0.0, 1.0
+        limits = binomtest(self.hits, self.total).proportion_ci(0.95, method="exact")
+        return float(limits.low), float(limits.high)
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -275,7 +274,7 @@ def share(rows: Sequence[Row], true: Callable[[Row], bool]) -> Share:
 
 def is_right(row: Row) -> bool:
     """Whether the object was found."""
-    return row.overlap > SUCCESS
+    return row.overlap > RIGHT
 
 
 @dataclass(frozen=True)
@@ -319,7 +318,7 @@ def summarise(rows: Sequence[Row]) -> Summary:
         trusted=share(rows, lambda row: row.trusted),
         trusted_right=share([row for row in rows if row.trusted], is_right),
         right_distrusted=share([row for row in rows if is_right(row)], lambda row: not row.trusted),
-        baseline_success=share(beside, lambda row: row.baseline_overlap > SUCCESS),
+        baseline_success=share(beside, lambda row: row.baseline_overlap > RIGHT),
         baseline_overlap=_median([row.baseline_overlap for row in beside]),
         baseline_cpu_seconds=_median([row.baseline_cpu_seconds for row in beside]),
     )

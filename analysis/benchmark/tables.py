@@ -9,7 +9,7 @@ from rich.table import Table
 
 from analysis.benchmark.comparisons import Outcome
 from analysis.benchmark.generator import CLASSES, BenchmarkClass
-from analysis.benchmark.judge import SUCCESS, Row, Share, Summary, share, summarise
+from analysis.benchmark.judge import RIGHT, Row, Share, Summary, is_right, share, summarise
 
 OVERLAP_TARGET, SECONDS_TARGET = 0.99, 3.0
 """Least median overlap and most median CPU seconds that are wanted."""
@@ -21,7 +21,7 @@ TRUSTED_RIGHT_TARGET, RIGHT_DISTRUSTED_TARGET = 0.97, 0.10
 def quality_table(rows: Sequence[Row]) -> Table:
     """Return success, overlap and seconds of each class, beside target and baseline."""
     table = Table(
-        title=f"Phasing on {len(rows)} crystals; success is an overlap above 0.95, with 95 % intervals"
+        title=f"Phasing on {len(rows)} crystals; success is an overlap above {RIGHT}, with 95 % intervals"
     )
     for name in ("class (phase, photons, data)", "success", "target", "median overlap", "CPU s"):
         table.add_column(name, justify="left" if name.startswith("class") else "right")
@@ -84,9 +84,7 @@ def photon_table(rows: Sequence[Row]) -> Table:
 
 
 def _success(rows: Iterable[Row], turns: float, photons: float) -> Share:
-    return share(
-        [r for r in rows if (r.turns, r.photons) == (turns, photons)], lambda row: row.overlap > 0.95
-    )
+    return share([r for r in rows if (r.turns, r.photons) == (turns, photons)], is_right)
 
 
 def evidence_table(rows: Sequence[Row]) -> Table:
@@ -96,7 +94,7 @@ def evidence_table(rows: Sequence[Row]) -> Table:
         table.add_column(name, justify="left" if name in ("data", "result") else "right")
     for detector in (False, True):
         for right in (True, False):
-            chosen = [r for r in rows if r.detector == detector and (r.overlap > 0.95) == right]
+            chosen = [r for r in rows if r.detector == detector and is_right(r) == right]
             if chosen:
                 measured = [
                     [r.agreement for r in chosen],
@@ -127,7 +125,7 @@ def _met(met: bool) -> str:
 
 def starts_table(outcomes: Sequence[Outcome]) -> Table:
     """Return success, trust and cost of each policy of starts, on the same crystals."""
-    table = Table(title="Where starts come from; success is an overlap above 0.95, with 95 % intervals")
+    table = Table(title=f"Where starts come from; success is an overlap above {RIGHT}, with 95 % intervals")
     for name in (
         "starts",
         "success",
@@ -143,7 +141,7 @@ def starts_table(outcomes: Sequence[Outcome]) -> Table:
         seconds = [outcome.cpu_seconds for outcome in chosen]
         table.add_row(
             policy,
-            str(Share(sum(outcome.overlap > SUCCESS for outcome in chosen), len(chosen))),
+            str(Share(sum(outcome.overlap > RIGHT for outcome in chosen), len(chosen))),
             str(Share(sum(outcome.trusted for outcome in chosen), len(chosen))),
             f"{np.median([outcome.overlap for outcome in chosen]):.4f}",
             f"{np.median([outcome.iterations for outcome in chosen]):.0f}",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.benchmark.judge import RIGHT
 from analysis.phasing.registration import align
 from analysis.results import read_scan
 from callbacks.catalogue import Catalogue
@@ -17,10 +18,6 @@ from profile_collection.checks.campaign.series import Records, SeriesRecord, Ver
 from profile_collection.checks.truth.comparison import true_fields
 from profile_collection.session.resuming import series_progress
 from profile_collection.session.settings import Settings
-
-RIGHT = 0.9
-"""Overlap with the truth from which a result is right; scans of this small crystal in this small crop reach
-0.95 (365 K, where most is rutile) to 0.998."""
 
 
 def judge(catalogue: Catalogue, settings: Settings, records: Records, record: SeriesRecord) -> Verdict:
@@ -66,7 +63,7 @@ def judge_result(settings: Settings, series: str, uid: str) -> tuple[str, float]
     overlap = float(align(scan.object, truth).overlap)
     if not scan.trusted:
         return "untrusted", overlap
-    return ("right" if overlap >= RIGHT else "wrong"), overlap
+    return ("right" if overlap > RIGHT else "wrong"), overlap
 
 
 def points_lost(catalogue: Catalogue, uid: str, records: Records, record: SeriesRecord) -> int:
