@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.geometry import ScanGeometry, aps_34idc_geometry, geometry_of_document, i16_geometry
+from analysis.experiment import Experiment
+from analysis.geometry import ScanGeometry, geometry_of_document, instrument_named
 from analysis.order_parameter import analyse_series
 from analysis.phasing.two_lattices import phase
 from analysis.preprocessing import PreparedScan, prepare_scan
@@ -24,7 +25,7 @@ from analysis.results import ScanResult, SeriesResult, read_series, write_scan, 
 from analysis.structure import strain_table, structure_summary
 from analysis.unit_cells import UnitCell
 from callbacks.frames import PIXEL_MASK, open_frames, read_array, read_beside
-from callbacks.jobs import M1_BAND, ScanJob
+from callbacks.jobs import ScanJob
 from callbacks.series import SEEDS, read_repeats, read_results, series_lock
 
 if TYPE_CHECKING:
@@ -57,13 +58,16 @@ def analyse(job: ScanJob) -> ScanResult:
             frame_index=job.frame_index,
             stopped_early=job.incomplete,
         )
-    found = phase(prepared, job.seed, reflection=job.start.get("reflection"), band=M1_BAND)
+    experiment = Experiment.of_start(job.start)
+    found = phase(prepared, job.seed, strain=experiment.transformation_strain, band=experiment.crop)
     return _result(job, prepared, found)
 
 
 def crop_shape(job: ScanJob) -> tuple[int, int, int]:
-    """Return the voxels about the peak that are phased: as the job or its run asks, else the M1 band."""
-    first, second, third = (int(size) for size in job.crop or job.start.get("crop") or M1_BAND)
+    """Return the voxels about the peak that are phased: as the job or its run asks, else its experiment."""
+    first, second, third = (
+        int(size) for size in job.crop or job.start.get("crop") or Experiment.of_start(job.start).crop
+    )
     return first, second, third
 
 
@@ -71,17 +75,12 @@ def scan_geometry(job: ScanJob) -> ScanGeometry:
     """Return the geometry of a job's scan, of whichever instrument took it."""
     if job.start.get("geometry"):  # a file of another beamline said it
         return geometry_of_document(job.start["geometry"])
-    if job.start.get("instrument") == "APS 34-ID-C":
-        detector = job.start["detector"]
-        return aps_34idc_geometry(
-            delta=job.positions["delta"],
-            gamma=job.positions["gam"],
-            energy=job.start["energy"],
-            distance=detector["distance_mm"],
-            pixel_size=detector["pixel_size_mm"],
-            shape=tuple(detector["shape"]),
-        )
-    return i16_geometry(job.start, {**job.positions, "eta": float(np.mean(job.eta))})
+    scanned = {job.start["scan"]["axis"]: float(np.mean(job.eta))}
+    return instrument_named(_instrument_name(job)).geometry(job.start, {**job.positions, **scanned})
+
+
+def _instrument_name(job: ScanJob) -> str:
+    return str(job.start.get("instrument") or Experiment.of_start(job.start).instrument)
 
 
 def _bad_pixels(job: ScanJob, geometry: ScanGeometry) -> NDArray[np.bool_] | None:
@@ -133,6 +132,7 @@ def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> Scan
             "incomplete": job.incomplete,
         },
         sample=_sample(job),
+        experiment=Experiment.of_start(start).document(),
         instrument=_instrument(job),
     )
 
@@ -200,7 +200,7 @@ def _instrument(job: ScanJob) -> dict[str, Any]:
     transmission = read_beside(job.frame_file, job.dataset, "transmission", job.frame_index)
     attenuator = {} if transmission is None else {"transmission": float(transmission.mean())}
     return {
-        "name": str(job.start.get("instrument", "Diamond I16")),
+        "name": _instrument_name(job),
         **{name: float(value) for name, value in job.positions.items()},
         axis: float(job.eta.mean()),
         "en": float(job.start["energy"]),
@@ -260,7 +260,8 @@ def repeat_series(
 
 def phased_again(scan: ScanResult, seed: int) -> ScanResult:
     """Return the reconstruction of the same intensity from another seed, by the same algorithm."""
-    found = phase(scan, seed, reflection=scan.sample.get("reflection"), band=M1_BAND)
+    experiment = Experiment.of_scan(scan)
+    found = phase(scan, seed, strain=experiment.transformation_strain, band=experiment.crop)
     return replace(scan, **phasing_values(found, scan.voxel_basis, scan.q_vector))
 
 

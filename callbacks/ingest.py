@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.experiment import Experiment
 from analysis.file_names import file_name
 from analysis.geometry import ScanGeometry, geometry_document
 from analysis.readers import FrameSource, MeasuredScan, ReadError
@@ -346,6 +347,7 @@ def _starts(
             "ingested": _record(one, given),
             **_of_scan(one, extras),
         }
+        metadata["experiment"] = Experiment.of_start(metadata).document()
         starts.append(dict(event_model.compose_run(metadata=metadata, time=now + index).start_doc))
     return starts
 

@@ -11,23 +11,24 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+from analysis.experiment import Experiment, paper
 from analysis.file_names import file_name
 
 Crop = tuple[int, int, int]
 
-M1_BAND: Crop = (64, 64, 64)
-"""±32 pixels leave the rutile peak, 45 pixels away, outside: rutile is missing density."""
-
-FINE: Crop = (96, 168, 168)
-"""±84 pixels, the paper's 20 nm: the rutile peak is inside, rutile comes out as density with a phase ramp."""
-
-NAMED = {"m1": M1_BAND, "20nm": FINE}
-
 SMALLEST = 16
 
 
-def parse_crop(text: str) -> Crop:
+def parse_crop(text: str, experiment: Experiment | None = None) -> Crop:
     """Return the voxels (rocking, row, column) that `text` names: 'm1', '20nm', or three sizes.
+
+    Parameters
+    ----------
+    text
+        The named ones are an experiment's crop that leaves the second lattice's peak outside, and the one
+        that holds it.
+    experiment
+        The paper's by default.
 
     Raises
     ------
@@ -35,13 +36,14 @@ def parse_crop(text: str) -> Crop:
         It is neither a name nor three whole numbers of at least 16.
     """
     word = text.strip().lower()
-    if word in NAMED:
-        return NAMED[word]
+    named = (experiment or paper()).crops
+    if word in named:
+        return named[word]
     words = word.split(",")
     if len(words) != 3 or not all(one.strip().isdigit() and int(one) >= SMALLEST for one in words):
         raise ValueError(
             f"a crop is three whole numbers of at least {SMALLEST}, as '64,64,64', or one of "
-            f"{sorted(NAMED)}; {text!r} came"
+            f"{sorted(named)}; {text!r} came"
         )
     first, second, third = (int(one) for one in words)
     return first, second, third
@@ -72,7 +74,7 @@ class ScanJob:
     replayed
         True where stored documents were sent through again.
     crop
-        Voxels about the peak that are phased; None leaves it to the start document or the M1 band.
+        Voxels about the peak that are phased; None leaves it to the start document and its experiment.
     incomplete
         True for a scan that was broken off.
     notes

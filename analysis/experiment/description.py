@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -110,6 +110,19 @@ class Window(_Part):
         return self
 
 
+class Analysed(Protocol):
+    """What of a stored scan says which experiment it belongs to (`analysis.results.ScanResult`)."""
+
+    @property
+    def experiment(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def temperature_setpoint(self) -> float: ...  # noqa: D102
+    @property
+    def sample(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def instrument(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
 class Experiment(_Part):
     """What is measured and how it is analysed.
 
@@ -120,8 +133,9 @@ class Experiment(_Part):
         Name of the instrument (`analysis.geometry.instruments`).
     energy : float, keV
     sample : Sample
-    reflection : Reflection
-        The measured one, with the lattice that UB is computed from.
+    reflection : Reflection or None
+        The measured one, with the lattice that UB is computed from; None where it is not known, as in a file
+        of another beamline that does not say it.
     counterpart : Reflection or None
         The reflection of the lattice that the crystal transforms into, where it lies beside the measured one.
     temperatures : tuple of float, K
@@ -143,7 +157,7 @@ class Experiment(_Part):
     instrument: str
     energy: Positive
     sample: Sample
-    reflection: Reflection
+    reflection: Reflection | None
     counterpart: Reflection | None = None
     temperatures: Annotated[tuple[Positive, ...], Field(min_length=1)]
     reference_temperature: Positive
@@ -173,7 +187,7 @@ class Experiment(_Part):
         It is (abs(Q) − abs(Q'))/abs(Q), the slope of the counterpart's phase about the measured peak over
         abs(Q): +0.0043 for the paper's.
         """
-        if self.counterpart is None:
+        if self.counterpart is None or self.reflection is None:
             return None
         return 1 - self.reflection.d_spacing / self.counterpart.d_spacing
 
@@ -190,26 +204,40 @@ class Experiment(_Part):
     def of_start(cls, start: Mapping[str, Any]) -> Experiment:
         """Return the experiment that a run belongs to.
 
-        Runs that were measured before the description travelled in the start document are the paper's, with
-        what their own start documents say of instrument, lattice and reflection.
+        Runs that do not say it, measured before the description travelled or by another beamline, are the
+        paper's where its reflection was measured; else what their start documents say, and one lattice alone.
         """
         known = start.get("experiment")
         if known:
             return cls.model_validate(known)
         usual = paper()
         lattice, hkl = start.get("lattice"), start.get("reflection")
-        if not lattice or hkl is None or tuple(hkl) == usual.reflection.hkl:
+        if hkl is not None and usual.reflection is not None and tuple(hkl) == usual.reflection.hkl:
             return usual
-        return usual.model_copy(
-            update={
-                "name": str(start.get("sample", "")),
-                "instrument": str(start.get("instrument", usual.instrument)),
+        changed: dict[str, Any] = {"counterpart": None, "wide_crop": None, "reflection": None}
+        if start.get("instrument"):
+            changed["instrument"] = str(start["instrument"])
+        if lattice and hkl is not None:
+            kelvin = float(start.get("temperature_setpoint", usual.reference_temperature))
+            changed |= {
+                "name": str(start.get("sample") or start.get("name") or ""),
+                "sample": Sample(name=str(start.get("sample") or start.get("name") or "")),
                 "reflection": Reflection(phase="", hkl=tuple(hkl), lattice=UnitCell(**lattice)),
-                "counterpart": None,
+                "temperatures": (kelvin,),
+                "reference_temperature": kelvin,
                 "critical_region": None,
-                "wide_crop": None,
             }
-        )
+        return usual.model_copy(update=changed)
+
+    @classmethod
+    def of_scan(cls, scan: Analysed) -> Experiment:
+        """Return the experiment that a stored scan belongs to; older files are read as `of_start` does."""
+        told = {
+            "experiment": scan.experiment,
+            "instrument": scan.instrument.get("name"),
+            "temperature_setpoint": scan.temperature_setpoint,
+        }
+        return cls.of_start({**scan.sample, **told})
 
 
 def load_experiment(which: str | Path) -> Experiment:

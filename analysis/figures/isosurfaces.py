@@ -30,9 +30,6 @@ from analysis.results import SeriesResult
 PERCENT = 99.74
 """Isosurface of the paper's figures."""
 
-CRITICAL = (330.0, 335.0)
-"""Setpoints of the critical region, K, boxed as in Fig 3."""
-
 COLUMNS = 5
 SIDES = (1, 0, 2)
 """Normals of the three views: along Q, along the rocking direction, along the horizontal one."""
@@ -205,11 +202,8 @@ def _box_critical(
     figure: Figure, series: SeriesResult, seen: Gallery, axes: list[list[Axes]], columns: int
 ) -> None:
     """Draw a box about the temperatures of the critical region, one in each block that has some."""
-    inside = [
-        number
-        for number, row in enumerate(seen.rows)
-        if CRITICAL[0] <= series.scans.setpoints[row] <= CRITICAL[1]
-    ]
+    low, high = series.critical_region or (np.inf, -np.inf)
+    inside = [n for n, row in enumerate(seen.rows) if low <= series.scans.setpoints[row] <= high]
     if not inside:
         return
     figure.draw_without_rendering()  # the layout is known only now

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analysis.figures.isosurfaces import CRITICAL
 from analysis.figures.style import GREY, LINES, MARKERS, VERMILLION, drawing, leg_colours, panels
 from analysis.results import ScanResult, SeriesResult
 from analysis.structure import amplitude_level
@@ -39,6 +38,8 @@ class Morphology:
     absolute : bool
         True: photons in the analysed band per monitor count, at full transmission. False: relative to
         the reference, for the monitor or the attenuator of some scan is not known.
+    critical_region : tuple of float or None, K
+        Shaded from its first to its last temperature.
     """
 
     temperatures: Floats
@@ -49,6 +50,7 @@ class Morphology:
     axis: str
     density: Floats
     absolute: bool
+    critical_region: tuple[float, float] | None = None
 
 
 def measure_morphology(series: SeriesResult, results: Sequence[ScanResult]) -> Morphology:
@@ -79,6 +81,7 @@ def measure_morphology(series: SeriesResult, results: Sequence[ScanResult]) -> M
         axis="xyz"[axis],
         density=density,
         absolute=absolute,
+        critical_region=series.critical_region,
     )
 
 
@@ -118,7 +121,9 @@ def morphology(measured: Morphology, ax: Axes | None = None) -> Figure:
 
 
 def _draw(ax: Axes, measured: Morphology, values: Floats) -> None:
-    ax.axvspan(CRITICAL[0] - 1, CRITICAL[1] + 1, color="#e6e6e6", zorder=0, label="critical region")
+    if measured.critical_region is not None:
+        low, high = measured.critical_region
+        ax.axvspan(low - 1, high + 1, color="#e6e6e6", zorder=0, label="critical region")
     colours = leg_colours(int(measured.legs[-1]) + 1)
     for leg, colour in enumerate(colours):
         here = measured.legs == leg

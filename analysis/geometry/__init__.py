@@ -13,6 +13,7 @@ from analysis.geometry.diffractometer import (
     sample_rotation,
     scattering_vectors,
 )
+from analysis.geometry.instruments import INSTRUMENTS, Detector, Instrument, instrument_named
 from analysis.geometry.scan import (
     ScanGeometry,
     aps_34idc_geometry,
@@ -42,6 +43,10 @@ from analysis.geometry.voxels import (
 )
 
 __all__ = [
+    "INSTRUMENTS",
+    "Detector",
+    "Instrument",
+    "instrument_named",
     "Sampling",
     "ScanGeometry",
     "aps_34idc_geometry",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.experiment import Experiment
 from analysis.order_parameter.estimator import (
     CircularOrderParameter,
     OrderParameter,
@@ -68,15 +69,12 @@ def series_structure(gauge: Gauge) -> Structure:
     return Structure(domains=domains, surface_bulk=shells)
 
 
-REFERENCE = 320.0
-"""Setpoint of the reference state, K."""
-
 NEAR_WRAP = 0.9
 """Share of π beyond which a phase difference may have wrapped."""
 
 
 def analyse_series(
-    results: Sequence[ScanResult], *, expected: int | None = None, reference: float = REFERENCE
+    results: Sequence[ScanResult], *, expected: int | None = None, reference: float | None = None
 ) -> SeriesResult:
     """Return the order parameter of a series; it depends on the set of results, not on their order.
 
@@ -92,11 +90,14 @@ def analyse_series(
         trusted results of its scan from other seeds tell the spread.
     expected : int, optional
         How many scans the series is to have.
-    reference : float, K
-        Setpoint of the reference state, on whichever branch it was measured.
+    reference : float, K, optional
+        Setpoint of the reference state, on whichever branch it was measured; that of the scans' experiment by
+        default.
     """
     selection = select(results)
     chosen = selection.chosen
+    experiment = Experiment.of_scan(chosen[0])
+    reference = experiment.reference_temperature if reference is None else reference
     first, found = reference_row(chosen, reference)
     gauge = fix_gauge(chosen, first)
     trusted = np.array([result.trusted for result in chosen]) & gauge.decided
@@ -131,6 +132,7 @@ def analyse_series(
         provisional=np.full(len(chosen), bool(whole)),
         reasons=tuple(_row_reasons(chosen, gauge, row, whole) for row in range(len(chosen))),
         expected=expected,
+        critical_region=experiment.critical_region,
         notes=(*selection.notes, *remarks, *whole),
     )
 

@@ -32,9 +32,6 @@ Complex = NDArray[np.complexfloating]
 Mask = NDArray[np.bool_]
 Offset = Sequence[float] | NDArray[np.float64]
 
-M1_REFLECTION = (0, 1, 1)
-"""Of monoclinic M1, whose counterpart in rutile is (110)."""
-
 
 SECOND = DEFAULT.second
 
@@ -68,9 +65,9 @@ class Measured(Protocol):
 
 
 def phase(
-    prepared: Measured, seed: int, *, reflection: Sequence[int] | None, band: tuple[int, int, int]
+    prepared: Measured, seed: int, *, strain: float | None, band: tuple[int, int, int]
 ) -> Reconstruction:
-    """Phase a prepared scan from one seed: as two lattices where it also holds rutile's peak, else as one.
+    """Phase a prepared scan from one seed: as two lattices where it holds the peaks of both, else as one.
 
     Live and replayed analysis, repeats from other seeds and benchmarks of stored scans all call this.
 
@@ -78,13 +75,13 @@ def phase(
     ----------
     prepared : Measured
     seed : int
-    reflection : three int, optional
-        Miller indices in M1; None where they are not known: one lattice.
+    strain : float, optional
+        Of the second lattice against the first along Q; None where there is none (`Experiment`).
     band : three int
         Shape of the crop about the first peak that leaves the second outside.
     """
     intensity, mask, background = prepared.intensity, prepared.mask, prepared.background
-    kernel, offset = prepared.pixel_kernel, second_peak(prepared, reflection, band)
+    kernel, offset = prepared.pixel_kernel, second_peak(prepared, strain, band)
     if offset is None:
         return reconstruct(intensity, mask, seed=seed, pixel_kernel=kernel, background=background)
     return reconstruct_both(
@@ -93,13 +90,13 @@ def phase(
 
 
 def second_peak(
-    prepared: Measured, reflection: Sequence[int] | None, band: tuple[int, int, int]
+    prepared: Measured, strain: float | None, band: tuple[int, int, int]
 ) -> NDArray[np.float64] | None:
-    """Return where rutile's peak is, (3,) voxels of q from M1's; None where the crop does not hold it."""
-    if tuple(() if reflection is None else reflection) != M1_REFLECTION:
+    """Return where the second lattice's peak is, (3,) voxels of q from the first's; None where not inside."""
+    if strain is None:
         return None
     shape = prepared.intensity.shape
-    offset = rutile_offset(prepared.voxel_basis, prepared.q_vector, shape)
+    offset = rutile_offset(prepared.voxel_basis, prepared.q_vector, shape, strain)
     return offset if holds_both(shape, offset, band) else None
 
 
@@ -196,7 +193,7 @@ def second_box(
     if not holds_both(shape, offset, band):
         raise ValueError(
             f"a crop that holds the second peak, {tuple(np.round(away, 1).tolist())!r} voxels from the "
-            f"first, is required; got one of {tuple(shape)!r}: take 96 × 168 × 168"
+            f"first, is required; got one of {tuple(shape)!r}: take a larger one (--crop 20nm)"
         )
     a, b, c = (int(n) for n in box)
     x, y, z = (int(n) for n in corner)

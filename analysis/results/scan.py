@@ -66,6 +66,9 @@ class ScanResult:
     flat_field, exposure : ndarray, (n1, n2) and (n0,) float32, or None
         What each pixel, and each frame, counts of what it should, where the pattern could not be explained
         without; else None.
+    experiment : mapping
+        Description that the scan was measured and analysed by, as plain values (`analysis.experiment`); empty
+        in files that were written before it was kept.
     sample, instrument : mapping
         For the record: name, UB, lattice, reflection; angles and counters under I16's own names.
     """
@@ -104,6 +107,7 @@ class ScanResult:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     strain: Mapping[str, Any] = field(default_factory=dict)
     structure: Mapping[str, Any] = field(default_factory=dict)
+    experiment: Mapping[str, Any] = field(default_factory=dict)
     sample: Mapping[str, Any] = field(default_factory=dict)
     instrument: Mapping[str, Any] = field(default_factory=dict)
 

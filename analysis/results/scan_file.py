@@ -34,7 +34,7 @@ _SAMPLE = (
     "d_spacing",
     "d_spacing_error",
 )
-_JSON = ("reasons", "versions", "parameters", "strain", "structure", "sample", "instrument")
+_JSON = ("reasons", "versions", "parameters", "strain", "structure", "experiment", "sample", "instrument")
 _UNITS = {
     "voxel_basis": "nm",
     "q_vector": "1/angstrom",

@@ -300,6 +300,8 @@ class SeriesResult:
         How many scans the series is to have.
     notes : tuple of str
         What concerns the series as a whole.
+    critical_region : tuple of float or None, K
+        First and last temperature that figures mark.
     """
 
     series_uid: str
@@ -314,6 +316,7 @@ class SeriesResult:
     reasons: tuple[tuple[str, ...], ...]
     expected: int | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
+    critical_region: tuple[float, float] | None = None
 
     @property
     def reference(self) -> str:

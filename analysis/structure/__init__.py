@@ -26,7 +26,7 @@ from analysis.structure.domains import (
     structure_summary,
     surface_and_bulk,
 )
-from analysis.structure.rutile import RUTILE_STRAIN, Rutile, find_rutile, rutile_offset
+from analysis.structure.rutile import Rutile, find_rutile, rutile_offset
 from analysis.structure.strain_field import (
     PERCENTS,
     Strain,
@@ -44,7 +44,6 @@ __all__ = [
     "MISSING_BELOW",
     "NEUTRAL_BAND",
     "PERCENTS",
-    "RUTILE_STRAIN",
     "SMALLEST_ISLAND",
     "Displacement",
     "Domain",

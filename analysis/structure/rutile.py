@@ -13,10 +13,6 @@ from scipy import ndimage
 
 from analysis.structure.density import Mask, Object, isosurface
 from analysis.structure.strain_field import strain_per_step
-from analysis.unit_cells import VO2_M1, VO2_RUTILE
-
-RUTILE_STRAIN = 1 - VO2_M1.d_spacing((0, 1, 1)) / VO2_RUTILE.d_spacing((1, 1, 0))
-"""Slope of the phase of rutile about the M1 peak over abs(Q): (abs(Q_M1) − abs(Q_R))/abs(Q_M1) = +0.0043."""
 
 SMOOTHING = 1.0
 """Standard deviation, voxels, over which phase steps are averaged as complex numbers."""
@@ -61,6 +57,7 @@ def find_rutile(
     q_vector: ArrayLike,
     support: Mask | None = None,
     *,
+    transformation: float,
     matrix: float = 0.0,
     smoothing: float = SMOOTHING,
 ) -> Rutile:
@@ -75,6 +72,8 @@ def find_rutile(
     q_vector : array_like, (3,) float, Å⁻¹
     support : ndarray, (n0, n1, n2) bool, optional
         The crystal; the 99 % isosurface by default, for rutile begins at the surface.
+    transformation : float
+        Strain of rutile against M1 along Q (`Experiment.transformation_strain`).
     matrix : float
         Strain of the monoclinic matrix against the crop's centre; the threshold lies half way to rutile.
     smoothing : float, voxels
@@ -90,13 +89,13 @@ def find_rutile(
             f"support must have the object's shape {array.shape!r}, not empty; got {inside.shape!r}"
         )
     weights = strain_per_step(voxel_basis, q_vector)
-    _refuse_coarse(float(np.pi * np.abs(weights).max()))
+    _refuse_coarse(float(np.pi * np.abs(weights).max()), transformation)
     values = sum(
         weights[axis] * _slope(array, axis, inside, smoothing)
         for axis in range(3)
         if abs(weights[axis]) > 1e-6 * np.abs(weights).max()
     )
-    threshold = matrix + RUTILE_STRAIN / 2
+    threshold = matrix + transformation / 2
     mask = inside & (values > threshold)
     rest = inside & ~mask
     amplitude, q = np.abs(array), 10 * float(np.linalg.norm(q_vector))
@@ -111,7 +110,9 @@ def find_rutile(
     )
 
 
-def rutile_offset(voxel_basis: ArrayLike, q_vector: ArrayLike, shape: Sequence[int]) -> NDArray[np.float64]:
+def rutile_offset(
+    voxel_basis: ArrayLike, q_vector: ArrayLike, shape: Sequence[int], transformation: float
+) -> NDArray[np.float64]:
     """Return the way from the M1 peak to that of rutile, (3,) float64, in voxels of q of a crop of ``shape``.
 
     Parameters
@@ -120,17 +121,19 @@ def rutile_offset(voxel_basis: ArrayLike, q_vector: ArrayLike, shape: Sequence[i
     q_vector : array_like, (3,) float, Å⁻¹
         Of the M1 peak.
     shape : sequence of int
+    transformation : float
+        Strain of rutile against M1 along Q.
     """
     # A voxel of q is 2π over the box: n = shape · Aᵀ q / 2π.
-    q = -10 * RUTILE_STRAIN * np.asarray(q_vector, dtype=float)
+    q = -10 * transformation * np.asarray(q_vector, dtype=float)
     return np.asarray(np.asarray(voxel_basis, dtype=float).T @ q / (2 * np.pi) * np.asarray(shape))
 
 
-def _refuse_coarse(limit: float) -> None:
-    if limit < HEADROOM * RUTILE_STRAIN:
+def _refuse_coarse(limit: float, transformation: float) -> None:
+    if limit < HEADROOM * transformation:
         raise ValueError(
-            f"rutile needs voxels that can show a strain of {HEADROOM * RUTILE_STRAIN:.4f} along Q; these "
-            f"show {limit:.4f} at most: reconstruct a larger crop, 96 × 168 × 168 about the M1 peak"
+            f"rutile needs voxels that can show a strain of {HEADROOM * transformation:.4f} along Q; these "
+            f"show {limit:.4f} at most: reconstruct the larger crop (--crop 20nm)"
         )
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from rich.table import Table
 
+from analysis.experiment import Experiment
 from analysis.phasing.registration import align
 from analysis.phasing.two_lattices import phase
 from analysis.results import ScanResult
-from callbacks.jobs import M1_BAND
 from callbacks.series import read_results
 from profile_collection.checks.truth.comparison import ceiling_of, true_fields, truth_file
 from profile_collection.twin.truth import crystal_truth
@@ -57,7 +57,8 @@ def ceiling_rows(results: Path, truth: Path) -> Iterator[CeilingRow]:
         raise FileNotFoundError(f"results are required in {str(results)!r}, none came: analyse the series")
     for scan, rutile in chosen_scans(scans, truth):
         began = time.process_time()
-        found = phase(scan, scan.seed, reflection=scan.sample.get("reflection"), band=M1_BAND)
+        experiment = Experiment.of_scan(scan)
+        found = phase(scan, scan.seed, strain=experiment.transformation_strain, band=experiment.crop)
         used = time.process_time() - began
         true = true_fields(scan, truth)["monoclinic"]
         yield CeilingRow(

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from analysis.experiment import load_experiment
 from analysis.file_names import file_name
 from callbacks.jobs import Crop, parse_crop
 
@@ -85,8 +86,10 @@ class Settings:
 
     @property
     def crop_shape(self) -> Crop | None:
-        """Voxels about the peak that are phased, None where the run says it or the M1 band is taken."""
-        return parse_crop(self.crop) if self.crop else None
+        """Voxels about the peak that are phased, None where the run or its experiment says it."""
+        if not self.crop:
+            return None
+        return parse_crop(self.crop, load_experiment(self.experiment) if self.experiment else None)
 
     @property
     def private(self) -> Path:

@@ -17,7 +17,10 @@ BEGIN = 1_795_359_600.0
 
 def described(settings: Settings) -> Experiment:
     """Return the experiment of a session: that of its file, else the quick one, else the paper's."""
-    return load_experiment(settings.experiment or ("quick" if settings.quick else "paper"))
+    found = load_experiment(settings.experiment or ("quick" if settings.quick else "paper"))
+    if found.reflection is None:
+        raise ValueError(f"the experiment {settings.experiment!r} must say which reflection is measured")
+    return found
 
 
 def window_of(experiment: Experiment) -> EtaWindow:
@@ -45,15 +48,16 @@ def twin_config(settings: Settings) -> TwinConfig:
     """
     usual, experiment = TwinConfig(), described(settings)
     measured, other = experiment.reflection, experiment.counterpart
-    theta = bragg_angle(measured.d_spacing, experiment.energy)
+    crystal = usual.crystal
+    if measured is not None:
+        crystal = dataclasses.replace(crystal, lattice=measured.lattice, reflection=measured.hkl)
+    theta = bragg_angle(crystal.d, experiment.energy)
     angles = (0.0, experiment.window.centre, 90.0, 0.0)
     return dataclasses.replace(
         usual,
         crystal=dataclasses.replace(
-            usual.crystal,
-            size=experiment.sample.size_nm or usual.crystal.size,
-            lattice=measured.lattice,
-            reflection=measured.hkl,
+            crystal,
+            size=experiment.sample.size_nm or crystal.size,
             counterpart_d=other.d_spacing if other else None,
             reference_temperature=experiment.reference_temperature,
         ),

@@ -2,8 +2,7 @@
 
 The choices are frozen dataclasses. Their defaults are those of the experiment and of the simulated crystal
 fixed in docs/science.md sections 1.4 and 2; they are written into the run's metadata of the twin
-and never read by the analysis. How far and how fast the simulated motors go holds for devices of this process
-and for records of the soft IOC alike.
+and never read by the analysis.
 """
 
 import os
@@ -27,33 +26,6 @@ def require(condition: bool, requirement: str, got: object, advice: str) -> None
 def is_positive(*values: float) -> bool:
     """Say whether all values are finite and above zero."""
     return all(np.isfinite(v) and v > 0 for v in values)
-
-
-MOTOR_LIMITS: dict[str, tuple[float, float]] = {
-    "mu": (-5.0, 90.0),
-    "eta": (-20.0, 100.0),
-    "chi": (-10.0, 105.0),
-    "phi": (-180.0, 180.0),
-    "gam": (-5.0, 120.0),
-    "delta": (-5.0, 130.0),
-    "sx": (-5.0, 5.0),
-    "sy": (-5.0, 5.0),
-    "sz": (-5.0, 5.0),
-}
-"""Lowest and highest position of each motor, degrees or mm."""
-
-MOTOR_SPEEDS: dict[str, float] = {
-    "mu": 0.5,
-    "eta": 0.5,
-    "chi": 1.0,
-    "phi": 2.0,
-    "gam": 1.0,
-    "delta": 1.0,
-    "sx": 0.5,
-    "sy": 0.5,
-    "sz": 0.5,
-}
-"""Degrees or mm per second."""
 
 
 @dataclass(frozen=True)

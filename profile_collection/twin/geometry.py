@@ -3,7 +3,8 @@
 Laboratory frame of You (1999, doi:10.1107/S0021889899001223): x up, y along the incident beam, z = x × y.
 The crystal's own frame has the axes (rocking direction, Q, horizontal) and coincides with the laboratory at
 the nominal mount: q_lab = Z · Z0⁻¹ · M · E · q_crystal, with E the three axes in the laboratory and M the
-mount's error. All q are in Å⁻¹.
+mount's error. All q are in Å⁻¹. How far and how fast the
+simulated motors go holds for devices of this process and for records of the soft IOC alike.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,32 @@ from analysis.unit_cells import wavelength
 from profile_collection.twin.config import DetectorConfig, MountConfig
 
 FloatArray = NDArray[np.float64]
+
+MOTOR_LIMITS: dict[str, tuple[float, float]] = {
+    "mu": (-5.0, 90.0),
+    "eta": (-20.0, 100.0),
+    "chi": (-10.0, 105.0),
+    "phi": (-180.0, 180.0),
+    "gam": (-5.0, 120.0),
+    "delta": (-5.0, 130.0),
+    "sx": (-5.0, 5.0),
+    "sy": (-5.0, 5.0),
+    "sz": (-5.0, 5.0),
+}
+"""Lowest and highest position of each motor, degrees or mm."""
+
+MOTOR_SPEEDS: dict[str, float] = {
+    "mu": 0.5,
+    "eta": 0.5,
+    "chi": 1.0,
+    "phi": 2.0,
+    "gam": 1.0,
+    "delta": 1.0,
+    "sx": 0.5,
+    "sy": 0.5,
+    "sz": 0.5,
+}
+"""Degrees or mm per second."""
 
 
 def about_x(degrees: float) -> FloatArray:

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 import analysis.phasing.two_lattices as phasing_module
+from analysis.experiment import paper
 from analysis.phasing.two_lattices import second_peak
 from callbacks.analyse import crop_shape, phased_again
 from callbacks.ingest import Extras
-from callbacks.jobs import FINE, M1_BAND, parse_crop
+from callbacks.jobs import parse_crop
 from profile_collection.session.settings import Settings, load_settings
 from profile_collection.session.stored_runs import job_of
+
+M1_BAND, FINE, STRAIN = paper().crop, paper().wide_crop, paper().transformation_strain
 
 
 @pytest.mark.parametrize(
@@ -46,17 +49,16 @@ def test_a_crop_that_cannot_be_read_is_refused_before_anything_is_measured(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("shape", "reflection", "held"),
-    [(FINE, [0, 1, 1], True), (M1_BAND, [0, 1, 1], False), ((64, 128, 128), [0, 1, 1], False)]
-    + [(FINE, [1, 1, 1], False), (FINE, None, False)],
+    ("shape", "strain", "held"),
+    [(FINE, STRAIN, True), (M1_BAND, STRAIN, False), ((64, 128, 128), STRAIN, False), (FINE, None, False)],
 )
-def test_rutile_is_looked_for_where_its_peak_is_inside_and_nowhere_else(shape, reflection, held):
+def test_rutile_is_looked_for_where_its_peak_is_inside_and_nowhere_else(shape, strain, held):
     prepared = SimpleNamespace(
         intensity=np.zeros(shape, np.uint8),
         voxel_basis=np.diag(np.array([1837.0, 3281, 3281]) / shape),
         q_vector=np.array([0.0, 1.9594, 0.0]),
     )
-    offset = second_peak(prepared, reflection, M1_BAND)
+    offset = second_peak(prepared, strain, M1_BAND)
     assert (offset is not None) == held
     if held:
         assert offset == pytest.approx([0, -44, 0], abs=1.5)

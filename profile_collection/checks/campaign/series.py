@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from analysis.experiment import paper
 from profile_collection.session.settings import Settings
 from profile_collection.twin import CrystalConfig, DetectorConfig, TwinConfig
 from vo2_plans import EtaWindow
@@ -42,9 +43,8 @@ POINTS = 64
 """Points of a rocking scan of the campaign."""
 PER_SERIES = 12
 """Faults in a series of two scans."""
-WARM = (325.0, 330.0, 335.0, 340.0, 345.0, 350.0, 355.0, 360.0, 365.0)
-"""Temperatures that follow the reference at 320 K, K."""
-FIRST = 320.0
+FIRST, *WARM = paper().temperatures
+"""The reference's temperature and those that follow it, K."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.experiment import Experiment
 from analysis.phasing.registration import align
 from analysis.results import ScanResult, read_scan
 from analysis.structure import find_rutile
@@ -71,7 +72,11 @@ def _row(scan: ScanResult, truth: Path) -> RutileRow:
     fields = true_fields(scan, truth)
     placed = align(scan.object, fields["full"])
     basis, q = fields["voxel_basis"], fields["q_vector"]
-    found, ideal = find_rutile(placed.object, basis, q), find_rutile(fields["full"], basis, q)
+    strain = Experiment.of_scan(scan).transformation_strain
+    if strain is None:
+        raise ValueError(f"{scan.label}: the experiment describes no second lattice to look for")
+    found = find_rutile(placed.object, basis, q, transformation=strain)
+    ideal = find_rutile(fields["full"], basis, q, transformation=strain)
     crystal = fields["support"] > 0.5
     true = crystal & (fields["rutile"] > 0.5)
     volumes = int(np.count_nonzero(found.mask) + np.count_nonzero(true))

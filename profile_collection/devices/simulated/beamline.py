@@ -23,8 +23,8 @@ from profile_collection.devices.merlin import DetectorGeometry, Merlin
 from profile_collection.devices.signals import LimitedSignal, PolledSignal, VirtualClock
 from profile_collection.devices.simulated.axes import SimulatedAxis
 from profile_collection.devices.simulated.beam import Beam
-from profile_collection.twin.config import MOTOR_LIMITS, MOTOR_SPEEDS
 from profile_collection.twin.frame_file import CIRCLES
+from profile_collection.twin.geometry import MOTOR_LIMITS, MOTOR_SPEEDS
 
 
 class HeatedStage(SoakingStage):

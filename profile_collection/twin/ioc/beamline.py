@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.file_names import file_name
-from profile_collection.twin.config import MOTOR_LIMITS, MOTOR_SPEEDS
+from profile_collection.twin.geometry import MOTOR_LIMITS, MOTOR_SPEEDS
 from profile_collection.twin.ioc.database import Database, pass_time, post
 from profile_collection.twin.ioc.detector import Camera, FilePlugin
 from profile_collection.twin.ioc.motor import Axis, MotorRecord

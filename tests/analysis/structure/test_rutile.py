@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from analysis.structure import RUTILE_STRAIN, find_rutile, rutile_offset
+from analysis.experiment import paper
+from analysis.structure import find_rutile, rutile_offset
 from analysis.unit_cells import VO2_M1
 
 SHAPE = (32, 72, 48)
 PITCH = 20.0
+RUTILE_STRAIN = paper().transformation_strain
 Q = np.array([0.0, 2 * np.pi / VO2_M1.d_spacing((0, 1, 1)), 0.0])
 
 
@@ -35,13 +37,13 @@ def test_its_strain_is_that_of_the_two_unit_cells():
 
 def test_its_peak_is_45_pixels_below_that_of_m1():
     basis = np.diag([1837 / 96, 3281 / 168, 3281 / 168])
-    assert rutile_offset(basis, Q, (96, 168, 168)) == pytest.approx([0, -44, 0], abs=1.5)
-    assert rutile_offset(-basis, Q, (96, 168, 168)) == pytest.approx([0, 44, 0], abs=1.5)
+    assert rutile_offset(basis, Q, (96, 168, 168), RUTILE_STRAIN) == pytest.approx([0, -44, 0], abs=1.5)
+    assert rutile_offset(-basis, Q, (96, 168, 168), RUTILE_STRAIN) == pytest.approx([0, 44, 0], abs=1.5)
 
 
 def test_rutile_is_found_where_it_is_with_its_amplitude_and_its_ramp(coexisting):
     array, body, rutile = coexisting
-    found = find_rutile(array, np.eye(3) * PITCH, Q)
+    found = find_rutile(array, np.eye(3) * PITCH, Q, transformation=RUTILE_STRAIN)
     assert 2 * np.count_nonzero(found.mask & rutile) / (found.mask.sum() + rutile.sum()) > 0.93
     assert found.fraction == pytest.approx(rutile.sum() / body.sum(), abs=0.02)
     assert found.amplitude_ratio == pytest.approx(1, abs=0.1)
@@ -59,21 +61,29 @@ def test_slanted_and_reversed_axes_change_nothing(coexisting):
     steps = np.arange(SHAPE[0]) - SHAPE[0] // 2
     turn = np.where(rutile, 10 * Q[1] * RUTILE_STRAIN * 6.0 * steps[:, None, None], 0)
     slanted = (array * np.exp(-1j * turn))[:, ::-1]
-    found = find_rutile(slanted, basis, Q)
+    found = find_rutile(slanted, basis, Q, transformation=RUTILE_STRAIN)
     there = rutile[:, ::-1]
     assert 2 * np.count_nonzero(found.mask & there) / (found.mask.sum() + there.sum()) > 0.93
 
 
 def test_a_crystal_without_rutile_has_none(coexisting):
     array, body, _ = coexisting
-    found = find_rutile(np.abs(array) * np.exp(1j * 0.1 * np.indices(SHAPE)[1]), np.eye(3) * PITCH, Q, body)
+    found = find_rutile(
+        np.abs(array) * np.exp(1j * 0.1 * np.indices(SHAPE)[1]),
+        np.eye(3) * PITCH,
+        Q,
+        body,
+        transformation=RUTILE_STRAIN,
+    )
     assert found.fraction == 0
     assert np.isnan(found.period)
     assert np.isnan(found.amplitude_ratio)
 
 
 def test_a_crop_too_small_for_its_ramp_is_refused_in_words(coexisting):
-    with pytest.raises(ValueError, match="reconstruct a larger crop, 96 × 168 × 168"):
-        find_rutile(coexisting[0], np.diag([29.0, 52.0, 51.0]), Q)
+    with pytest.raises(ValueError, match="reconstruct the larger crop"):
+        find_rutile(coexisting[0], np.diag([29.0, 52.0, 51.0]), Q, transformation=RUTILE_STRAIN)
     with pytest.raises(ValueError, match="support must have the object's shape"):
-        find_rutile(coexisting[0], np.eye(3) * PITCH, Q, np.ones((2, 2, 2), bool))
+        find_rutile(
+            coexisting[0], np.eye(3) * PITCH, Q, np.ones((2, 2, 2), bool), transformation=RUTILE_STRAIN
+        )
