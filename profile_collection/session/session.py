@@ -383,7 +383,7 @@ def open_session(
         In one line: why not, and what to do.
     """
     try:
-        settings = dataclasses.replace(settings, **given) if settings else load_settings(**given)
+        settings = settings.changed(**given) if settings else load_settings(**given)
         session = Session(settings, view or LiveView(make_console()), make_executor)
     except StartupError:
         raise

@@ -1,28 +1,27 @@
 """What a session may be told from outside, in one place: arguments, environment, settings file, defaults.
 
-An argument beats the environment (``VO2_…``), and the environment beats ``<data>/.vo2/settings.toml``.
+An argument beats the environment (``VO2_…``), and the environment beats ``<data>/.vo2/settings.toml``; the
+order and the reading are pydantic-settings'.
 """
 
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from analysis.experiment import load_experiment
 from analysis.file_names import file_name
 from callbacks.jobs import Crop, parse_crop
 
-FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
-TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
-DEVICES = ("simulated", "epics")
+PREFIX = "VO2_"
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(BaseModel):
     """The configuration of a session.
 
     Parameters
@@ -57,10 +56,12 @@ class Settings:
         Prefix and port of the soft IOC.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     data: Path = Path("data")
     results: Path = Path("results")
     tiled_uri: str | None = None
-    tiled_api_key: str | None = field(default=None, repr=False)
+    tiled_api_key: str | None = Field(default=None, repr=False)
     quick: bool = False
     realtime: bool = False
     seed: int = 0
@@ -71,18 +72,23 @@ class Settings:
     proposal: str = "vo2-demo"
     sample: str = ""
     experiment: str = ""
-    devices: str = "simulated"
+    devices: Literal["simulated", "epics"] = "simulated"
     pv_file: Path | None = None
     pv_prefix: str = "VO2:"
     ca_port: int = 15064
 
-    def __post_init__(self) -> None:
-        if self.devices not in DEVICES:
-            raise ValueError(f"devices must be one of {DEVICES}, {self.devices!r} came; correct it")
+    @field_validator("quick", "realtime", mode="before")
+    @classmethod
+    def _empty_is_no(cls, value: Any) -> Any:
+        return False if value == "" else value
+
+    @model_validator(mode="after")
+    def _one_experiment(self) -> Settings:
         if self.quick and self.experiment:
             raise ValueError(
                 f"quick is an experiment of its own, and {self.experiment!r} came too: leave one out"
             )
+        return self
 
     @property
     def crop_shape(self) -> Crop | None:
@@ -117,8 +123,23 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """Return the settings as the ``VO2_…`` variables that give them back in another process."""
-        given = {name: value for name, value in asdict(self).items() if value is not None}
-        return {f"VO2_{name.upper()}": _as_word(value) for name, value in given.items()}
+        given = {name: value for name, value in self.model_dump().items() if value is not None}
+        return {f"{PREFIX}{name.upper()}": _as_word(value) for name, value in given.items()}
+
+    def changed(self, **given: Any) -> Settings:
+        """Return these settings with what is given instead."""
+        return Settings(**{**self.model_dump(), **given})
+
+
+class _Environment(EnvSettingsSource):
+    """Variables of a given mapping in place of ``os.environ``."""
+
+    def __init__(self, settings: type[BaseSettings], variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        super().__init__(settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in self._variables.items()}
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
@@ -138,57 +159,64 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
     """
     variables = os.environ if environment is None else environment
     given = {name: value for name, value in given.items() if value is not None}
-    told = _from_environment(variables) | given
-    data = Path(told.get("data", Settings.data)).expanduser().resolve()
-    stored = _from_file(data / ".vo2" / "settings.toml")
-    settings = replace(Settings(), **{**stored, **told, "data": data})
-    settings = replace(settings, results=Path(settings.results).expanduser().resolve())
+    data = Path(given.get("data") or variables.get(f"{PREFIX}DATA") or "data").expanduser().resolve()
+    path = data / ".vo2" / "settings.toml"
+    try:
+        told = _sources(variables, path)(**{**given, "data": data})
+    except ValidationError as error:
+        raise ValueError("; ".join(_in_words(one, path) for one in error.errors())) from error
+    settings = Settings(**{**told.model_dump(), "results": told.results.expanduser().resolve()})
     _ = settings.crop_shape  # a crop that cannot be read is refused now, not after the first scan
     return settings
 
 
-def _from_environment(variables: Mapping[str, str]) -> dict[str, Any]:
-    """Pick the fields of `Settings` out of the environment."""
-    return {
-        item.name: _as_value(item.name, variables[f"VO2_{item.name.upper()}"])
-        for item in fields(Settings)
-        if f"VO2_{item.name.upper()}" in variables
-    }
+def _sources(variables: Mapping[str, str], path: Path) -> type[Settings]:
+    """Return the settings as a class that fills itself from arguments, then `variables`, then the file."""
+
+    class Told(BaseSettings, Settings):
+        model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+        @classmethod
+        def settings_customise_sources(  # type: ignore[override]
+            cls, settings_cls: type[BaseSettings], init_settings: Any, **_: Any
+        ) -> tuple[Any, ...]:
+            return init_settings, _Environment(settings_cls, variables), _file(settings_cls, path)
+
+    return Told
 
 
-def _from_file(path: Path) -> dict[str, Any]:
-    """Read a settings file, refusing unknown fields and a key that others can read."""
-    if not path.exists():
-        return {}
-    known = {item.name for item in fields(Settings)}
-    stored = tomllib.loads(path.read_text(encoding="utf-8"))
-    if unknown := sorted(set(stored) - known):
-        raise ValueError(
-            f"{path} may set {sorted(known)}, and sets {unknown!r}; remove or correct these lines"
-        )
-    if "tiled_api_key" in stored and path.stat().st_mode & 0o077:
+def _file(settings: type[BaseSettings], path: Path) -> TomlConfigSettingsSource:
+    """Return the source that is a settings file, refusing a key that others can read."""
+    try:
+        source = TomlConfigSettingsSource(settings, path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as settings (TOML): {error}; correct it") from error
+    if "tiled_api_key" in source.toml_data and path.stat().st_mode & 0o077:
         raise ValueError(f"{path} holds a key and others can read it; run 'chmod 600 {path}'")
-    return {name: _as_value(name, value) for name, value in stored.items()}
+    return source
 
 
-def _as_value(name: str, value: Any) -> Any:
-    """Turn a word into the type that field `name` has."""
-    default = getattr(Settings, name)
-    if isinstance(default, bool):
-        return _as_bool(name, value)
-    if isinstance(default, int):
-        try:
-            return int(value)
-        except ValueError as error:
-            raise ValueError(f"{name} must be a whole number, {value!r} came; correct it") from error
-    return Path(value) if isinstance(default, Path) or name == "pv_file" else value
+WANTED = {
+    "bool": "yes or no (1 or 0)",
+    "int": "a whole number",
+    "string": "text",
+    "path": "a path",
+    "literal": "one of {expected}",
+}
+"""Beginning of a kind of error to what was wanted."""
 
 
-def _as_bool(name: str, value: Any) -> bool:
-    word = str(value).strip().lower()
-    if word not in FALSE_WORDS | TRUE_WORDS:
-        raise ValueError(f"{name} must be yes or no (1 or 0), {value!r} came; correct it")
-    return word in TRUE_WORDS
+def _in_words(error: Any, path: Path) -> str:
+    """Return one error of the validation as a sentence."""
+    name, kind = ".".join(str(part) for part in error["loc"]), error["type"]
+    if kind == "extra_forbidden":
+        known = sorted(Settings.model_fields)
+        return f"{path} may set {known}, and sets {name!r}; remove or correct this line"
+    given = "something else" if name == "tiled_api_key" else repr(error["input"])
+    wanted = WANTED.get(kind.partition("_")[0])
+    if not name or wanted is None:
+        return str(error["msg"]).removeprefix("Value error, ")
+    return f"{name} must be {wanted.format(**error.get('ctx', {}))}, {given} came; correct it"
 
 
 def _as_word(value: Any) -> str:

@@ -80,7 +80,6 @@ def make_session(fake_analysis, tiny_detector):
     """Return a function that opens a session of few pixels, thread in place of worker, output as text."""
     import io
     from concurrent.futures import ThreadPoolExecutor
-    from dataclasses import replace
 
     from rich.console import Console
 
@@ -92,7 +91,7 @@ def make_session(fake_analysis, tiny_detector):
     def make(settings, **changes):
         view = LiveView(Console(file=io.StringIO(), width=200))
         session = open_session(
-            replace(settings, analysis=fake_analysis, **changes),
+            settings.changed(analysis=fake_analysis, **changes),
             view=view,
             make_executor=lambda: ThreadPoolExecutor(1),
         )

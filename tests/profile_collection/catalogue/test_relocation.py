@@ -4,7 +4,6 @@ import contextlib
 import json
 import shutil
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +75,7 @@ def test_a_moved_folder_is_read_where_it_is_and_a_copy_has_a_server_of_its_own(o
     moved = own_settings.data.rename(tmp_path / "moved data")
     try:
         for data in (moved, copy):
-            with contextlib.closing(open_catalogue(replace(own_settings, data=data))) as catalogue:
+            with contextlib.closing(open_catalogue(own_settings.changed(data=data))) as catalogue:
                 run = catalogue.raw.v3[uid]
                 np.testing.assert_array_equal(run["primary/merlin_image"].read(), COUNTS)
                 assert run["primary/th"].read()[1] == pytest.approx(-0.275)

@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import httpx
 import psutil
@@ -129,7 +128,7 @@ def test_a_second_server_process_refuses_and_names_the_first(served):
 
 def test_another_servers_address_is_used_where_it_is_configured(served, own_settings, kept_run):
     there = status(served.data)
-    elsewhere = replace(own_settings, tiled_uri=there.uri, tiled_api_key=there.api_key)
+    elsewhere = own_settings.changed(tiled_uri=there.uri, tiled_api_key=there.api_key)
     uid = kept_run(elsewhere)
     with contextlib.closing(open_catalogue(served)) as catalogue:
         assert uid in catalogue.raw.v3
@@ -160,7 +159,7 @@ def test_a_folder_that_cannot_be_written_is_refused_in_words(tmp_path, own_setti
     blocked = tmp_path / "a-file"
     blocked.write_text("")
     with pytest.raises(ServerError, match="a folder that can be written was expected .*VO2_DATA"):
-        open_catalogue(replace(own_settings, data=blocked / "data"))
+        open_catalogue(own_settings.changed(data=blocked / "data"))
 
 
 def test_a_damaged_address_file_does_not_count_as_a_server(tmp_path):

@@ -24,6 +24,8 @@ def test_settings_pass_through_the_environment_unchanged(tmp_path):
     [
         ({"VO2_QUICK": "perhaps"}, "quick must be yes or no"),
         ({"VO2_SEED": "one"}, "seed must be a whole number"),
+        ({"VO2_DEVICES": "real"}, "devices must be one of 'simulated' or 'epics', 'real' came"),
+        ({"VO2_QUICK": "1", "VO2_EXPERIMENT": "mine.toml"}, "leave one out"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(environment, complaint):
@@ -51,3 +53,11 @@ def test_a_key_that_others_can_read_is_refused(tmp_path):
 
 def test_the_key_is_not_shown():
     assert "secret" not in repr(Settings(tiled_api_key="secret"))
+
+
+def test_an_empty_word_is_no_and_a_file_that_is_no_toml_is_named(tmp_path):
+    assert load_settings({"VO2_QUICK": ""}).quick is False
+    (tmp_path / ".vo2").mkdir()
+    (tmp_path / ".vo2" / "settings.toml").write_text("seed =\n")
+    with pytest.raises(ValueError, match=r"settings\.toml cannot be read as settings \(TOML\)"):
+        load_settings({}, data=tmp_path)

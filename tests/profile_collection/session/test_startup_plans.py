@@ -10,6 +10,7 @@ import pytest
 import profile_collection
 from analysis.experiment import load_experiment
 from profile_collection.session.session import Session
+from vo2_plans.steering import Steering
 
 STARTUP = Path(profile_collection.__file__).parent / "startup"
 
@@ -37,7 +38,7 @@ def namespace(tmp_path):
     from profile_collection.twin import Twin
 
     beamline = make_simulated(Twin(), tmp_path)
-    session = SimpleNamespace(beamline=beamline, experiment=load_experiment("quick"))
+    session = SimpleNamespace(beamline=beamline, steering=Steering(), experiment=load_experiment("quick"))
     session.temperature_series = partial(Session.temperature_series, session)
     names = {name: getattr(beamline, name) for name in ("diffractometer", "heated_stage", "merlin", "beam")}
     defined = {"session": session, "beamline": beamline, **names}
