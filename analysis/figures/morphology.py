@@ -10,12 +10,9 @@ from numpy.typing import NDArray
 
 from analysis.figures.style import GREY, LINES, MARKERS, VERMILLION, drawing, leg_colours, panels
 from analysis.results import ScanResult, SeriesResult
-from analysis.structure import amplitude_level
+from analysis.structure import HALF, amplitude_level
 
 Floats = NDArray[np.float64]
-
-HALF = 0.5
-"""Share of the crystal's amplitude at which it ends: a band-limited facet lies at half."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,7 @@ from analysis.figures.style import (
 from analysis.geometry import reciprocal_steps
 from analysis.phasing.network.model import SIZE
 from analysis.phasing.pixel_kernel import PixelKernel
-from analysis.results import ScanResult
+from analysis.results import ScanResult, numbered_labels
 
 BRANCHES = {"amplitude": 1, "phase": -1, "direction": -1}
 """Parts that the network bifurcates into, and the lane each is drawn in."""
@@ -176,9 +176,10 @@ def _name_parts(axes: Axes, spans: list[tuple[str, int, float, float]], blocks: 
 
 
 def loss_curves(results: Sequence[ScanResult], ax: Axes | None = None) -> Figure:
-    """Draw the Fourier loss of each temperature's transfer learning; dashed where the result is not trusted.
+    """Draw χ² over the last stage of each temperature's phasing; dashed where the result is not trusted.
 
-    A low loss does not make an object right: the curve is that of the paper, never the measure of quality.
+    That is before each iteration of the final descent; where the network was fine-tuned on the pattern it is
+    the loss of that instead, which is the same measure. A low one does not make an object right.
     """
     known = [result for result in results if len(result.loss_history)]
     if not known:
@@ -186,7 +187,7 @@ def loss_curves(results: Sequence[ScanResult], ax: Axes | None = None) -> Figure
     colours = temperature_colours([result.temperature_setpoint for result in known])
     with drawing(ax, 5.0, 3.2) as (figure, place):
         axes = figure.add_subplot() if place is None else place
-        for result, colour in zip(known, colours, strict=True):
+        for result, label, colour in zip(known, numbered_labels(known), colours, strict=True):
             last = float(result.loss_history[-1])
             doubt = "" if result.trusted else ", not trusted"
             axes.plot(
@@ -194,16 +195,16 @@ def loss_curves(results: Sequence[ScanResult], ax: Axes | None = None) -> Figure
                 result.loss_history,
                 color=colour,
                 linestyle="-" if result.trusted else "--",
-                label=f"{result.label}   {last:.4f}{doubt}",
+                label=f"{label}   {last:.4f}{doubt}",
             )
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.set(xlabel="epoch", ylabel="Fourier loss")
+        axes.set(xlabel="iteration of the last stage", ylabel="$χ^2$")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.02)
-        figure.legend(*axes.get_legend_handles_labels(), title="final loss", loc="outside right center")
+        figure.legend(*axes.get_legend_handles_labels(), title="last $χ^2$", loc="outside right center")
         return figure
 
 
@@ -244,11 +245,11 @@ def diffraction_comparison(results: Sequence[ScanResult], ax: Axes | None = None
     with drawing(ax, width, blocks * (2 * panel + 0.35) + 0.4) as (figure, place):
         grid = panels(figure, place, 2 * blocks, columns)
         shown: list[Axes] = []
-        for number, result in enumerate(results):
+        for number, (result, label) in enumerate(zip(results, numbered_labels(results), strict=True)):
             row, column = 2 * (number // columns), number % columns
             pair = [figure.add_subplot(grid[row + line, column]) for line in (0, 1)]
             last = number + columns >= len(results)
-            image = _draw_pair(pair, result, norm, first=column == 0, last=last)
+            image = _draw_pair(pair, result, label, norm, first=column == 0, last=last)
             shown += pair
         bar = figure.colorbar(image, ax=shown, shrink=0.6, aspect=26, pad=0.015, extend="min")
         bar.set_label("counts per voxel")
@@ -259,7 +260,9 @@ def _middle(result: ScanResult) -> int:
     return result.intensity.shape[0] // 2
 
 
-def _draw_pair(pair: list[Axes], result: ScanResult, norm: LogNorm, *, first: bool, last: bool) -> AxesImage:
+def _draw_pair(
+    pair: list[Axes], result: ScanResult, label: str, norm: LogNorm, *, first: bool, last: bool
+) -> AxesImage:
     middle = _middle(result)
     measured = np.ma.masked_where(result.mask[middle], result.intensity[middle])
     steps = np.linalg.norm(reciprocal_steps(result.voxel_basis, result.object.shape), axis=0) * 1e3
@@ -277,7 +280,7 @@ def _draw_pair(pair: list[Axes], result: ScanResult, norm: LogNorm, *, first: bo
         ax.set_facecolor(NOT_MEASURED)
         ax.locator_params(nbins=3)
         ax.tick_params(labelleft=first, labelbottom=last and ax is pair[1], color="white")
-    title(pair[0], result.label, trusted=result.trusted)
+    title(pair[0], label, trusted=result.trusted)
     pair[1].text(
         0.95,
         0.04,

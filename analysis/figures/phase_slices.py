@@ -23,15 +23,13 @@ from analysis.figures.style import (
     title,
 )
 from analysis.results import SeriesResult
-from analysis.structure import MISSING_BELOW, amplitude_level
+from analysis.structure import HALF, amplitude_level
 
 COLUMNS = 5
 FINE = 8
 """Points drawn per voxel, interpolated over the slice's own Fourier coefficients."""
 
 HATCH = "//////"
-OUTLINE = 0.5
-"""Share of the reference's amplitude at which the crystal ends: a band-limited facet lies at half."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,7 @@ class _View:
     upward: int
     outline: NDArray[np.floating]
     threshold: float
+    level: float
     extent: tuple[float, float, float, float]
     limits: tuple[float, float, float, float]
 
@@ -97,14 +96,23 @@ def _view(series: SeriesResult, normal: int) -> _View:
     index = round(float(middle))
     pitch = np.linalg.norm(series.gauge.basis, axis=0)
     outline = np.abs(_fine_slice(reference, normal, index))
-    threshold = OUTLINE * amplitude_level(reference, series.gauge.support)
+    level = amplitude_level(reference, series.gauge.support)
+    threshold = HALF * level
     sides = [_axis_nm(series.gauge.aligned.shape[1 + axis], pitch[axis]) for axis in (across, upward)]
     inside = outline > threshold
     limits = [_limits(side, np.any(inside, axis=axis)) for side, axis in zip(sides, (0, 1), strict=True)]
     half = [(side[1] - side[0]) / 2 for side in sides]
     edges = [(side[0] - step, side[-1] + step) for side, step in zip(sides, half, strict=True)]
     return _View(
-        normal, index, across, upward, outline, threshold, (*edges[0], *edges[1]), (*limits[0], *limits[1])
+        normal,
+        index,
+        across,
+        upward,
+        outline,
+        threshold,
+        level,
+        (*edges[0], *edges[1]),
+        (*limits[0], *limits[1]),
     )
 
 
@@ -134,9 +142,9 @@ def _draw_slice(ax: Axes, series: SeriesResult, row: int, view: _View) -> tuple[
     """Draw one temperature; return the image, and whether density is missing in it."""
     fine = _fine_slice(series.gauge.aligned[row], view.normal, view.index)
     inside = view.outline > view.threshold
-    missing = inside & (
-        np.abs(fine) < MISSING_BELOW * amplitude_level(series.gauge.aligned[row], series.gauge.support)
-    )
+    level = amplitude_level(series.gauge.aligned[row], series.gauge.support)
+    limit = series.structure.domains[row].missing_threshold * level
+    missing = inside & (np.abs(fine) < limit * view.outline / view.level)
     phase = np.ma.masked_where(~inside | missing, -np.angle(fine))
     image = ax.imshow(
         phase,

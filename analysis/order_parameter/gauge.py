@@ -21,7 +21,7 @@ from analysis.order_parameter.selection import sample_path
 from analysis.order_parameter.two_objects import refine_origin, relative_ramp, without_ramp
 from analysis.phasing.registration import align, centre_of_mass, shift, twin
 from analysis.results import Gauge, ScanResult
-from analysis.structure import isosurface, present
+from analysis.structure import isosurface, lost
 
 Complex = NDArray[np.complex64]
 Floats = NDArray[np.float64]
@@ -171,7 +171,8 @@ def _link(obj: _Volume, neighbour: _Volume, reference: _Volume) -> _Link:
         level = without_ramp(upright, ramp, 0.0)
         moved = moved + refine_origin(shift(level, moved), reference.array, support)
         placed = shift(level, moved)
-        both = present(placed, support) & present(neighbour.array, support)
+        gone = lost(placed, reference.array, support) | lost(neighbour.array, reference.array, support)
+        both = support & ~gone
         used = both if np.count_nonzero(both) >= 8 else support
         rest, phase = relative_ramp(placed, neighbour.array, used)
         ramp = ramp + rest

@@ -41,7 +41,7 @@ from analysis.results import (
     Structure,
     numbered_labels,
 )
-from analysis.structure import Domain, find_domains, present, surface_and_bulk
+from analysis.structure import Domain, find_domains, missing_density, surface_and_bulk
 
 Floats = NDArray[np.float64]
 
@@ -189,7 +189,7 @@ def _circular_fields(
 def phase_differences(gauge: Gauge) -> tuple[Floats, NDArray[np.bool_]]:
     """Return Δφ_n = −arg(ρ_n ρ_0*) inside S_0, and where both objects have density.
 
-    A wrapped product, never a difference of wrapped phases; 0 where either object is missing.
+    A wrapped product, never a difference of wrapped phases; 0 where density is missing.
 
     Returns
     -------
@@ -205,7 +205,7 @@ def phase_differences(gauge: Gauge) -> tuple[Floats, NDArray[np.bool_]]:
 def _difference(array: NDArray[np.complex64], gauge: Gauge) -> tuple[Floats, NDArray[np.bool_]]:
     """Return Δφ of an object on the gauge's grid, (voxels of S_0,) float64, rad, and where it is defined."""
     support, reference = gauge.support, gauge.aligned[gauge.reference]
-    valid = (present(array, support) & present(reference, support))[support]
+    valid = ~missing_density(array, reference, support).mask[support]
     product = array[support] * np.conj(reference[support])
     return np.where(valid, -np.angle(product), 0.0).astype(np.float64), valid
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from analysis.phasing.registration import shift
-from analysis.structure import HALF, amplitude_level
+from analysis.structure import amplitude_level, lost
 
 Complex = NDArray[np.complexfloating]
 Amplitude = NDArray[np.floating]
@@ -63,9 +63,8 @@ def refine_origin(
 
 def _holes(amplitude: Amplitude, target: Amplitude, support: Mask) -> Mask:
     """Return the voxels where the reference has density and the object has lost at least half of it."""
-    ratio = amplitude_level(amplitude, support) / amplitude_level(target, support)
     body = target > 0.002 * amplitude_level(target, support)
-    return np.asarray(body & (amplitude < HALF * ratio * target))
+    return np.asarray(body & lost(amplitude, target, support))
 
 
 def _away_from(holes: Mask, outline: Mask) -> Mask:

@@ -109,8 +109,9 @@ def _experiment_and_phasing(
         ),
         Drawing(
             "loss_curves",
-            "Transfer learning (Fig. 2b)",
-            "Fourier loss against epoch, a curve per temperature. A low loss does not make an object right.",
+            "χ² over the last stage of phasing (in the place of Fig. 2b)",
+            "Before each iteration of the final descent; where the network was fine-tuned, its loss instead. "
+            "The paper shows its transfer learning here. A low value does not make an object right.",
             lambda: figures.loss_curves(results),
         ),
     ]

@@ -99,10 +99,11 @@ def order_parameter_table(series: SeriesResult) -> Table:
 
 def chi_squared_table(series: SeriesResult, results: Sequence[ScanResult]) -> Table:
     """Return Table S2: χ² of each temperature, with what else speaks for or against it."""
-    heads = ("χ²", "noise ratio", "final loss", "overlap with neighbour", "twin margin", "verdict")
+    heads = ("χ²", "noise ratio", "last of Fig. 2b", "overlap with neighbour", "twin margin", "verdict")
     note = (
         "χ² = Σ(√I_p − √I_m)²/ΣI_m over measured voxels. Noise ratio: the same misfit against what counting "
-        "alone would give; 1 is the noise itself. The loss is that of the transfer learning."
+        "alone would give; 1 is the noise itself. Last of Fig. 2b: where its "
+        "curve, the last stage of phasing, ends."
     )
 
     cells = [

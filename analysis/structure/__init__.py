@@ -2,13 +2,11 @@
 
 from analysis.structure.density import (
     HALF,
-    MISSING_BELOW,
     Missing,
     amplitude_level,
     isosurface,
+    lost,
     missing_density,
-    missing_fraction,
-    present,
 )
 from analysis.structure.displacement import Displacement, displacement, phase_vortices
 from analysis.structure.domains import (
@@ -41,7 +39,6 @@ from analysis.structure.strain_field import (
 __all__ = [
     "HALF",
     "KINDS",
-    "MISSING_BELOW",
     "NEUTRAL_BAND",
     "PERCENTS",
     "SMALLEST_ISLAND",
@@ -61,11 +58,10 @@ __all__ = [
     "find_islands",
     "find_rutile",
     "isosurface",
+    "lost",
     "missing_density",
-    "missing_fraction",
     "phase_slope",
     "phase_vortices",
-    "present",
     "rutile_offset",
     "statistics_inside",
     "strain",

@@ -11,12 +11,6 @@ from numpy.typing import NDArray
 Object = NDArray[np.complexfloating] | NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-MISSING_BELOW = 0.35
-"""Amplitude, relative to the crystal's own, below which density is missing.
-
-Rutile regions come out of the M1 band with 0.12 to 0.15 of the amplitude of M1.
-"""
-
 _LEVEL_PERCENTILE = 80
 
 
@@ -57,21 +51,36 @@ def amplitude_level(array: Object, support: Mask) -> float:
     return float(np.percentile(np.abs(array[support]), _LEVEL_PERCENTILE))
 
 
-def present(array: Object, support: Mask, threshold: float = MISSING_BELOW) -> Mask:
-    """Return where, inside ``support``, density is present, (n0, n1, n2) bool."""
-    return support & (np.abs(array) > threshold * amplitude_level(array, support))
-
-
-def missing_fraction(array: Object, support: Mask, threshold: float = MISSING_BELOW) -> float:
-    """Return the share of ``support`` (that of a reference, same voxels) where density is missing, 0 … 1."""
-    return 1 - float(np.count_nonzero(present(array, support, threshold)) / np.count_nonzero(support))
-
-
 HALF = 0.5
 """Share of the reference's amplitude below which density is missing: half-way, where an edge is placed."""
 
 FALSE_ALARMS = 0.01
 """Most that may be called missing of a crystal that is whole."""
+
+
+def lost(array: Object, reference: Object, support: Mask, threshold: float = HALF) -> Mask:
+    """Return where ``array`` has less than ``threshold`` of the amplitude of ``reference``.
+
+    Both amplitudes are in units of the crystal's own (`amplitude_level`) and compared voxel by voxel, so that
+    a surface voxel, which the crystal only half fills, is held against itself. This is the one definition of
+    missing density; `missing_density` adds the false-alarm rate.
+
+    Parameters
+    ----------
+    array, reference : ndarray, (n0, n1, n2) complex
+        In one gauge, on one grid.
+    support : ndarray, (n0, n1, n2) bool
+        Of the reference.
+    threshold : float
+        In (0, 1].
+
+    Returns
+    -------
+    ndarray, (n0, n1, n2) bool
+        Anywhere on the grid, within the support or not.
+    """
+    ratio = threshold * amplitude_level(array, support) / amplitude_level(reference, support)
+    return np.asarray(np.abs(array) < ratio * np.abs(reference))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +115,7 @@ def missing_density(
 ) -> Missing:
     """Return where ``array`` has lost density that ``reference`` has.
 
-    Both amplitudes are taken in units of the crystal's own (`amplitude_level`) and compared voxel by voxel,
-    so that a surface voxel, which the crystal only half fills, is held against itself.
+    A voxel is missing where it is `lost`.
 
     The false-alarm rate comes from the data: the same test with the two objects exchanged. Nothing leaves
     the reference, so whatever it "lacks" inside the other's own isosurface is error: noise, ringing,
@@ -134,7 +142,7 @@ def missing_density(
     own = isosurface(array, 100 * min(1.0, float(density[support].sum() / density.sum())))
     exchanged = before[own] / now[own]
     limit = min(threshold, float(np.quantile(exchanged, false_alarms, method="lower")))
-    mask = support & (now < limit * before)
+    mask = support & lost(array, reference, support, limit)
     return Missing(
         mask=mask,
         fraction=float(np.count_nonzero(mask) / np.count_nonzero(support)),

@@ -5,9 +5,8 @@ from analysis.geometry import i16_geometry, voxel_basis
 from analysis.structure import (
     PERCENTS,
     isosurface,
-    missing_fraction,
+    lost,
     phase_slope,
-    present,
     statistics_inside,
     strain,
     strain_statistics,
@@ -170,10 +169,11 @@ def test_missing_density_is_found_by_amplitude():
     support = np.zeros((10, 10, 10), dtype=bool)
     support[2:8, 2:8, 2:8] = True
     array = support * np.full(support.shape, 3.0, dtype=complex)
-    assert missing_fraction(array, support) == 0
+    whole = array.copy()
+    assert not lost(array, whole, support).any()
     array[2:8, 2:8, 5:8] *= 0.15
-    assert missing_fraction(array, support) == pytest.approx(0.5)
-    assert not present(array, support)[~support].any()
+    assert lost(2 * array, whole, support)[support].mean() == pytest.approx(0.5)
+    assert not lost(array, whole, support)[~support].any()
 
 
 def test_impossible_requests_are_refused_in_words():
@@ -182,6 +182,6 @@ def test_impossible_requests_are_refused_in_words():
     with pytest.raises(ValueError, match="not all zero"):
         isosurface(np.zeros((2, 2, 2)), 90)
     with pytest.raises(ValueError, match="support is empty"):
-        missing_fraction(np.ones((2, 2, 2)), np.zeros((2, 2, 2), dtype=bool))
+        lost(np.ones((2, 2, 2)), np.ones((2, 2, 2)), np.zeros((2, 2, 2), dtype=bool))
     with pytest.raises(ValueError, match="inside must have"):
         strain(np.ones((2, 2, 2)), np.eye(3), Q, np.ones((3, 2, 2), dtype=bool))
