@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from rich.console import Console
 
 from analysis.phasing.registration import align
 from analysis.phasing.trust import compactness
-from analysis.readers import read_given, read_scans
+from analysis.preprocessing import prepare_scan
+from analysis.readers import Given, read_given, read_scans
 from analysis.results import read_scan
 from callbacks.catalogue import derived_runs
-from callbacks.ingest import Extras
+from callbacks.ingest import Extras, checked
 from callbacks.live import LiveView
 from profile_collection.catalogue.client import stop_server
 from profile_collection.session import stored_runs
@@ -73,3 +75,26 @@ def test_another_seed_agrees(ingested):
     job = stored_runs.stored_job(catalogue, changed, found.run_uid, settings.results)
     other = stored_runs.reconstruct_job(job, settings.results / "seed1.h5").object
     assert align(other, read_scan(found.summary.result_file).object).overlap >= 0.98
+
+
+def test_the_raw_files_of_the_scan_prepare_to_the_pattern_of_the_npz(tmp_path):
+    """SPEC and TIFF images as published, angles as read: from one pattern and seed comes one object."""
+    archive = FOLDER / "scan54_raw" / "scan54_raw.tar.xz"
+    if not (archive.exists() and SCAN.exists()):
+        pytest.skip(f"the measured scan is not at {FOLDER}; VO2_MEASURED_DATA names its folder")
+    with tarfile.open(archive) as files:
+        files.extractall(tmp_path, filter="data")
+    (npz,) = checked(read_scans(SCAN, read_given(GEOMETRY)), Extras())
+    (raw,) = checked(read_scans(tmp_path, Given(scan="54")), Extras())
+    first, second, steadied = (
+        prepare_scan(
+            np.asarray(one.frames[0:201]), one.scan.angles, monitor, one.geometry, shape=(64, 128, 128)
+        )
+        for one, monitor in ((npz, None), (raw, None), (raw, raw.scan.monitor))
+    )
+    np.testing.assert_array_equal(second.intensity, first.intensity)
+    np.testing.assert_array_equal(second.mask, first.mask)
+    np.testing.assert_allclose(second.voxel_basis, first.voxel_basis, rtol=1e-4, atol=1e-4)
+    assert second.d_spacing == pytest.approx(first.d_spacing, rel=1e-9)
+    np.testing.assert_allclose(steadied.monitor_factors, 1, atol=0.07)
+    assert np.corrcoef(steadied.intensity.ravel(), first.intensity.ravel())[0, 1] > 0.999
