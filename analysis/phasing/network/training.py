@@ -7,19 +7,21 @@ under `torchrun` for several devices.
 
 from __future__ import annotations
 
-import copy
 import csv
 import logging
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from analysis.phasing.device import choose_device
@@ -244,10 +246,13 @@ class Trainer:
         self.config, self.device, self.step = config, device, 0
         torch.manual_seed(config.seed)
         self.model = build_network(config.network).to(device)
-        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.averaged = AveragedModel(self.model, multi_avg_fn=self._average)
+        self.averaged.n_averaged.fill_(1)  # the initial weights count, too: torch would overwrite them
+        self.average = self.averaged.module.eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), betas=config.betas, weight_decay=config.weight_decay
+            self.model.parameters(), lr=1.0, betas=config.betas, weight_decay=config.weight_decay
         )
+        self.schedule = LambdaLR(self.optimizer, partial(learning_rate, config))
         self._wrapped: nn.Module = self.model
 
     def distribute(self) -> None:
@@ -256,9 +261,6 @@ class Trainer:
 
     def advance(self, batch: Batch) -> float:
         """One optimizer step; returns the loss."""
-        rate = learning_rate(self.config, self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         batch = batch.to(self.device)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.bf16):
             guesses = self._wrapped(batch.counts, batch.mask)
@@ -268,17 +270,20 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         if bool(torch.isfinite(norm)):
             self.optimizer.step()
-        self._update_average()
+        self.averaged.update_parameters(self.model)
+        self.schedule.step()
         self.step += 1
         return float(loss.detach())
 
-    def _update_average(self) -> None:
+    def _average(
+        self,
+        mean: list[torch.Tensor] | tuple[torch.Tensor, ...],
+        now: list[torch.Tensor] | tuple[torch.Tensor, ...],
+        count: torch.Tensor | int,
+    ) -> None:
+        """Move the mean weights on; early on they follow faster than later."""
         decay = min(self.config.average, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for mean, now in zip(self.average.parameters(), self.model.parameters(), strict=True):
-                mean.lerp_(now, 1 - decay)
-            for kept, new in zip(self.average.buffers(), self.model.buffers(), strict=True):
-                kept.copy_(new)
+        torch._foreach_lerp_(mean, now, 1 - decay)
 
     def save(self, folder: Path, scores: Scores | None) -> None:
         """Checkpoint and averaged weights."""
@@ -307,6 +312,9 @@ class Trainer:
                 f"{recipe['data']['seed']!r}): resume with its network and seed, or choose an empty folder"
             )
         self.step = load_checkpoint(path, self.model, self.average, self.optimizer)
+        self.schedule = LambdaLR(
+            self.optimizer, partial(learning_rate, self.config), last_epoch=self.step - 1
+        )
 
 
 def train(config: TrainingConfig, folder: str | Path, *, progress: bool = True) -> Path:

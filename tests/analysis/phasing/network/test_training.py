@@ -34,6 +34,10 @@ def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path):
             break
         trainer.advance(batch)
     trainer.save(parts, None)
+    again = Trainer(TINY, torch.device("cpu"))
+    again.resume(parts)
+    for one in (trainer, again):
+        assert one.optimizer.param_groups[0]["lr"] == learning_rate(TINY, 3)
     train(TINY, parts, progress=False)
     one, two = (load_file(folder / "checkpoint.safetensors") for folder in (whole, parts))
     assert one.keys() == two.keys()
