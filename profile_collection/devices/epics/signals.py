@@ -176,7 +176,10 @@ class EpicsAxis(EpicsMotor):
 
     def check_value(self, pos: float) -> None:
         """Raise `LimitError`, in words, for a position that cannot be reached."""
-        check_number(self.name, pos, self.limits, self.egu)
+        low, high = self.limits
+        if low == high == 0:  # the motor record's way to say that there are none
+            low, high = -math.inf, math.inf
+        check_number(self.name, pos, (low, high), self.egu)
 
     def move(
         self,

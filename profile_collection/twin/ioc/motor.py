@@ -45,7 +45,9 @@ class MotorRecord:
     """A motor record with the fields that clients use: VAL, RBV, DMOV, STOP, SPMG, HLM, LLM, LVIO, VELO.
 
     Further BDST, DRBV, RRBV, MOVN, TDIR, ACCL, BVEL, OFF, DIR, SET, EGU, DESC. User = sign(DIR) · dial + OFF.
-    Nothing is rounded to whole steps: MRES only scales the raw fields.
+    Nothing is rounded to whole steps: MRES only scales the raw fields. caproto's `fake_motor_record` declares
+    the same fields and moves VAL, RBV, DMOV, MOVN and STOP; it has no soft limits (HLM, LLM, LVIO), backlash,
+    offset, direction, SET or virtual time, and confirms a write before the motion has ended.
 
     Parameters
     ----------
@@ -141,7 +143,8 @@ class MotorRecord:
         if self._value("SET") in (1, "Set"):
             return await self._calibrate(float(target))
         low, high = float(self._value("LLM")), float(self._value("HLM"))
-        inside = math.isfinite(target) and low <= target <= high
+        free = low == high == 0  # the motor record's way to say that there are no limits
+        inside = math.isfinite(target) and (free or low <= target <= high)
         await post(self._fields["LVIO"], int(not inside))
         if not inside or self._value("SPMG") in ("Stop", "Pause"):
             return float(self.record.value)

@@ -29,6 +29,16 @@ def test_an_axis_refuses_what_it_cannot_reach(beamline):
         beamline.diffractometer.eta.set(500.0)
 
 
+def test_limits_that_are_both_zero_are_none(monkeypatch):
+    monkeypatch.setattr(EpicsAxis, "limits", (0.0, 0.0))
+    monkeypatch.setattr(EpicsAxis, "egu", "degrees")
+    axis = object.__new__(EpicsAxis)
+    axis._name = "eta"
+    axis.check_value(17.8)
+    with pytest.raises(LimitError, match="eta must be a number from -inf to inf degrees, got nan"):
+        axis.check_value(float("nan"))
+
+
 def test_an_axis_arrives_and_is_read_where_it_stands(beamline):
     beamline.diffractometer.eta.set(18.0).wait(timeout=60)
     assert beamline.diffractometer.eta.position == 18.0

@@ -66,6 +66,10 @@ def test_soft_limits_hold_in_the_record(eta):
     eta["VAL"].put(17.9, wait=True)
     assert (eta["LVIO"].get(), eta["RBV"].get()) == (0, 17.9)
     assert eta["VAL"].get_ctrlvars()["upper_ctrl_limit"] == 18.0
+    for limit in ("HLM", "LLM"):  # both 0: none
+        eta[limit].put(0.0, wait=True)
+    eta["VAL"].put(18.1, wait=True, timeout=60)
+    assert (eta["LVIO"].get(), eta["RBV"].get()) == (0, 18.1)
 
 
 def test_stop_stops_on_the_way(eta, eventually):
