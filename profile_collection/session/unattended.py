@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from profile_collection.session.settings import Settings
@@ -30,6 +34,8 @@ class Outcome:
 def unattended(session: Session, outcome: Outcome) -> Iterator[None]:
     """Abort on an interruption, since nobody will resume, and show an error in one red line.
 
+    An interruption is Ctrl-C, SIGTERM, or the end of the terminal.
+
     Parameters
     ----------
     session
@@ -40,7 +46,8 @@ def unattended(session: Session, outcome: Outcome) -> Iterator[None]:
     from bluesky.utils import RunEngineInterrupted
 
     try:
-        yield
+        with _ended_from_outside(session):
+            yield
     except (RunEngineInterrupted, KeyboardInterrupt):
         outcome.code = INTERRUPTED
         session.view.warn("interrupted: the scan is aborted, frames already taken are kept")
@@ -51,6 +58,33 @@ def unattended(session: Session, outcome: Outcome) -> Iterator[None]:
         logger.exception("the plan failed")
         for found in dict.fromkeys((first_error(error), error)):
             session.view.fail(f"{type(found).__name__}: {found}")
+
+
+@contextlib.contextmanager
+def _ended_from_outside(session: Session) -> Iterator[None]:
+    """Take SIGTERM, and SIGHUP unless it is ignored (nohup), as an interruption: the shutter closes."""
+
+    def end(number: int, frame: object) -> None:
+        if number == signal.SIGHUP:  # nobody reads any more, and a terminal that is gone takes no output
+            with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+                for output in (1, 2):
+                    os.dup2(nowhere.fileno(), output)
+        if session.RE.state == "running":
+            threading.Thread(target=session.RE.request_pause, daemon=True).start()
+        elif session.RE.state == "idle":
+            raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    if threading.current_thread() is not threading.main_thread():
+        before = {}  # Python hands signals to the main thread only
+    try:
+        for number in before:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def first_error(error: BaseException) -> BaseException:

@@ -44,7 +44,8 @@ def workplace(tmp_path_factory):
         quick=True,
         analysis="vo2_fake_analysis:analyse",
     )
-    environment = {**os.environ, **settings.environment(), "PYTHONPATH": str(folder), "TERM": "dumb"}
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, **settings.environment(), "PYTHONPATH": path, "TERM": "dumb"}
     yield settings, environment
     with contextlib.suppress(Exception):
         stop_server(settings.data)

@@ -152,6 +152,29 @@ def read_until(process, words, limit=120):
     raise AssertionError("".join(lines))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_end_of_the_terminal_or_of_the_machine_aborts_an_unattended_series(workplace, programs, number):
+    """SIGHUP or SIGTERM, as a lost connection or a shutdown sends them.
+
+    Reads: "interrupted: the scan is aborted, frames already taken are kept"; exit code 130
+    Left: shutter closed, heater holds its setpoint; the process has ended
+    On disk: complete scans with their results; the frames of the aborted one
+    """
+    process = series(workplace, programs, "330,335", VO2_TEST_ANALYSIS_SECONDS="0")
+    try:
+        head = read_until(process, "scan 1/2")
+        process.send_signal(number)
+        rest, _ = process.communicate(timeout=120)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130, head + rest
+    assert ("the scan is aborted, frames already taken are kept" in rest) == (number == signal.SIGTERM)
+    with contextlib.closing(open_catalogue(workplace[0])) as catalogue:
+        last = rocking_starts(catalogue)[-1]
+        assert catalogue.raw.v3[last["uid"]].stop["exit_status"] == "abort"
+
+
 def test_two_ctrl_c_abort_an_unattended_series_drain_the_analysis_and_exit_130(workplace, programs):
     """Nobody is there to resume.
 
