@@ -1,10 +1,11 @@
-"""What a plan would do, and how long it would take, without moving anything."""
+"""What a plan would do, and how long it would take, without moving anything: by Bluesky's own simulator."""
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bluesky.simulators import RunEngineSimulator
 from bluesky.utils import Msg
 
 SECONDS_PER_MESSAGE = 0.002
@@ -92,11 +93,15 @@ def estimate_time(plan: Generator[Msg, Any, Any]) -> float:
 
 
 class _Rehearsal:
+    """Answers a plan's messages as a RunEngine would, as far as times and values set depend on them."""
+
     def __init__(self) -> None:
         self.result = DryRun()
         self._values: dict[Any, Any] = {}
         self._groups: dict[Hashable, float] = defaultdict(float)
-        self._handlers: dict[str, Callable[[Msg], Any]] = {
+        self._stream = "primary"
+        self._simulator = RunEngineSimulator()
+        handlers: dict[str, Callable[[Msg], Any]] = {
             "open_run": self._open_run,
             "close_run": self._close_run,
             "set": self._set,
@@ -107,21 +112,25 @@ class _Rehearsal:
             "create": self._create,
             "sleep": self._sleep,
         }
-        self._stream = "primary"
+        for command, handler in handlers.items():
+            self._simulator.add_handler(command, handler)
 
     def play(self, plan: Generator[Msg, Any, Any]) -> DryRun:
-        """Answer the plan's messages as a RunEngine would, as far as times and values set depend on them."""
-        response: Any = None
-        try:
-            while True:
-                message = plan.send(response)
-                self.result.messages += 1
-                self.result.seconds += SECONDS_PER_MESSAGE
-                handler = self._handlers.get(message.command)
-                response = handler(message) if handler else None
-        except StopIteration as stop:
-            self.result.value = stop.value
+        """Return what the plan does."""
+        messages = self._simulator.simulate_plan(plan)
+        self.result.value, self.result.messages = self._simulator.return_value, len(messages)
+        self._add_overhead([message.command for message in messages])
         return self.result
+
+    def _add_overhead(self, commands: list[str]) -> None:
+        """Add the time that the messages themselves take, up to each run's beginning and within it."""
+        begins = [number for number, command in enumerate(commands, start=1) if command == "open_run"]
+        ends = [number for number, command in enumerate(commands, start=1) if command == "close_run"]
+        for run, begin in zip(self.result.runs, begins, strict=True):
+            run.begins += begin * SECONDS_PER_MESSAGE
+        for run, begin, end in zip(self.result.runs, begins, ends, strict=False):
+            run.seconds += (end - begin) * SECONDS_PER_MESSAGE
+        self.result.seconds += len(commands) * SECONDS_PER_MESSAGE
 
     def _open_run(self, message: Msg) -> str:
         self.result.runs.append(RunLine(dict(message.kwargs), begins=self.result.seconds))
