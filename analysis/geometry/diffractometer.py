@@ -6,6 +6,7 @@ Angles are degrees, matrices (3, 3) float64; they act on column vectors.
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation
 
 from analysis.unit_cells import wavelength
 
@@ -16,12 +17,10 @@ BEAM: Matrix = np.array([0.0, 1.0, 0.0])
 
 
 def rotation(axis: ArrayLike, angle: float) -> Matrix:
-    """Return the right-handed rotation by ``angle`` degrees about ``axis`` (3,) (Rodrigues' formula)."""
+    """Return the right-handed rotation by ``angle`` degrees about ``axis`` (3,), of any length."""
     direction = np.asarray(axis, dtype=float)
-    x, y, z = direction / np.linalg.norm(direction)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    radians = np.radians(angle)
-    return np.eye(3) + np.sin(radians) * cross + (1 - np.cos(radians)) * cross @ cross
+    turn = Rotation.from_rotvec(angle * direction / np.linalg.norm(direction), degrees=True)
+    return np.asarray(turn.as_matrix(), dtype=np.float64)
 
 
 def about_x(angle: float) -> Matrix:

@@ -272,3 +272,14 @@ def test_frames_that_do_not_belong_together_are_refused_in_words():
         laboratory_to_sample({"mu": 0, "eta": 1, "chi": 2})
     with pytest.raises(ValueError, match="pitch must be a positive"):
         cubic_grid(np.eye(3), (4, 4, 4), pitch=0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_rotation_is_rodrigues_formula(seed):
+    rng = np.random.default_rng(seed)
+    axis, angle = rng.normal(size=3), rng.uniform(-720, 720)
+    x, y, z = axis / np.linalg.norm(axis)
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    sine, cosine = np.sin(np.radians(angle)), np.cos(np.radians(angle))
+    rodrigues = np.eye(3) + sine * cross + (1 - cosine) * cross @ cross
+    np.testing.assert_allclose(rotation(axis, angle), rodrigues, atol=2e-15)
