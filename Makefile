@@ -1,7 +1,7 @@
 # make series:    the paper's experiment, simulated, from motors to order parameter
 # make quick:     the same with three temperatures and a small detector region
 # make test:      lint, types, import contracts and all tests, with their coverage
-# make benchmark: what an iteration and the live analysis cost on this machine; judges nothing
+# make benchmark: what an iteration, the live analysis and the monitor cost on this machine; judges nothing
 # PYTHON=/path/to/python3 chooses the interpreter (3.11 or newer), VENV=folder the environment.
 
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
@@ -25,6 +25,7 @@ test: lint
 benchmark: $(VENV)/installed-dev
 	$(BIN)/python tests/benchmarks/engine_cost.py
 	$(BIN)/python tests/benchmarks/live_cost.py
+	$(BIN)/python tests/benchmarks/monitor_cost.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

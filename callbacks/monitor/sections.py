@@ -270,7 +270,7 @@ def curve(run: Run) -> dict[str, Any]:
 def label(start: Mapping[str, Any]) -> str:
     """Return a scan's temperature in words, as results have it."""
     branch = start.get("branch", "heating")
-    kelvin = f"{float(start.get('temperature_setpoint', math.nan)):g} K"
+    kelvin = f"{float(start.get('temperature_setpoint') or math.nan):g} K"
     return kelvin if branch == "heating" else f"{kelvin} {branch}"
 
 
@@ -340,8 +340,8 @@ def verdict(row: Mapping[str, Any], series: str) -> tuple[str, str]:
     if not row["trusted"]:
         return (
             f"not trusted: {why or 'the blind checks failed'}",
-            "It is left out of the order parameter. Phase it again with more effort "
-            f"('vo2 reanalyse {series}'); where that does not help, measure it again with a longer exposure.",
+            "It is left out of the order parameter. Whether other starts agree shows "
+            f"'vo2 repeat {series} --seeds 1,2,3'; where they do not, measure it again, exposed longer.",
         )
     if row["provisional"]:
         return f"trusted, provisional: {why or 'the series is not complete'}", "It settles with the series."

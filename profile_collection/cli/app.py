@@ -67,6 +67,9 @@ def series(
         typer.Option(help="Go on with the series of this uid; -1 is the last.", show_default=False),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the simulation and the phasing.")] = None,
+    monitor: Annotated[
+        bool, typer.Option("--monitor", help="Also start the monitor, and print its address.")
+    ] = False,
     data: DataOption = None,
     results: ResultsOption = None,
 ) -> None:
@@ -76,7 +79,13 @@ def series(
 
     with explained():
         settings = configured(
-            data, results, quick=quick or None, experiment=experiment, realtime=realtime or None, seed=seed
+            data,
+            results,
+            quick=quick or None,
+            experiment=experiment,
+            realtime=realtime or None,
+            seed=seed,
+            monitor=monitor or None,
         )
         asked = parse_temperatures(temperatures)
         stored = None if resume is None else series_or_run(resume)

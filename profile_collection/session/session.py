@@ -33,6 +33,7 @@ from profile_collection.catalogue.client import ServerError, check_writable
 from profile_collection.devices.beamline import Beamline
 from profile_collection.session import stored_runs
 from profile_collection.session.hardware import connect_beamline
+from profile_collection.session.monitor_process import MonitorError, ensure_monitor
 from profile_collection.session.resuming import LAST, analyse_rest, series_progress
 from profile_collection.session.settings import Settings, load_settings
 from profile_collection.session.simulation import described, window_of
@@ -327,6 +328,13 @@ class Session:
         """Store what the catalogue missed while it did not answer."""
         report(store_kept(self.catalogue, self.settings), say=self.view.say, warn=self.view.warn)
 
+    def show_monitor(self) -> None:
+        """Start the monitor where none runs, and print its address; the measurement does without it."""
+        try:
+            self.view.say(f"monitor: {ensure_monitor(self.settings).address}")
+        except (MonitorError, OSError) as error:
+            self.view.warn(str(error))
+
     def drain(self) -> None:
         """Wait for the analysis, showing what is left; Ctrl-C leaves the rest for another session."""
         if left := self.pipeline.queue.backlog:
@@ -398,6 +406,8 @@ def open_session(
     threading._register_atexit(session.close)  # type: ignore[attr-defined]  # noqa: SLF001
     # The queue server's worker, a process of multiprocessing, waits for its children before either hook.
     multiprocessing.util.Finalize(None, session.close, exitpriority=100)
+    if settings.monitor:
+        session.show_monitor()
     session.catch_up()
     for remark in session.remarks():
         session.view.warn(remark)

@@ -48,6 +48,8 @@ class Settings(BaseModel):
         Written into every start document; the sample is the experiment's where none is given.
     experiment
         File that describes what is measured (`analysis.experiment`); empty is the paper's, or the quick one.
+    monitor
+        Whether a session also starts the monitor, and prints its address.
     devices
         "simulated" (in this process) or "epics" (process variables, over Channel Access).
     pv_file
@@ -72,6 +74,7 @@ class Settings(BaseModel):
     proposal: str = "vo2-demo"
     sample: str = ""
     experiment: str = ""
+    monitor: bool = False
     devices: Literal["simulated", "epics"] = "simulated"
     pv_file: Path | None = None
     pv_prefix: str = "VO2:"

@@ -110,7 +110,8 @@ const axisNames = (qAxis) => ["x", "y", "z"].map((name, axis) => (axis === qAxis
 
 /** Draw the surface; the camera stays where the person left it. */
 function drawCrystal(found, reach) {
-  const phaseScale = palettes.phase.map((hex, n) => [n / 255, hex]);
+  // A colour for each point: values would be interpolated across the wrap from π to −π, colours meet there.
+  const level = (phase) => Math.max(0, Math.min(255, Math.round(((phase + Math.PI) * 255) / (2 * Math.PI))));
   const [count, faces] = [found.points_shape[1], found.faces_shape[1]];
   const part = (array, n, size) => array.subarray(n * size, (n + 1) * size);
   const [x, y, z] = [0, 1, 2].map((n) => part(found.points, n, count));
@@ -120,8 +121,8 @@ function drawCrystal(found, reach) {
     zerolinecolor: css("--line"), color: css("--quiet"), nticks: 5, showspikes: false,
   });
   const mesh = {
-    type: "mesh3d", x, y, z, i, j, k, intensity: found.phase, colorscale: phaseScale, cmin: -Math.PI, cmax: Math.PI,
-    showscale: false, flatshading: false, hovertemplate: "phase %{intensity:.2f} rad<extra></extra>",
+    type: "mesh3d", x, y, z, i, j, k, vertexcolor: Array.from(found.phase, (phase) => palettes.phase[level(phase)]),
+    flatshading: false, hoverinfo: "skip",
     lighting: { ambient: 0.62, diffuse: 0.7, specular: 0.25, roughness: 0.55, fresnel: 0.05 },
     lightposition: { x: 2000, y: 3000, z: 4000 },
   };

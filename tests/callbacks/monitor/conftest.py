@@ -9,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import httpx
+import pytest
 from websockets.sync.client import connect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -102,6 +104,14 @@ class Browser:
         return base64.b64decode(self.call("Page.captureScreenshot", **params)["data"])
 
 
+@pytest.fixture(scope="session")
+def chromium():
+    """Return a maker of browsers; where no Chromium is installed the test is skipped and says so."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    return browser
+
+
 @contextlib.contextmanager
 def browser():
     """Start a Chromium with a new, empty profile and end it."""
@@ -129,7 +139,5 @@ def _port(path, process):
 
 
 def _page_address(port):
-    import httpx
-
     pages = httpx.get(f"http://127.0.0.1:{port}/json/list", trust_env=False, timeout=30).json()
     return next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")

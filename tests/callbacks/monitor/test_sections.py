@@ -1,0 +1,131 @@
+"""What the page says of a measurement and of stored results, from hand-made documents and files."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from callbacks.monitor import pictures, sections
+from callbacks.monitor.follower import Derived, Measured, Run
+
+SERIES = "20260101-000000-abcdef"
+
+
+def run(index, *, points, begun, pace=2.0, stop=None, kelvin=320.0, purpose="rocking"):
+    start = {
+        "uid": f"{index:08d}-0000",
+        "time": begun,
+        "purpose": purpose,
+        "series_uid": SERIES,
+        "series_index": index,
+        "series_size": 4,
+        "temperature_setpoint": kelvin,
+        "branch": "heating",
+        "scan": {"start": 17.0, "stop": 17.1, "num": 10},
+    }
+    made = {
+        n: {
+            "seq_num": n,
+            "time": begun + pace * n,
+            "eta": 17 + 0.01 * n,
+            "Tsample": kelvin + 0.1,
+            "Tset": kelvin,
+            "merlin_total": 100.0 * n,
+        }
+        for n in range(1, points + 1)
+    }
+    return Run(start, {"exit_status": stop} if stop else {}, made)
+
+
+def measured(*runs):
+    return Measured({one.uid: one for one in runs})
+
+
+def test_the_end_follows_from_the_pace_so_far_soaking_included(tmp_path):
+    series = measured(run(0, points=10, begun=1000.0, stop="success"), run(1, points=5, begun=1040.0))
+    found = sections.progress(series, sections.Stored(tmp_path))
+    # one scan and a half in 50 s: four take 133.3 s
+    assert found["ends"] == pytest.approx(1050 + 50 / 1.5 * 2.5, abs=1e-3)
+    assert found["scan_ends"] == pytest.approx(1050 + 2.0 * 5)
+    assert (found["scan"], found["scans"], found["points"], found["share"]) == (2, 4, 5, 1.5 / 4)
+    assert found["activity"] == "rocking at 320 K"
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (run(0, points=0, begun=0.0, purpose="align"), "aligning at 320 K"),
+        (run(0, points=3, begun=0.0, stop="abort"), "the scan at 320 K ended with 'abort'"),
+        (run(0, points=10, begun=0.0, stop="success"), "between scans, after 320 K"),
+        (run(3, points=10, begun=0.0, stop="success"), "measured to its end"),
+    ],
+)
+def test_what_goes_on_is_said_in_words(tmp_path, one, said):
+    assert sections.progress(measured(one), sections.Stored(tmp_path))["activity"] == said
+
+
+def test_curve_and_trace_hold_the_points_in_order():
+    one = run(0, points=4, begun=0.0)
+    one.points = dict(reversed(one.points.items()))
+    assert sections.curve(one)["counts"] == [100.0, 200.0, 300.0, 400.0]
+    assert sections.trace(measured(one))["time"] == [2.0, 4.0, 6.0, 8.0]
+
+
+def test_a_long_trace_is_thinned_out_and_keeps_its_last_point():
+    found = sections.trace(measured(run(0, points=4000, begun=0.0)))
+    assert len(found["time"]) <= sections.MOST_IN_TRACE + 1
+    assert found["time"][-1] == 8000.0
+
+
+def test_an_early_result_is_told_apart_and_gives_way_to_the_final_one(tmp_path):
+    series, stored = measured(run(0, points=10, begun=0.0)), sections.Stored(tmp_path / SERIES)
+    start = {"uid": "d", "parent_run_uid": "00000000-0000", "stage": "early", "temperature_setpoint": 320.0}
+    series.derived["d"] = Derived(start, {"exit_status": "success"}, {"trusted": True, "chi_squared": 0.02})
+    (row,) = sections.results(series, stored)["rows"]
+    assert (row["stage"], row["verdict"], row["order"]) == ("early", "early, trusted so far", None)
+    stored.record = {"temperatures": [dict.fromkeys(sections.ROW) | {"run_uid": "00000000-0000"}]}
+    (row,) = sections.results(series, stored)["rows"]
+    assert row["stage"] == "final"
+    assert Derived({}).stage == "final"
+
+
+def test_a_series_nobody_knows_is_said_to_be_unknown(tmp_path):
+    stored = sections.Stored(tmp_path / "none")
+    stored.refresh()
+    said = sections.heading("none", Measured(), stored, current=False, catalogue="")["messages"]
+    assert said[0].startswith("No series 'none' is known")
+
+
+def test_damaged_files_are_named_and_what_is_mended_is_read_again(tmp_path):
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "series.json").write_text("{")
+    (tmp_path / "scans" / "320K_heating_1_a1b2c3d4.h5").write_bytes(b"no HDF5")
+    (tmp_path / "scans" / "325K_heating_1_b1b2c3d4.failed.json").write_text(json.dumps({"error": "why"}))
+    stored = sections.Stored(tmp_path)
+    assert stored.refresh()
+    assert not stored.refresh()
+    assert [text.split(" ")[0] for text in stored.problems] == ["series.json", "The"]
+    rows = sections.results(Measured(), stored)["rows"]
+    assert [(row["label"], row["verdict"]) for row in rows] == [("325 K", "failed: why")]
+    (tmp_path / "scans" / "320K_heating_1_a1b2c3d4.h5").unlink()
+    assert stored.refresh()
+    assert len(stored.problems) == 1
+
+
+def test_sections_are_json_whatever_is_not_known(tmp_path):
+    one = run(0, points=2, begun=0.0)
+    one.start["temperature_setpoint"] = None
+    for value in (
+        sections.progress(measured(one), sections.Stored(tmp_path)),
+        sections.curve(one),
+        sections.frame(measured(one)),
+        sections.progress(Measured(), sections.Stored(tmp_path)),
+    ):
+        json.dumps(value, allow_nan=False)
+
+
+def test_counts_are_shown_on_a_logarithmic_scale_and_gaps_apart():
+    counts, masked = np.array([0.0, 9.0, 99.0, 5.0]), np.array([False, False, False, True])
+    assert pictures.logarithmic(counts, masked, 99.0).tolist() == [0, 127, 254, pictures.MASKED]
+    assert math.isclose(254 * math.log(10) / math.log(100), 127)
