@@ -32,6 +32,9 @@ START_TIMEOUT = 60.0
 LOOK_EVERY = 2.0
 """Seconds between two looks whether the data folder still exists."""
 
+_started: list[subprocess.Popen[bytes]] = []
+"""Monitors that are children of this process, kept to be reaped when they end."""
+
 
 class MonitorError(RuntimeError):
     """The monitor could not be started or stopped."""
@@ -100,6 +103,7 @@ def ensure_monitor(settings: Settings) -> MonitorStatus:
         )
     finally:
         os.close(descriptor)
+    _started[:] = [*(one for one in _started if one.poll() is None), process]
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         if found := monitor_status(settings):
