@@ -3,7 +3,7 @@
 
 const state = {}, due = new Set(), crystals = new Map(), surfaces = new Map();
 const wanted = new URLSearchParams(location.search).get("series");
-let selected = null, following = true, playing = null, stream = null, lostSince = null, places = null, reach = 0;
+let selected = null, following = true, playing = null, stream = null, lostSince = null, places = null, reach = 0, frameBusy = false;
 let difference = { first: null, second: null };
 
 const SECTIONS = ["series", "heading", "progress", "trace", "curves", "curve", "frame", "results"];
@@ -123,10 +123,11 @@ const DRAW = {
 
   async frame() {
     const { uid, label, points } = state.frame;
-    if (!uid) return;
+    if (!uid || frameBusy || document.hidden) return;
+    frameBusy = true; // one frame a second is enough for the eye
+    setTimeout(() => { frameBusy = false; if (state.frame.points !== points || state.frame.uid !== uid) DRAW.frame(); }, 1000);
     try {
       const found = await fetchArrays(`/frame/${state.heading.uid}/${uid}?v=${points}`);
-      if (state.frame.points !== points) return;
       paint(element("frame"), found.frame, found.frame_shape, "counts", true);
       element("frame-note").textContent =
         `${label}, frame ${found.number + 1}, brightest ${found.largest.toLocaleString()} counts, log scale, gaps grey`;
@@ -438,6 +439,7 @@ function paintBar() {
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => SECTIONS.forEach((name) => state[name] && later(name)));
 setInterval(tick, 1000);
+document.addEventListener("visibilitychange", () => { if (!document.hidden && state.frame) later("frame"); });
 
 (async function begin() {
   palettes = await (await fetch("/palettes")).json();
