@@ -25,6 +25,8 @@ RETRY_AFTER = 2.0
 NEWEST = 20
 """Runs that are looked at for the present series."""
 LARGEST_MESSAGE = 20_000_000
+PATIENCE = 60.0
+"""Seconds that a busy server may take to answer a ping; a closed connection is noticed at once."""
 COLUMNS = ("seq_num", "time", "eta", "th", "Tsample", "Tset", "merlin_total", "merlin_frame_index")
 
 
@@ -219,6 +221,7 @@ class Follower:
                 "ws" + uri.removeprefix("http"),
                 additional_headers=headers,
                 max_size=LARGEST_MESSAGE,
+                ping_timeout=PATIENCE,
                 proxy=None,
             ) as socket:
                 async for message in socket:

@@ -179,7 +179,9 @@ def heading(uid: str, measured: Measured, stored: Stored, *, current: bool, cata
 
 
 def _ended(run: Run, stored: Stored) -> bool:
-    """Whether the series' last scan was measured and its results are final."""
+    """Whether the series' last scan was measured and its results are final, or was broken off."""
+    if run.stop and run.stop.get("exit_status") != "success":
+        return True
     last = int(run.start.get("series_index", 0)) + 1 >= int(run.start.get("series_size", 1))
     rocking = run.start.get("purpose") == "rocking"
     return bool(rocking and last and run.stop and stored.record.get("final"))
@@ -286,7 +288,11 @@ def frame(measured: Measured) -> dict[str, Any]:
 def results(measured: Measured, stored: Stored) -> dict[str, Any]:
     """Return the analysed temperatures, each with its verdict, and the order parameter with its fit."""
     record = stored.record
-    early = {str(d.start.get("parent_run_uid")): d for d in measured.derived.values() if d.stage != "final"}
+    early = {
+        str(one.start.get("parent_run_uid")): one
+        for one in measured.derived.values()
+        if one.stage != "final" and one.stop
+    }
     order_of = {run.uid: number for number, run in enumerate(measured.rocking)}
     rows: list[dict[str, Any]] = []
     for given, structure in _paired(record):

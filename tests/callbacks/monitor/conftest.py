@@ -120,7 +120,7 @@ def browser():
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             port = _port(Path(profile) / "DevToolsActivePort", process)
-            with connect(_page_address(port), max_size=None, proxy=None) as socket:
+            with connect(_page_address(port), max_size=None, proxy=None, ping_interval=None) as socket:
                 yield Browser(socket)
         finally:
             process.terminate()
