@@ -97,7 +97,7 @@ def read_aligned(folder: Path) -> AlignedObjects:
     if not path.is_file():
         raise FileNotFoundError(f"{ALIGNED} is required in {str(folder)!r}: analyse the series first")
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             if file.attrs.get("creator") != FORMAT:
                 raise ValueError(f"it is by {file.attrs.get('creator')!r}")
             return AlignedObjects(

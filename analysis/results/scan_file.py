@@ -89,7 +89,7 @@ def read_scan(path: Path) -> ScanResult:
             f"a scan result file is required; {str(path)!r} does not exist: check the path"
         )
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", locking=False)
     except OSError as error:
         raise ValueError(
             f"a scan result file (HDF5) is required; {str(path)!r} is not one: {error}"
@@ -108,7 +108,7 @@ def read_started(path: Path) -> float:
 
     Of a file that was written before it was kept, when the file was.
     """
-    with h5py.File(path, "r") as file:
+    with h5py.File(path, "r", locking=False) as file:
         stored = file.get("entry_1/process_1/started")
         return float(stored[()]) if stored is not None else Path(path).stat().st_mtime
 

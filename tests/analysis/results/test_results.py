@@ -1,4 +1,5 @@
 import dataclasses
+import fcntl
 import json
 import os
 import subprocess
@@ -106,6 +107,17 @@ def test_a_response_that_was_not_looked_for_is_not_written(tmp_path):
         make_result(flat_field=np.ones((8, 10), np.float32))
     with pytest.raises(ValueError, match=r"exposure must have the shape \(8,\)"):
         make_result(exposure=np.ones(12, np.float32))
+
+
+def test_a_file_that_another_program_has_locked_is_read(tmp_path):
+    """By a viewer, or by a file system whose locks fail: results are replaced as a whole."""
+    path = write_scan(tmp_path / "result.h5", make_result())
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert read_scan(path).seed == 5
+        assert read_started(path) == 1763821800.25
+        write_scan(path, make_result(seed=6))
+    assert read_scan(path).seed == 6
 
 
 def test_phase_is_minus_the_argument():
