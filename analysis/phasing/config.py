@@ -242,6 +242,17 @@ class TrustConfig:
         Below this the crystal does not fit the box: its own alias overlaps it.
     compactness : float
         Share of Σ abs(ρ)² that the largest connected part of the support must hold.
+    effective_voxels : float
+        Least number of voxels of equal density (`trust.effective_voxels`). Source: issue 14, by an outside
+        judge: flat counts, blobs and a few voxels came to 1–214, right objects to 2270 and more.
+    least_noise_ratio : float
+        Least noise ratio of an object without parameters. An object of S voxels has 2S real ones, so that
+        of N measured voxels 1 − 2S/N of the noise is expected to be left; the limit is so many times that.
+        Source: the same judge (0.75); the smallest of a right calibration object is 0.70, of one that fills
+        14 %.
+    fano, faint, fewest_counted : float, float, int
+        Least ratio of squared difference to sum of neighbours whose sum is at most ``faint``, from so many
+        pairs on. Counts have 1 or more. Source: issue 14.
     """
 
     agreement: float = 0.975
@@ -253,6 +264,11 @@ class TrustConfig:
     point_noise_limit: float = 6.0
     oversampling: float = 1.2
     compactness: float = 0.9
+    effective_voxels: float = 300.0
+    least_noise_ratio: float = 0.75
+    fano: float = 0.8
+    faint: float = 20.0
+    fewest_counted: int = 1000
 
 
 @dataclass(frozen=True)

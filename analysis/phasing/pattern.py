@@ -1,19 +1,23 @@
-"""A measured pattern, and the blur of partial coherence that explains it best.
+"""A measured pattern, its checks, and the blur of partial coherence that explains it best.
 
-After Clark et al. 2012, doi:10.1038/ncomms1994, with a Gaussian in place of a free kernel: two numbers
-cannot explain away a wrong object.
+What cannot be phased is refused in words. The blur is after Clark et al. 2012, doi:10.1038/ncomms1994, with
+a Gaussian in place of a free kernel: two numbers cannot explain away a wrong object.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from analysis.phasing.device import DEVICE
 from analysis.phasing.pixel_kernel import PixelKernel, deconvolved, lag_transfer
-from analysis.phasing.projections import SPACE
+from analysis.phasing.projections import SPACE, to_corner
 from analysis.phasing.residual import amplitude_chi_squared
 from analysis.phasing.schedules import crop
 
@@ -33,6 +37,12 @@ TIED = ((1, 2), (0,))
 
 NEGLIGIBLE = 0.1
 """Below this width, in voxels, a blur cannot be told from none."""
+
+SMALLEST, LARGEST = 32, 256
+"""Voxels per axis that can be reconstructed."""
+
+MOST = 1e12
+"""Counts in a voxel that no detector gives; squares of more do not fit into single precision."""
 
 
 def fit_coherence(
@@ -171,3 +181,127 @@ class Pattern:
         """Return the point-sample amplitude, √counts, less background, voxel width and blur deconvolved."""
         signal = (self.counts - self.background).clamp_min(0).sqrt()
         return deconvolved(signal, self.mask, self.widths, sigma)
+
+
+def checked_pattern(
+    intensity: ArrayLike,
+    mask: ArrayLike | None,
+    pixel_kernel: Sequence[float] | None,
+    background: ArrayLike | None,
+) -> Pattern:
+    """Return the measurement in corner order, or raise a ValueError that says what is wrong with it.
+
+    What a masked array hides was not measured, either.
+    """
+    counts = _checked_shape(intensity)
+    hidden = _checked_mask(mask, counts.shape) | np.ma.getmaskarray(np.ma.asarray(intensity))
+    _check_counts(counts, hidden)
+    expected = _checked_background(background, counts.shape)
+    counts = np.where(hidden, 0, counts).astype(np.float32)
+    if not expected.mean(dtype=float) < counts[~hidden].mean(dtype=float):
+        raise ValueError(
+            f"the background must be below the measured counts, {counts[~hidden].mean():.4g} a voxel in the "
+            f"mean; got {expected.mean():.4g}: give it in counts per voxel, as the pattern is"
+        )
+    return Pattern(
+        counts=to_corner(torch.from_numpy(counts)).to(DEVICE),
+        mask=to_corner(torch.from_numpy(hidden)).to(DEVICE),
+        background=to_corner(torch.from_numpy(expected)).to(DEVICE),
+        widths=_checked_widths(pixel_kernel),
+    )
+
+
+def _checked_shape(intensity: ArrayLike) -> NDArray[Any]:
+    counts = np.asarray(intensity)
+    if counts.ndim != 3:
+        raise ValueError(
+            f"intensity must have three axes (rocking, row, column); got the shape {counts.shape!r}: "
+            "stack the frames of one rocking scan"
+        )
+    if min(counts.shape) < SMALLEST or max(counts.shape) > LARGEST:
+        raise ValueError(
+            f"every axis of the intensity must have {SMALLEST} to {LARGEST} voxels; got {counts.shape!r}: "
+            "crop or pad about the peak"
+        )
+    if not (np.issubdtype(counts.dtype, np.integer) or np.issubdtype(counts.dtype, np.floating)):
+        raise ValueError(f"intensity must be real counts; got the type {counts.dtype!r}: pass abs(field)²")
+    return counts
+
+
+def _checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    if mask is None:
+        return np.zeros(shape, bool)
+    hidden = np.asarray(mask)
+    if hidden.shape != shape:
+        raise ValueError(
+            f"the mask must have the shape of the intensity, {shape!r}; got {hidden.shape!r}: "
+            "crop it with the intensity"
+        )
+    if hidden.dtype.kind not in "biu" and not np.isin(hidden, (0, 1)).all():
+        raise ValueError(
+            f"the mask must be True or 1 where a voxel was NOT measured, False or 0 elsewhere; got numbers "
+            f"of the type {hidden.dtype!r}, among them {hidden[~np.isin(hidden, (0, 1))].flat[0]!r}"
+        )
+    hidden = hidden.astype(bool)
+    if hidden.all():
+        raise ValueError("at least one voxel must be measured; the mask hides all: True means NOT measured")
+    return hidden
+
+
+def _check_counts(counts: NDArray[Any], hidden: NDArray[np.bool_]) -> None:
+    measured = counts[~hidden]
+    if not np.all(np.isfinite(measured)):
+        bad = int(np.count_nonzero(~np.isfinite(measured)))
+        raise ValueError(f"measured counts must be finite; got {bad!r} NaN or infinite voxels: mask them")
+    if measured.min() < 0:
+        raise ValueError(
+            f"counts must not be negative; got a smallest value of {measured.min()!r}: pass raw counts and "
+            "give the background beside them instead of subtracting it"
+        )
+    if measured.max() > MOST:
+        raise ValueError(
+            f"counts must be at most {MOST:.0e} in a voxel; got {measured.max():.4g}: pass photons as counted"
+        )
+    if measured.max() <= 0:
+        raise ValueError(
+            "the pattern must hold counts; got zeros in every measured voxel: look at the shutter"
+        )
+    _check_order(np.where(hidden, 0, counts))
+
+
+def _check_order(counts: NDArray[Any]) -> None:
+    """Refuse a pattern that lies about index 0 instead of the centre: one in the order of an FFT."""
+    # A quarter of every axis about index 0: 1/64 of the voxels.
+    first = np.ix_(*(np.minimum(np.arange(n), n - np.arange(n)) <= n // 8 for n in counts.shape))
+    if counts[first].sum() > 0.5 * counts.sum():
+        raise ValueError(
+            "q = 0 must be at index n // 2 of every axis; most counts lie about index 0, as an FFT orders "
+            "them: pass np.fft.fftshift(intensity), and the mask likewise"
+        )
+
+
+def _checked_background(background: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    expected = np.asarray(0.0 if background is None else background, np.float32)
+    if not np.all(np.isfinite(expected)) or expected.min() < 0:
+        raise ValueError(
+            "the background must be finite expected counts of at least 0; "
+            f"got a smallest value of {expected.min()!r}: estimate it again"
+        )
+    try:
+        return np.ascontiguousarray(np.broadcast_to(expected, shape))
+    except ValueError as error:
+        raise ValueError(
+            f"the background must be one number or an array that fits {shape!r}; got {expected.shape!r}"
+        ) from error
+
+
+def _checked_widths(pixel_kernel: Sequence[float] | None) -> tuple[float, float, float]:
+    try:
+        widths = tuple(float(w) for w in ((0.0, 0.0, 0.0) if pixel_kernel is None else pixel_kernel))
+    except (TypeError, ValueError):
+        widths = ()
+    if len(widths) != 3 or not all(0 <= w <= 2 for w in widths):
+        raise ValueError(
+            f"the pixel kernel must be three voxel widths between 0 and 2 pitches; got {pixel_kernel!r}"
+        )
+    return widths[0], widths[1], widths[2]

@@ -66,12 +66,21 @@ class Evidence:
         Edge of the box over edge of the support, per axis.
     saturated : bool
         Whether the brightest voxels look cut off.
+    effective_voxels : float
+        (Σ abs(ρ)²)²/Σ abs(ρ)⁴: how many voxels of equal density would scatter as the object does.
+    filled : float
+        Voxels of the support over measured voxels of the pattern.
+    not_counts : tuple of str
+        What speaks against counts (`not_poisson`).
     """
 
     starts: StartEvidence
     compactness: float
     oversampling: tuple[float, float, float]
     saturated: bool
+    effective_voxels: float
+    filled: float
+    not_counts: tuple[str, ...]
 
 
 def verdict(evidence: Evidence, limits: TrustConfig = DEFAULT.trust) -> tuple[bool, tuple[str, ...]]:
@@ -90,6 +99,16 @@ def verdict(evidence: Evidence, limits: TrustConfig = DEFAULT.trust) -> tuple[bo
         )
     if evidence.saturated:
         reasons.append("the peak is saturated: several of the brightest voxels have exactly the same counts")
+    if evidence.effective_voxels < limits.effective_voxels:
+        reasons.append(
+            f"there is no crystal to be seen: the object is {evidence.effective_voxels:.0f} voxels of equal "
+            f"density, at least {limits.effective_voxels} are needed"
+        )
+    least = limits.least_noise_ratio * (1 - 2 * evidence.filled)
+    odd = [f"{evidence.starts.noise_ratio:.2f} of it is left, at least {least:.2f} must be"]
+    odd = [*(odd if evidence.starts.noise_ratio < least else []), *evidence.not_counts]
+    if odd:
+        reasons.append(f"the noise is not Poisson: give raw counts and the monitor ({'; '.join(odd)})")
     return not reasons, tuple(reasons)
 
 
@@ -134,6 +153,47 @@ def looks_saturated(counts: NDArray[Any], mask: NDArray[np.bool_]) -> bool:
     measured = counts[~mask]
     top = measured.max()
     return bool(top > 1000 and np.count_nonzero(measured == top) >= 4)
+
+
+def effective_voxels(density: NDArray[Any]) -> float:
+    """Return (Σ d)²/Σ d² of a ``density`` (n0, n1, n2) d = abs(ρ)²."""
+    d = np.asarray(density, np.float64)
+    return float(d.sum() ** 2 / max((d**2).sum(), 1e-300))
+
+
+def not_poisson(
+    counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust
+) -> tuple[str, ...]:
+    """Return what speaks against ``counts`` (n0, n1, n2) being counts, where ``mask`` is False.
+
+    Counts times a whole number have a common divisor. The squared difference of two Poisson counts of one
+    mean is expected to be their sum, whatever that sum is, and larger where their means differ: over faint
+    neighbours less is left only where counts were scaled, smoothed or interpolated. Fractions say nothing:
+    factors of the monitor make them.
+    """
+    found = []
+    measured = np.asarray(counts, np.float64)[~mask]
+    whole = measured[measured > 0]
+    if whole.size and np.array_equal(whole, np.rint(whole)):
+        divisor = int(np.gcd.reduce(whole.astype(np.int64)))
+        if divisor > 1 and whole.size >= limits.fewest_counted:
+            found.append(f"all counts are multiples of {divisor}")
+    fano = min(_fano(np.moveaxis(counts, axis, 0), np.moveaxis(mask, axis, 0), limits) for axis in range(3))
+    if fano < limits.fano:
+        found.append(
+            f"faint neighbours differ by {fano:.2f} of what counts would, {limits.fano:g} is the least"
+        )
+    return tuple(found)
+
+
+def _fano(counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig) -> float:
+    """Return Σ(a − b)²/Σ(a + b) of faint neighbours along axis 0, ∞ of too few."""
+    a, b = (np.asarray(part, np.float64) for part in (counts[1:], counts[:-1]))
+    total = np.where(mask[1:] | mask[:-1], 0, a + b)
+    faint = (total > 0) & (total <= limits.faint)
+    if np.count_nonzero(faint) < limits.fewest_counted:
+        return float("inf")
+    return float(((a - b)[faint] ** 2).sum() / total[faint].sum())
 
 
 RESOLUTION_THRESHOLD = 1 / np.e

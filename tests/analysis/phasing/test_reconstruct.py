@@ -142,6 +142,7 @@ def test_odd_and_unequal_sizes_are_reconstructed(make_crystal, shape):
         ({"intensity": np.full((32, 32, 32), np.nan)}, "finite"),
         ({"intensity": -np.ones((32, 32, 32))}, "negative"),
         ({"intensity": np.zeros((32, 32, 32))}, "zeros in every"),
+        ({"intensity": np.pad(np.full((1, 1, 1), 1e5), (0, 31))}, "as an FFT orders them"),
         ({"intensity": np.ones((32, 32, 32), complex)}, "real counts"),
         ({"mask": np.zeros((32, 32, 31), bool)}, "shape of the intensity"),
         ({"mask": np.ones((32, 32, 32), bool)}, "hides all"),

@@ -4,10 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from analysis.phasing.trust import Evidence, StartEvidence, compactness, looks_saturated, verdict
+from analysis.phasing.trust import (
+    Evidence,
+    StartEvidence,
+    compactness,
+    effective_voxels,
+    looks_saturated,
+    not_poisson,
+    verdict,
+)
 
-GOOD = Evidence(StartEvidence(0.99, 1, 1.0, True, False), 1.0, (1.8, 1.7, 2.0), False)
+GOOD = Evidence(StartEvidence(0.99, 1, 1.0, True, False), 1.0, (1.8, 1.7, 2.0), False, 5000.0, 0.05, ())
 
 
 def changed(**values):
@@ -30,6 +39,9 @@ def test_good_evidence_is_trusted():
         ({"compactness": 0.5}, "in pieces"),
         ({"oversampling": (1.8, 1.05, 2.0)}, "larger than the box along axis 1"),
         ({"saturated": True}, "saturated"),
+        ({"effective_voxels": 214.0}, "no crystal to be seen"),
+        ({"noise_ratio": 0.54}, "not Poisson: give raw counts and the monitor"),
+        ({"not_counts": ("all counts are multiples of 3",)}, "all counts are multiples of 3"),
     ],
 )
 def test_each_doubt_has_its_reason(change, words):
@@ -87,3 +99,40 @@ def test_saturation_is_several_equal_peaks():
     assert looks_saturated(counts, mask)
     mask[3:5, 3:5, 3:5] = True
     assert not looks_saturated(counts, mask)
+
+
+def test_an_object_that_fills_its_box_may_leave_less_noise():
+    assert not verdict(changed(noise_ratio=0.6))[0]
+    assert verdict(changed(noise_ratio=0.6, filled=0.15))[0]
+
+
+def test_effective_voxels_are_those_of_equal_density():
+    density = np.zeros((16, 16, 16))
+    density[4:9, 4:9, 4:9] = 7.0
+    assert effective_voxels(density) == pytest.approx(125)
+    assert effective_voxels(np.zeros((4, 4, 4))) == 0
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda n: n, None),
+        (lambda n: n * np.linspace(0.85, 1.2, len(n))[:, None, None], None),  # factors of the monitor
+        (lambda n: n * 3, "multiples of 3"),
+        (lambda n: n * 0.7, "faint neighbours"),
+        (lambda n: ndimage.gaussian_filter(n, 0.6), "faint neighbours"),
+        (lambda n: ndimage.shift(n, 0.5, order=1), "faint neighbours"),
+    ],
+)
+def test_counts_are_told_from_what_was_made_of_them(made, words):
+    rng = np.random.default_rng(3)
+    mean = 4 * ndimage.gaussian_filter(rng.random((40, 40, 40)), 3) / 0.5
+    found = not_poisson(made(rng.poisson(mean).astype(float)), np.zeros(mean.shape, bool))
+    assert (words is None and found == ()) or (words is not None and words in found[0])
+
+
+def test_few_counts_and_masked_ones_say_nothing():
+    counts = np.zeros((32, 32, 32))
+    counts[10:12, 10, 10] = 4.0
+    assert not_poisson(counts, np.zeros(counts.shape, bool)) == ()
+    assert not_poisson(np.full((32, 32, 32), 4.0), np.ones((32, 32, 32), bool)) == ()
