@@ -192,11 +192,6 @@ def parse_temperatures(text: str | None) -> list[float] | None:
     ValueError
         One of them is no number.
     """
-    if text is None:
-        return None
-    try:
-        return [float(word) for word in text.replace(";", ",").split(",") if word.strip()]
-    except ValueError as error:
-        raise ValueError(
-            f"temperatures are numbers with commas between, as '320,335', {text!r} came"
-        ) from error
+    from vo2_plans import setpoints
+
+    return None if text is None else setpoints(text)

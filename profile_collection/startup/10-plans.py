@@ -14,14 +14,14 @@ _exposure = limits_of(merlin.acquire_time, EXPOSURE)
 
 @in_range(temperatures=_kelvin, eta_start=_eta, eta_stop=_eta, eta_step=ETA_STEP, exposure=_exposure)
 def temperature_series(
-    temperatures: list[float] | None = None,
+    temperatures: float | list[float] | None = None,
     eta_start: float | None = None,
     eta_stop: float | None = None,
     eta_step: float | None = None,
     exposure: float | None = None,
     locate: bool = True,
     pre_expose: bool = True,
-    resume: str | None = None,
+    resume: str | int | None = None,
 ) -> MsgGenerator:
     """Measure a rocking curve at each temperature, through the phase transition.
 

@@ -62,7 +62,7 @@ def test_a_dry_run_prints_every_scan_with_the_whole_duration(vo2):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--temperatures", "320,hot"], "temperatures are numbers with commas between"),
+        (["--temperatures", "320,hot"], "temperatures must be numbers of K in the order of"),
         (["--temperatures", "320,999"], "temperatures must be finite numbers from 295 to 400 K"),
         (["--temperatures", "nan"], "temperatures must be finite"),
         (["--exposure", "0"], "exposure must be a positive number"),

@@ -68,6 +68,27 @@ def test_every_plan_and_parameter_is_described_and_typed(listed):
             assert parameter["annotation"]["type"], parameter
 
 
+@pytest.mark.parametrize(
+    ("given", "accepted"),
+    [
+        ({"temperatures": 320}, True),
+        ({"temperatures": [320, 335.0]}, True),
+        ({"resume": -1}, True),
+        ({"resume": "-1"}, True),
+        ({"temperatures": 3200}, False),
+        ({"temperatures": [320, 3200]}, False),
+        ({"temperatures": {"a": 1}}, False),
+        ({"resume": [1]}, False),
+    ],
+)
+def test_the_queue_takes_what_the_prompt_takes_and_refuses_the_rest(listed, given, accepted):
+    from bluesky_queueserver.manager.profile_ops import validate_plan
+
+    plan = {"name": "temperature_series", "kwargs": given, "item_type": "plan"}
+    found, said = validate_plan(plan, allowed_plans=listed, allowed_devices={})
+    assert found == accepted, said
+
+
 def test_users_may_run_the_plans_and_nothing_else(listed):
     from bluesky_queueserver.manager.profile_ops import load_allowed_plans_and_devices
 
