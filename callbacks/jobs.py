@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-from analysis.experiment import Experiment, paper
+    from analysis.experiment import Experiment
+
 from analysis.file_names import file_name
 
 Crop = tuple[int, int, int]
@@ -35,6 +36,8 @@ def parse_crop(text: str, experiment: Experiment | None = None) -> Crop:
     ValueError
         It is neither a name nor three whole numbers of at least 16.
     """
+    from analysis.experiment import paper
+
     word = text.strip().lower()
     named = (experiment or paper()).crops
     if word in named:

@@ -11,6 +11,7 @@ from profile_collection.cli.common import (
     DataOption,
     OverwriteOption,
     ResultsOption,
+    TakesMinusOne,
     configured,
     console,
     explained,
@@ -127,7 +128,7 @@ def starts(
     console.print(starts_table(outcomes))
 
 
-@benchmark_app.command(context_settings={"ignore_unknown_options": True})
+@benchmark_app.command(cls=TakesMinusOne)
 def ceiling(
     series: Annotated[str, typer.Argument(help="Uid or folder of a simulated series; -1 is the newest.")],
     data: DataOption = None,

@@ -11,12 +11,19 @@ from typing import Annotated
 
 import typer
 
-from profile_collection.cli.common import DataOption, ResultsOption, configured, console, explained
+from profile_collection.cli.common import (
+    DataOption,
+    ResultsOption,
+    TakesMinusOne,
+    configured,
+    console,
+    explained,
+)
 
 checks_app = typer.Typer()
 
 
-@checks_app.command(context_settings={"ignore_unknown_options": True})
+@checks_app.command(cls=TakesMinusOne)
 def truth(
     series: Annotated[str, typer.Argument(help="Uid or folder of a simulated series; -1 is the newest.")],
     ceiling: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperCommand
 
 from callbacks.live import make_console
 from profile_collection.catalogue.private_folder import require_writable
@@ -36,6 +38,29 @@ ExperimentOption = Annotated[
     str | None,
     typer.Option(help="TOML file of what is measured; the paper's by default.", show_default=False),
 ]
+
+
+class TakesMinusOne(TyperCommand):
+    """A command for which ``-1`` is an argument; any other option that it does not know is refused."""
+
+    ignore_unknown_options = True
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of the command line."""
+        known = {name: param for param in self.params for name in (*param.opts, *param.secondary_opts)}
+        words = iter(args)
+        for word in words:
+            if word == "--":
+                break
+            name, _, value = word.partition("=")
+            if name in known:
+                if not value and not getattr(known[name], "is_flag", False):
+                    next(words, None)  # its value, whatever it looks like
+                continue
+            number = re.fullmatch(r"-[0-9.][0-9.,e-]*", word)
+            if name.startswith("-") and not number and name not in ("-", *self.get_help_option_names(ctx)):
+                ctx.fail(f"No such option: {name}")
+        return super().parse_args(ctx, args)
 
 
 def configured(data: Path | None, results: Path | None, **given: Any) -> Settings:

@@ -12,6 +12,7 @@ from profile_collection.cli.common import (
     DataOption,
     OverwriteOption,
     ResultsOption,
+    TakesMinusOne,
     as_file,
     configured,
     console,
@@ -35,7 +36,7 @@ FRAME_FILES = (".h5", ".hdf5", ".nxs")
 OutputOption = Annotated[Path | None, typer.Option(help="Where to write.", show_default=False)]
 
 
-@data_app.command(context_settings={"ignore_unknown_options": True})
+@data_app.command(cls=TakesMinusOne)
 def replay(
     which: Annotated[str, typer.Argument(help="Uid of a series or of a run; -1 is the last series.")] = "-1",
     pending: Annotated[bool, typer.Option("--pending", help="Analyse all that is not analysed yet.")] = False,

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from callbacks.jobs import parse_crop
-from profile_collection.cli.common import DataOption, ResultsOption, configured, console, explained, opened
+from profile_collection.cli.common import (
+    DataOption,
+    ResultsOption,
+    TakesMinusOne,
+    configured,
+    console,
+    explained,
+    opened,
+)
 
 if TYPE_CHECKING:
     from analysis.readers import Given, MeasuredScan
@@ -107,7 +115,7 @@ def found_scans(
     ]
 
 
-@files_app.command(context_settings={"ignore_unknown_options": True})
+@files_app.command(cls=TakesMinusOne)
 def inspect(
     files: Files,
     geometry: Geometry = None,
@@ -155,7 +163,7 @@ def inspect(
             console.print()
 
 
-@files_app.command(context_settings={"ignore_unknown_options": True})
+@files_app.command(cls=TakesMinusOne)
 def ingest(
     files: Files,
     name: Annotated[

@@ -7,13 +7,20 @@ from typing import Annotated
 
 import typer
 
-from profile_collection.cli.common import DataOption, ResultsOption, configured, console, explained
+from profile_collection.cli.common import (
+    DataOption,
+    ResultsOption,
+    TakesMinusOne,
+    configured,
+    console,
+    explained,
+)
 from profile_collection.session.settings import Settings
 
 monitor_app = typer.Typer()
 
 
-@monitor_app.command(context_settings={"ignore_unknown_options": True})
+@monitor_app.command(cls=TakesMinusOne)
 def monitor(
     series: Annotated[
         str | None,

@@ -10,6 +10,7 @@ import typer
 from profile_collection.cli.common import (
     OverwriteOption,
     ResultsOption,
+    TakesMinusOne,
     configured,
     console,
     explained,
@@ -21,7 +22,7 @@ results_app = typer.Typer()
 OutputOption = Annotated[Path | None, typer.Option(help="Folder to write into.", show_default=False)]
 
 
-@results_app.command(context_settings={"ignore_unknown_options": True})
+@results_app.command(cls=TakesMinusOne)
 def report(
     series: Annotated[str, typer.Argument(help="Uid or folder of a series; -1 is the newest.")] = "-1",
     output: OutputOption = None,
@@ -41,7 +42,7 @@ def report(
     console.print(f"{len(written.figures)} files of figures; page: {written.page}", soft_wrap=True)
 
 
-@results_app.command(context_settings={"ignore_unknown_options": True})
+@results_app.command(cls=TakesMinusOne)
 def export(
     target: Annotated[
         str, typer.Argument(help="A result file (.h5), or uid or folder of a series; -1 is the newest.")
@@ -70,7 +71,7 @@ def export(
         console.print(str(path), highlight=False, soft_wrap=True)
 
 
-@results_app.command(context_settings={"ignore_unknown_options": True})
+@results_app.command(cls=TakesMinusOne)
 def repeat(
     series: Annotated[str, typer.Argument(help="Uid or folder of an analysed series; -1 is the newest.")],
     seeds: Annotated[str, typer.Option(help="Seeds of the phasing, with commas between.")] = "1,2",

@@ -24,6 +24,7 @@ from rich.text import Text
 
 from callbacks.catalogue import UnknownRunError, last_series, rocking_starts
 from callbacks.queue import PendingRecord
+from profile_collection.session.monitor_process import monitor_status
 
 if TYPE_CHECKING:
     from bluesky.utils import MsgGenerator
@@ -214,6 +215,8 @@ def banner(session: Session) -> Panel:
     table.add_row("sample", escape(settings.sample))
     table.add_row("data", escape(f"{settings.data}, {free_space(settings.data)}"))
     table.add_row("catalogue", escape(session.catalogue.address.uri))
+    if (monitor := monitor_status(settings)) is not None:
+        table.add_row("monitor", escape(monitor.address))
     table.add_row("last series", escape(_last(session)))
     left = len(session.remarks())  # the session has just printed them
     table.add_row("unfinished", Text(f"{left}, named above with what to do", "yellow") if left else "nothing")

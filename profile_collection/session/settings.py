@@ -14,7 +14,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from analysis.experiment import load_experiment
 from analysis.file_names import file_name
 from callbacks.jobs import Crop, parse_crop
 
@@ -98,6 +97,8 @@ class Settings(BaseModel):
         """Voxels about the peak that are phased, None where the run or its experiment says it."""
         if not self.crop:
             return None
+        from analysis.experiment import load_experiment
+
         return parse_crop(self.crop, load_experiment(self.experiment) if self.experiment else None)
 
     @property

@@ -242,3 +242,10 @@ def test_an_error_of_the_catalogues_server_is_one_line(vo2, monkeypatch):
     assert result.exit_code == 1
     assert "the catalogue's server could not do what was asked (500 Internal Server Error)" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["report", "export", "repeat", "truth", "replay", "ingest", "monitor"])
+def test_an_option_that_no_command_knows_is_refused_by_name(vo2, command):
+    result = vo2(command, "-1", "--no-such-option", "3")
+    assert result.exit_code == 2
+    assert "No such option: --no-such-option" in result.stderr
