@@ -30,6 +30,7 @@ from analysis.order_parameter.selection import (
     select,
 )
 from analysis.order_parameter.transition import MIN_POINTS, Transition, best_fit, fit_transition
+from analysis.phasing.trust import spread
 from analysis.results import (
     Fit,
     Gauge,
@@ -111,7 +112,7 @@ def analyse_series(
     path = sample_path(chosen)
     return SeriesResult(
         series_uid=chosen[0].series_uid,
-        scans=_scans(chosen, path),
+        scans=_scans(chosen, selection.repeats, path),
         order=Order(
             parameter=scores[:, 0],
             bootstrap_error=block_bootstrap(differences, np.argwhere(gauge.support), teaching),
@@ -137,7 +138,16 @@ def analyse_series(
     )
 
 
-def _scans(chosen: Sequence[ScanResult], path: Floats) -> SeriesScans:
+def _resolution(one: ScanResult, others: Sequence[ScanResult]) -> float:
+    """Return the resolution, nm, that a scan's trusted seeds agree to; NaN where it is the only one."""
+    if not others or not one.trusted:
+        return float("nan")
+    return spread([one.object, *(other.object for other in others)], one.voxel_basis).resolution
+
+
+def _scans(
+    chosen: Sequence[ScanResult], repeats: Sequence[Sequence[ScanResult]], path: Floats
+) -> SeriesScans:
     return SeriesScans(
         indices=np.array([result.series_index for result in chosen]),
         temperatures=np.array([result.temperature for result in chosen]),
@@ -151,6 +161,10 @@ def _scans(chosen: Sequence[ScanResult], path: Floats) -> SeriesScans:
         legs=legs(chosen),
         chi_squared=np.array([result.chi_squared for result in chosen]),
         noise_ratio=np.array([result.noise_ratio for result in chosen]),
+        resolution=np.array([_resolution(*pair) for pair in zip(chosen, repeats, strict=True)]),
+        monitor_spread=np.array(
+            [float(result.parameters.get("monitor_spread", np.nan)) for result in chosen]
+        ),
     )
 
 

@@ -129,6 +129,15 @@ class PreparedScan:
         return max(self.wrap) > WRAPS
 
     @property
+    def monitor_spread(self) -> float | None:
+        """Standard deviation of the monitor over the crop's measured points, relative to its mean.
+
+        None where no monitor was recorded: all factors are 1 then.
+        """
+        readings = 1 / self.monitor_factors[self.monitor_factors > 0]
+        return None if (readings == 1).all() else float(readings.std() / readings.mean())
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """What a result must state about its q-volume, JSON-able."""
         return {
@@ -144,5 +153,6 @@ class PreparedScan:
             "lost_fraction": self.lost_fraction,
             "defects": self.defects,
             "counts": self.counts,
+            **({} if self.monitor_spread is None else {"monitor_spread": self.monitor_spread}),
             "d_spacing_sigma": self.d_spacing_sigma,
         }

@@ -99,11 +99,21 @@ def order_parameter_table(series: SeriesResult) -> Table:
 
 def chi_squared_table(series: SeriesResult, results: Sequence[ScanResult]) -> Table:
     """Return Table S2: χ² of each temperature, with what else speaks for or against it."""
-    heads = ("χ²", "noise ratio", "last of Fig. 2b", "overlap with neighbour", "twin margin", "verdict")
+    heads = (
+        "χ²",
+        "noise ratio",
+        "last of Fig. 2b",
+        "resolution (nm)",
+        "monitor σ",
+        "overlap with neighbour",
+        "twin margin",
+        "verdict",
+    )
     note = (
         "χ² = Σ(√I_p − √I_m)²/ΣI_m over measured voxels. Noise ratio: the same misfit against what counting "
-        "alone would give; 1 is the noise itself. Last of Fig. 2b: where its "
-        "curve, the last stage of phasing, ends."
+        "alone would give; 1 is the noise itself. Last of Fig. 2b: where its curve, the last stage "
+        "of phasing, ends. Resolution: what several seeds agree to (vo2 repeat). Monitor σ: how far the "
+        "incident flux strayed during the scan."
     )
 
     cells = [
@@ -111,6 +121,8 @@ def chi_squared_table(series: SeriesResult, results: Sequence[ScanResult]) -> Ta
             number(series.scans.chi_squared[row], 5),
             number(series.scans.noise_ratio[row], 2),
             number(result.loss_history[-1], 4) if len(result.loss_history) else UNKNOWN,
+            number(series.scans.resolution[row], 0),
+            number(100 * series.scans.monitor_spread[row], 2, " %"),
             number(series.gauge.overlap[row], 3),
             number(series.gauge.margin[row], 3),
             verdict(series, row),

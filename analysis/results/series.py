@@ -84,6 +84,12 @@ class SeriesScans:
     legs : ndarray, (n,) int64
         Number of the leg, from 0: a leg goes one way, and the next begins where the sample turns.
     chi_squared, noise_ratio : ndarray, (n,) float64
+    resolution : ndarray, (n,) float64, nm
+        Where the phase-retrieval transfer function over several trusted seeds falls below 1/e, or the edge of
+        the measured q if it does not; NaN where there is one seed.
+    monitor_spread : ndarray, (n,) float64
+        Standard deviation of the monitor over the scan's points, relative to its mean; NaN where a file does
+        not say.
     """
 
     indices: NDArray[np.int64]
@@ -98,6 +104,8 @@ class SeriesScans:
     legs: NDArray[np.int64]
     chi_squared: Floats
     noise_ratio: Floats
+    resolution: Floats
+    monitor_spread: Floats
 
     def branch_of(self, leg: int) -> str:
         """Return whether a leg is "heating" or "cooling"."""

@@ -43,6 +43,8 @@ _COLUMNS = {
     "bragg_shift_per_angstrom": "lattice.bragg_shift",
     "chi_squared": "scans.chi_squared",
     "noise_ratio": "scans.noise_ratio",
+    "resolution_nm": "scans.resolution",
+    "monitor_spread": "scans.monitor_spread",
     "trusted": "trusted",
     "provisional": "provisional",
     "run_uid": "scans.run_uids",

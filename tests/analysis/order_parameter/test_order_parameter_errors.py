@@ -212,6 +212,8 @@ def test_the_spread_over_seeds_is_that_of_the_trusted_results_of_one_scan(repeat
     # Noise of 0.15 rad that is independent from voxel to voxel moves a projection by about as much.
     assert 0 < series.order.seed_spread[1] < 0.05 * np.ptp(series.order.parameter)
     assert series.order.spread[1] == series.order.seed_spread[1]
+    assert np.isnan(series.scans.resolution[0])
+    assert 50 < series.scans.resolution[1] < 400
     assert series.order.spread[0] == series.order.bootstrap_error[0]
     assert series.order.bootstrap_error[0] == 0
     assert series.order.bootstrap_error[1] > 0

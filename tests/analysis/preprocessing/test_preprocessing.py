@@ -130,6 +130,8 @@ def test_monitor_normalisation_keeps_the_scale():
     plain = prepare_scan(frames(gap=False), ETA, None, geometry(detector={"shape": [512, 512]}))
     expected = monitor.mean() / monitor[6:70]
     np.testing.assert_allclose(prepared.monitor_factors, expected)
+    readings = 1 / expected
+    assert prepared.parameters["monitor_spread"] == pytest.approx(readings.std() / readings.mean())
     assert prepared.counts == pytest.approx(plain.counts, rel=0.02)
     np.testing.assert_allclose(prepared.peak, plain.peak, atol=0.1)
 
