@@ -121,7 +121,7 @@ def page(experiment, chromium):
     with chromium() as found:
         found.screen(1280, 900)
         found.open(monitor_status(experiment.settings).address)
-        found.wait_for("state.results && state.results.rows.length === 2", 240)
+        found.wait_for("document.querySelectorAll('#table tr').length === 3", 240)
         yield found
 
 
