@@ -194,7 +194,7 @@ def checked_pattern(
     What a masked array hides was not measured, either.
     """
     counts = _checked_shape(intensity)
-    hidden = _checked_mask(mask, counts.shape) | np.ma.getmaskarray(np.ma.asarray(intensity))
+    hidden = checked_mask(mask, counts.shape) | np.ma.getmaskarray(np.ma.asarray(intensity))
     _check_counts(counts, hidden)
     expected = _checked_background(background, counts.shape)
     counts = np.where(hidden, 0, counts).astype(np.float32)
@@ -228,7 +228,8 @@ def _checked_shape(intensity: ArrayLike) -> NDArray[Any]:
     return counts
 
 
-def _checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def checked_mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return where nothing was measured, bool, or raise a ValueError that says what is wrong with it."""
     if mask is None:
         return np.zeros(shape, bool)
     hidden = np.asarray(mask)

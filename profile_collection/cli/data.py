@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ from profile_collection.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from analysis import Reconstruction
     from callbacks.catalogue import Catalogue
     from callbacks.jobs import ScanJob
     from profile_collection.session.settings import Settings
@@ -137,12 +139,53 @@ def reconstruct(
 
 
 def _reconstruct_array(path: Path, goal: Path, seed: int) -> None:
-    from profile_collection.session.stored_runs import reconstruct_array
-
     with console.status("reconstructing"):
-        found = reconstruct_array(path, goal, seed, warn)
+        found = _phased(path, goal, seed)
     verdict = "trusted" if found.trusted else f"not trusted: {'; '.join(found.reasons)}"
     console.print(f"χ² {found.chi_squared:.4f}, {verdict}; written to {goal}")
+
+
+def _phased(path: Path, output: Path, seed: int) -> Reconstruction:
+    """Phase ``intensity`` (and ``mask``, where there is one) of an npz file; write ``object`` to `output`.
+
+    What else the file holds is named.
+
+    Raises
+    ------
+    ValueError
+        There is no such array.
+    """
+    import numpy as np
+
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in ("intensity", "mask") if name in stored}
+            names = sorted(stored)
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"an npz file of numbers was expected, {path} is none or is cut short ({error}): write it again"
+        ) from error
+    if "intensity" not in arrays:
+        raise ValueError(
+            f"an npz file with the array 'intensity' was expected, {path} holds {names}; "
+            "for frames of a whole scan use 'vo2 ingest'"
+        )
+    if unused := sorted(set(names) - arrays.keys()):
+        warn(f"{path} also holds {unused}, which are not used: 'intensity' and 'mask' are")
+    intensity, mask = arrays["intensity"], arrays.get("mask")
+    from analysis import reconstruct
+    from analysis.phasing.pattern import checked_mask
+    from analysis.preprocessing import hidden_voxels
+
+    if intensity.ndim == 3 and (mask is None or mask.shape == intensity.shape):
+        mask = None if mask is None else checked_mask(mask, intensity.shape)
+        mask, notes = hidden_voxels(intensity, mask)
+        intensity = np.where(mask, 0, intensity)
+        for note in notes:
+            warn(note)
+    found = reconstruct(intensity, mask, seed=seed)
+    np.savez_compressed(output, object=found.object, support=found.support)
+    return found
 
 
 def _job_of(path: Path | None, uid: str, settings: Settings) -> ScanJob:

@@ -307,41 +307,6 @@ def reconstruct_job(job: ScanJob, output: Path) -> ScanResult:
     return result
 
 
-def reconstruct_array(path: Path, output: Path, seed: int, warn: Callable[[str], None]) -> Any:
-    """Phase ``intensity`` (and ``mask``, where there is one) of an npz file; write ``object`` to `output`.
-
-    What else the file holds is named to `warn`.
-
-    Raises
-    ------
-    ValueError
-        There is no such array.
-    """
-    import numpy as np
-
-    with np.load(path, allow_pickle=False) as stored:
-        if "intensity" not in stored:
-            raise ValueError(
-                f"an npz file with the array 'intensity' was expected, {path} holds {sorted(stored)}; "
-                "for frames of a whole scan use 'vo2 ingest'"
-            )
-        if unused := sorted(set(stored) - {"intensity", "mask"}):
-            warn(f"{path} also holds {unused}, which are not used: 'intensity' and 'mask' are")
-        mask = stored["mask"].astype(bool) if "mask" in stored else None
-        intensity = stored["intensity"]
-    from analysis import reconstruct
-    from analysis.preprocessing import hidden_voxels
-
-    if intensity.ndim == 3 and (mask is None or mask.shape == intensity.shape):
-        mask, notes = hidden_voxels(intensity, mask)
-        intensity = np.where(mask, 0, intensity)
-        for note in notes:
-            warn(note)
-    found = reconstruct(intensity, mask, seed=seed)
-    np.savez_compressed(output, object=found.object, support=found.support)
-    return found
-
-
 @dataclass(frozen=True)
 class OldSeries:
     """A simulated series and all that belongs to it.

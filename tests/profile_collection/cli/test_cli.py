@@ -169,6 +169,13 @@ def test_an_array_that_is_not_there_is_refused(tmp_path, vo2):
     import numpy as np
 
     np.savez(tmp_path / "other.npz", counts=np.ones(3))
+    (tmp_path / "short.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:200])
+    (tmp_path / "empty.npz").touch()
+    np.savez(tmp_path / "objects.npz", intensity=np.array([None]))
+    for name in ("short", "empty", "objects"):
+        result = vo2("reconstruct", tmp_path / f"{name}.npz")
+        assert result.exit_code == 1
+        assert "an npz file of numbers was expected" in " ".join(result.output.split())
     result = vo2("reconstruct", tmp_path / "other.npz")
     assert result.exit_code == 1
     assert "array 'intensity' was expected" in result.stderr.replace("\n", " ")
