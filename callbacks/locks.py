@@ -43,3 +43,21 @@ def lock_holder(path: Path) -> str:
         return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "a process that left no name"
+
+
+@contextlib.contextmanager
+def alone(path: Path, otherwise: str) -> Iterator[None]:
+    """Hold the lock on `path`, its folder made; where another process has it, say `otherwise` and which.
+
+    Raises
+    ------
+    RuntimeError
+        In words.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive_lock(path))
+        except BlockingIOError:
+            raise RuntimeError(f"{otherwise}: {lock_holder(path)}; wait for it, or end it") from None
+        yield

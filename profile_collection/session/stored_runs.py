@@ -6,10 +6,9 @@ Removal takes old simulated series with all that is theirs; measured data is nev
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from callbacks.collect import ScanCollector
 from callbacks.jobs import Listener, OrderPoint, ScanJob, ScanSummary
 from callbacks.journal.journal import SUFFIX, Document
 from callbacks.journal.recovery import Recovery, find_frame_file, read_scan_file, recover, scan_documents
-from callbacks.locks import exclusive_lock, lock_holder
+from callbacks.locks import alone
 from callbacks.pipeline import Pipeline, PipelineSettings
 from callbacks.replay import runs_to_replay, send
 from callbacks.series import SCANS
@@ -66,24 +65,8 @@ def replay(
             f"a replay replaces what its folder holds, and {str(folder)!r} holds the series' own results: "
             "give another output"
         )
-    with _alone(folder):
+    with alone(folder / ".replay.lock", f"another replay writes into {folder}"):
         return _replay(runs, folder, catalogue, settings, listener, make_executor)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second replay out of a folder while one fills it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ".replay.lock"
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(exclusive_lock(path))
-        except BlockingIOError:
-            raise RuntimeError(
-                f"another replay writes into {folder}: {lock_holder(path)}; wait for it, or give "
-                "another output"
-            ) from None
-        yield
 
 
 def _replay(
