@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import analysis.phasing.two_lattices as phasing_module
 from analysis.results import read_series, write_scan
 from callbacks.analyse import repeat_series
-from callbacks.series import update_series
+from callbacks.series import last_started, read_attempts, read_results, update_series
 from profile_collection.cli.app import app
 
 UID = "20260101-000000-abcdef"
@@ -114,3 +114,21 @@ def test_the_command_prints_both_errors(folder, asked):
     assert done.exit_code == 0, done.output
     assert "bootstrap" in done.stdout
     assert len(done.stdout.strip().splitlines()) == 3
+
+
+def test_the_last_trusted_attempt_counts_wherever_a_series_is_read(tmp_path, make_scan):
+    body = np.zeros((8, 8, 8), dtype=complex)
+    body[2:6, 2:6, 2:6] = 1
+    for attempt, trusted in ((1, False), (2, True), (3, False)):
+        scan = make_scan(body, attempt=attempt, trusted=trusted, run_uid=f"{attempt}0000000-0000")
+        write_scan(tmp_path / "scans" / scan.filename, scan)
+    other = make_scan(body, series_index=1, run_uid="90000000-0000", trusted=False)
+    write_scan(tmp_path / "scans" / other.filename, other)
+    assert [(one.series_index, one.attempt) for one in read_results(tmp_path)] == [(0, 2), (1, 1)]
+    assert len(read_attempts(tmp_path)) == 4
+
+
+def test_the_last_series_is_the_one_whose_last_scan_began_last():
+    starts = [("aps34idc-z", 10.0), ("20261122-a", 12.0), ("20261121-b", 11.0)]
+    assert last_started(starts) == "20261122-a"
+    assert last_started([]) is None

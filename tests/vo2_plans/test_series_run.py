@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vo2_plans import EtaWindow, temperature_series
+from vo2_plans.run_metadata import branch_of
 
 WINDOW = EtaWindow(17.7, 17.9, 0.02, 10.0)
 START_KEYS = {
@@ -127,3 +128,11 @@ def test_a_detector_that_fails_ends_the_run_and_closes_the_shutter(beamline, eng
     assert documents.of("stop")[-1]["exit_status"] == "fail"
     assert "read-out electronics" in documents.of("stop")[-1]["reason"]
     assert beamline.merlin.file_path is None
+
+
+def test_a_repeated_temperature_stays_on_the_branch_on_which_it_was_reached():
+    cycle = [320.0, 350.0, 350.0, 320.0, 320.0, 350.0]
+    branches = [branch_of(cycle, index, 295.0) for index in range(6)]
+    assert branches == ["heating", "heating", "heating", "cooling", "cooling", "heating"]
+    assert branch_of([320.0], 0, 320.0) == "heating"
+    assert branch_of([350.0, 335.0, 320.0], 0, 360.0) == "cooling"
