@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite, pi, radians, sqrt
+from math import ceil, floor, isfinite, log10, pi, radians, sqrt
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -186,14 +186,31 @@ def _oversampling(
     size = beamline.crystal_size_nm
     if size is None:
         return None, ["the crystal's size is not known beforehand: oversampling cannot be checked"]
-    ratios = sampling_of(beamline.metadata(), window).oversampling(size)
+    metadata = beamline.metadata()
+    ratios = sampling_of(metadata, window).oversampling(size)
     warnings = [
         f"the crystal's {length:g} nm {direction} are oversampled {ratio:.2f} times, a unique phase needs 2: "
         + ("they cannot be phased" if ratio <= 1 else "the autocorrelation wraps")
+        + f"; {_remedy(metadata, window, direction, ratio / 2)} would do"
         for length, direction, ratio in zip(size, DIRECTIONS, ratios, strict=True)
         if ratio < 2
     ]
     return ratios, warnings
+
+
+def _remedy(metadata: Mapping[str, Any], window: EtaWindow, direction: str, share: float) -> str:
+    """Return in words what makes the field of view `1 / share` times as long."""
+    if direction == DIRECTIONS[0]:
+        return f"a step of {_down(window.step * share)}°"
+    distance = float(metadata["detector"]["distance_mm"]) / share
+    energy = float(metadata["energy"]) * share
+    return f"a distance of {ceil(distance)} mm, or {_down(energy)} keV"
+
+
+def _down(value: float) -> str:
+    """Return a number cut to two digits, never rounded up."""
+    unit = 10.0 ** (floor(log10(value)) - 1)
+    return f"{floor(value / unit + 1e-9) * unit:.6g}"
 
 
 def _duration(beamline: BeamlineLike, temperatures: Sequence[float], window: EtaWindow) -> float:

@@ -88,6 +88,10 @@ def test_undersampling_is_said(beamline):
     warnings = preflight(beamline, [320.0], PAPER).warnings
     assert len(warnings) == 2
     assert "1100 nm along the rocking direction are oversampled 1.67 times" in warnings[0]
+    assert "the autocorrelation wraps; a step of 0.0083° would do" in warnings[0]
+    mended = preflight(beamline, [320.0], PAPER.changed(step=0.0083)).warnings
+    assert [warning for warning in mended if "rocking" in warning] == []
+    assert "a distance of 1438 mm, or 8.2 keV would do" in warnings[1]
     beamline.crystal_size_nm = (1900.0, 500.0, 500.0)
     assert "cannot be phased" in preflight(beamline, [320.0], PAPER).warnings[0]
     beamline.crystal_size_nm = (500.0, 500.0, 500.0)
