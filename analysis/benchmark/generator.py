@@ -44,7 +44,7 @@ def check_seed(seed: int) -> None:
     if seed in TRAINING_AND_VALIDATION_SEEDS:
         raise ValueError(
             "a benchmark crystal needs a seed outside 1000 to 2999, which belong to training and validation; "
-            f"got {seed!r}: take one of 5000 to 5999 to calibrate, of 7000 to 7999 to judge"
+            f"got {seed!r}: take one of 5000 to 5999 to calibrate, of 7000 to 8999 to judge"
         )
 
 
@@ -141,7 +141,7 @@ def benchmark_pattern(
     Parameters
     ----------
     seed : int
-        5000–5999 to calibrate, 7000–7999 to judge (`seeds`).
+        5000–5999 to calibrate, 7000–8999 to judge (`check_seed`).
     peak_to_peak : float, rad
         Of the phase inside the crystal, free of its best-fitting ramp; met exactly.
     photons : float
