@@ -37,7 +37,6 @@ def sampling_of(metadata: Mapping[str, Any], window: EtaWindow) -> Sampling:
     metadata : mapping
         `UB` (Å⁻¹, 2π included), `reflection`, `energy` (keV) and `detector` as in the start document.
     window : EtaWindow
-    reflection : tuple of int
     """
     reflection = metadata["reflection"]
     q = sqrt(sum(sum(row[i] * reflection[i] for i in range(3)) ** 2 for row in metadata["UB"]))
