@@ -2,9 +2,9 @@
 
 The verdict gives its reasons in words; the spread is of the phase, and a resolution.
 
-What is asked of it, none of it the truth: that independent starts agree, that the residual is what the noise of
-counts leaves, neither more nor less, that there is an object at all, and that it is one compact body that fits
-the box.
+What is asked of it, none of it the truth: that independent starts agree, that the residual is what the noise
+of counts leaves, neither more nor less, that there is an object at all, and that it is one compact body that
+fits the box.
 
 Agreement at full resolution is close to the overlap with the truth where the object is right. Of 96
 calibration crystals (`vo2 benchmark trust --seed 5800 --crystals 96`) 93 were trusted, 92 of those right, and
