@@ -35,8 +35,8 @@ AXES = ("eta", "delta", "gam", "mu", "chi", "phi")
 """Axes that ``%wa`` lists."""
 FIGURE = "order_parameter.png"
 SHOWN = (
-    "setpoint_K", "branch", "attempt", "order_parameter_rad", "error_rad", "bootstrap_error_rad",
-    "chi_squared", "noise_ratio", "trusted", "provisional",
+    "setpoint_K", "branch", "attempt", "order_parameter_rad", "bootstrap_error_rad",
+    "seed_spread_rad", "repeat_error_rad", "chi_squared", "noise_ratio", "trusted", "provisional",
 )  # fmt: skip
 """Columns of a series' table that are shown, where it has them."""
 

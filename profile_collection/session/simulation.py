@@ -6,6 +6,7 @@ import dataclasses
 import math
 
 from analysis.experiment import Experiment, load_experiment
+from analysis.geometry import instrument_named
 from analysis.unit_cells import bragg_angle
 from profile_collection.session.settings import Settings
 from profile_collection.twin import Clock, Twin, TwinConfig
@@ -16,10 +17,17 @@ BEGIN = 1_795_359_600.0
 
 
 def described(settings: Settings) -> Experiment:
-    """Return the experiment of a session: that of its file, else the quick one, else the paper's."""
+    """Return the experiment of a session: that of its file, else the quick one, else the paper's.
+
+    Raises
+    ------
+    ValueError
+        It names no reflection, or an instrument that the analysis does not know.
+    """
     found = load_experiment(settings.experiment or ("quick" if settings.quick else "paper"))
     if found.reflection is None:
         raise ValueError(f"the experiment {settings.experiment!r} must say which reflection is measured")
+    instrument_named(found.instrument)
     return found
 
 

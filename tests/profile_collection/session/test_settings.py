@@ -1,6 +1,7 @@
 import pytest
 
 from profile_collection.session.settings import Settings, load_settings
+from profile_collection.session.simulation import described
 
 
 def test_an_argument_beats_the_environment_and_that_beats_the_file(tmp_path):
@@ -61,3 +62,10 @@ def test_an_empty_word_is_no_and_a_file_that_is_no_toml_is_named(tmp_path):
     (tmp_path / ".vo2" / "settings.toml").write_text("seed =\n")
     with pytest.raises(ValueError, match=r"settings\.toml cannot be read as settings \(TOML\)"):
         load_settings({}, data=tmp_path)
+
+
+def test_an_experiment_on_an_unknown_instrument_is_refused_before_anything_is_measured(tmp_path):
+    file = tmp_path / "elsewhere.toml"
+    file.write_text('extends = "paper"\ninstrument = "ESRF ID99"\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="the instrument must be one of .*'ESRF ID99'"):
+        described(Settings(experiment=str(file)))
