@@ -146,7 +146,7 @@ def test_every_plan_and_device_is_listed_typed_described_and_with_its_range(queu
         ("temperature_series", {"temperatures": [320.0, 9999.0]}, "Value 9999.0 is out of range"),
         ("temperature_series", {"temperatures": [320.0], "eta_step": 0.0}, "Value 0.0 is out of range"),
         ("temperature_series", {"temperatures": [320.0], "exposure": -1.0}, "Value -1.0 is out of range"),
-        ("temperature_series", {"temperatures": "320"}, "Input should be a valid list"),
+        ("temperature_series", {"temperatures": "320"}, "Incorrect parameter type: key='temperatures'"),
         ("rocking_scan", {"eta_start": -500.0}, "Value -500.0 is out of range"),
         ("locate_reflection", {"exposure": 1e9}, "is out of range"),
         ("soak", {"temperature": 20.0}, "Value 20.0 is out of range"),

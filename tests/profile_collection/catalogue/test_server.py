@@ -158,7 +158,7 @@ def unused_port():
 def test_a_folder_that_cannot_be_written_is_refused_in_words(tmp_path, own_settings):
     blocked = tmp_path / "a-file"
     blocked.write_text("")
-    with pytest.raises(ServerError, match="a folder that can be written was expected .*VO2_DATA"):
+    with pytest.raises(ServerError, match="a folder that can be written was expected, .*VO2_DATA"):
         open_catalogue(own_settings.changed(data=blocked / "data"))
 
 

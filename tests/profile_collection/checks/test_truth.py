@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from analysis.experiment import paper
 from analysis.phasing.registration import twin as twinned
 from analysis.results import write_scan
 from profile_collection.checks.truth import (
@@ -58,6 +59,7 @@ def result_of(make_scan):
             parameters={
                 "crop_origin": [one.start + corner for one, corner in zip(crop, CORNER, strict=True)]
             },
+            experiment=paper().document(),
             instrument={"detector": {"roi": CONFIG.detector.region}},
         )
 

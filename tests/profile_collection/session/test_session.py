@@ -1,6 +1,5 @@
 """A session of real devices, RunEngine and server; only the analysis stands in."""
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -149,7 +148,7 @@ def test_a_startup_error_shows_as_one_red_line():
 
 
 def test_an_analysis_that_does_not_exist_is_refused_at_startup(served, make_session):
-    settings = dataclasses.replace(served, analysis="callbacks.worker:nothing")
+    settings = served.changed(analysis="callbacks.worker:nothing")
     with pytest.raises(StartupError, match="an importable 'module:function' was expected"):
         open_session(settings)
 
