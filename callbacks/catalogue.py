@@ -188,19 +188,28 @@ def rocking_starts(catalogue: Catalogue) -> list[dict[str, Any]]:
     return sorted((dict(run.metadata["start"]) for run in found.values()), key=lambda start: start["time"])
 
 
+def _ended(run: Any) -> bool:
+    """Return whether a stored run has its stop document."""
+    return run.metadata.get("stop") is not None
+
+
 def derived_runs(catalogue: Catalogue, parent_run_uid: str) -> list[Any]:
-    """Return the derived runs of one measurement, oldest first."""
+    """Return the derived runs of one measurement, oldest first.
+
+    One that never ended, because its writer was killed, lacks rows: it is no result and is left out.
+    """
     from tiled.queries import Key
 
     found = catalogue.processed.v3.search(Key("start.parent_run_uid") == parent_run_uid)
-    return _by_time(found)
+    return [run for run in _by_time(found) if _ended(run)]
 
 
 def unanalysed_runs(catalogue: Catalogue) -> list[dict[str, Any]]:
-    """Return the start documents of finished rocking scans that have no derived run."""
+    """Return the start documents of finished rocking scans that have no derived run which ended."""
     from tiled.queries import Key
 
-    derived = {run.metadata["start"].get("parent_run_uid") for run in catalogue.processed.v3.values()}
+    results = [run for run in catalogue.processed.v3.values() if _ended(run)]
+    derived = {run.metadata["start"].get("parent_run_uid") for run in results}
     found = catalogue.raw.v3.search(Key("start.purpose") == "rocking")
     return [
         dict(run.metadata["start"])

@@ -119,7 +119,7 @@ def test_a_killed_catalogue_stops_no_scan_and_has_every_document_once_when_it_is
         assert (after.uri, after.api_key) == (before.uri, before.api_key)
         go_on(process)
         said += read_to(process, "MEASURED idle False 340.0")
-        said += process.communicate("\n", timeout=200)[0]
+        said += process.communicate("\n", timeout=400)[0]
     assert process.returncode == 0, said
     assert "the catalogue does not take documents (it does not answer); the measurement goes on" in said
     assert str(settings.backup) in said

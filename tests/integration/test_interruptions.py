@@ -41,7 +41,7 @@ def ipython(workplace, programs):
             ],
             env={**workplace[1], **environment},
             encoding="utf8",
-            timeout=120,
+            timeout=300,
             dimensions=(50, 250),
         )
         started.append(shell)
@@ -141,7 +141,7 @@ def series(workplace, programs, temperatures, **environment):
     )
 
 
-def read_until(process, words, limit=120):
+def read_until(process, words, limit=300):
     """Return the output up to the line that contains `words`."""
     lines, end = [], time.monotonic() + limit
     while time.monotonic() < end:
@@ -164,7 +164,7 @@ def test_the_end_of_the_terminal_or_of_the_machine_aborts_an_unattended_series(w
     try:
         head = read_until(process, "scan 1/2")
         process.send_signal(number)
-        rest, _ = process.communicate(timeout=120)
+        rest, _ = process.communicate(timeout=300)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -188,7 +188,7 @@ def test_two_ctrl_c_abort_an_unattended_series_drain_the_analysis_and_exit_130(w
         for _ in range(2):
             os.killpg(process.pid, signal.SIGINT)
             time.sleep(0.3)
-        rest, _ = process.communicate(timeout=90)
+        rest, _ = process.communicate(timeout=300)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -265,7 +265,7 @@ def test_kill_9_in_mid_scan_then_the_series_is_resumed_to_its_end(workplace, pro
     assert resumed.returncode == 0, resumed.stdout
     assert "go on with its series: vo2 series --resume" in resumed.stdout
     again = series(workplace, programs, "350,355")
-    output, _ = again.communicate(timeout=240)
+    output, _ = again.communicate(timeout=500)
     assert again.returncode == 0, output
 
     with contextlib.closing(open_catalogue(settings)) as catalogue:
@@ -308,6 +308,6 @@ def vo2(programs, environment, *arguments):
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=240,
+        timeout=500,
         check=False,
     )
