@@ -83,7 +83,7 @@ def test_the_raw_files_of_the_scan_prepare_to_the_pattern_of_the_npz(tmp_path):
     if not (archive.exists() and SCAN.exists()):
         pytest.skip(f"the measured scan is not at {FOLDER}; VO2_MEASURED_DATA names its folder")
     with tarfile.open(archive) as files:
-        files.extractall(tmp_path, filter="data")
+        files.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     (npz,) = checked(read_scans(SCAN, read_given(GEOMETRY)), Extras())
     (raw,) = checked(read_scans(tmp_path, Given(scan="54")), Extras())
     first, second, steadied = (

@@ -166,7 +166,7 @@ def scan54(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("scan54")
     with tarfile.open(real("scan54_raw/scan54_raw.tar.xz")) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     return folder
 
 
