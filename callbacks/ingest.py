@@ -191,8 +191,7 @@ def _arrays(scan: MeasuredScan, extras: Extras) -> tuple[dict[str, NDArray[Any]]
     if gain is not None:
         arrays[FLAT_FIELD] = gain
         remarks.append(
-            "the flat field is kept beside the frames; phasing does not take it yet, and finds the pixels' "
-            "gain itself where a pattern asks for it"
+            "the flat field is kept beside the frames, its blind pixels masked; phasing does not use it yet"
         )
     return arrays, remarks
 

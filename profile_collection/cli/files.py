@@ -177,7 +177,8 @@ def ingest(
     ] = None,
     mask: Annotated[Path | None, typer.Option(help="Array, not 0 where a pixel is bad; 2D, or 3D.")] = None,
     flat_field: Annotated[
-        Path | None, typer.Option(help="What each pixel counts: a gain; counts stay raw.")
+        Path | None,
+        typer.Option(help="Kept as a gain, its blind pixels masked; phasing does not use it yet."),
     ] = None,
     dark: Annotated[
         Path | None, typer.Option(help="Counts without light; pixels that have some are masked.")

@@ -56,7 +56,7 @@ class LinearOperator:
 
 
 class TestFourierPair(LinearOperator):
-    """Object to wave and back, both with their origin in the middle (science.md §3)."""
+    """Object to wave and back, both with their origin in the middle (docs/science.md section 3)."""
 
     def forward(self, m):
         return to_centre(torch.fft.fftn(to_corner(m), dim=SPACE))
