@@ -94,6 +94,8 @@ class BenchmarkPattern:
         Share of the field of view that the crystal fills along each axis.
     coherence : float, voxels
         Standard deviation of the blur along rows and columns.
+    draws : int
+        Crystals drawn until the pattern could hold one, that one included.
     """
 
     counts: NDArray[np.float32]
@@ -109,6 +111,7 @@ class BenchmarkPattern:
     field: str
     extent: tuple[float, float, float]
     coherence: float
+    draws: int = 1
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments that `reconstruct` and `from_truth` take beside the counts."""
@@ -134,6 +137,7 @@ def benchmark_pattern(
     peak_to_peak: float = 2 * np.pi,
     photons: float = 1e5,
     detector: bool = False,
+    measured: bool = False,
     size: int = 64,
 ) -> BenchmarkPattern:
     """Make one benchmark crystal and its pattern, the same for the same arguments.
@@ -149,6 +153,9 @@ def benchmark_pattern(
     detector : bool
         Pixels integrated along rows and columns, background, a blur of up to 0.3 voxels, a gap, dead
         pixels, and a pattern up to half a voxel off centre. Without: point samples and Poisson noise.
+    measured : bool
+        The detector's frames as most are kept: nobody flattened it, watched the beam or wrote down the width
+        of a pixel, and the pattern says nothing of it (`detection.Unrecorded`).
     size : int
         Voxels per axis.
     """
@@ -156,16 +163,22 @@ def benchmark_pattern(
     if not (peak_to_peak > 0 and photons > 0):
         raise ValueError(f"phase and photons must be positive; got {peak_to_peak!r} rad and {photons!r}")
     rng = np.random.default_rng([seed, 20_261_122])
-    crystal, field = _phaseable(rng, peak_to_peak, size, 0.5 if detector else 0.0)
+    detector = detector or measured
+    crystal, field, draws = _phaseable(rng, peak_to_peak, size, 0.5 if detector else 0.0)
     truth = np.fft.fftshift(np.fft.ifftn(np.fft.ifftshift(field)))
     background, sigma, widths = 0.0, 0.0, (0.0, 0.0, 0.0)
     if detector:
         background = float(10 ** rng.uniform(-2, -1))
-        sigma, widths = float(rng.uniform(0, 0.3)), (0.0, 1.0, 1.0)
+        sigma, widths = float(rng.uniform(0, 0.5 if measured else 0.3)), (0.0, 1.0, 1.0)
     voxels = (size, size, size)
-    intensity = detection.integrated(crystal.density, crystal.positions, voxels, widths, (0.0, sigma, sigma))
+    unrecorded = detection.draw_unrecorded(rng, voxels) if measured else None
+    q = detection.whole_q(voxels) if unrecorded is None else unrecorded.q(voxels)
+    intensity = detection.integrated(crystal.density, crystal.positions, q, widths, (0.0, sigma, sigma))
     scale = photons / intensity.max()
-    counts = rng.poisson(intensity * scale + background).astype(np.float32)
+    expected = intensity * scale + background
+    if unrecorded is not None:
+        expected, widths = unrecorded.counted(expected), (0.0, 0.0, 0.0)
+    counts = rng.poisson(expected).astype(np.float32)
     a, b, c = (int(i) for i in np.unravel_index(int(intensity.argmax()), voxels))
     mask = detection.draw_mask(rng, voxels, (a, b, c)) if detector else np.zeros(voxels, bool)
     counts[mask] = 0
@@ -183,22 +196,23 @@ def benchmark_pattern(
         field=crystal.field,
         extent=crystal.extent,
         coherence=sigma,
+        draws=draws,
     )
 
 
 def _phaseable(
     rng: np.random.Generator, peak_to_peak: float, size: int, off_centre: float
-) -> tuple[Crystal, NDArray[np.complex128]]:
-    """Draw crystals until the pattern can hold one; return it with its amplitude at the voxels."""
+) -> tuple[Crystal, NDArray[np.complex128], int]:
+    """Draw crystals until the pattern can hold one; return it, its amplitude at the voxels, and the draws."""
     q = detection.whole_q((size, size, size))
-    for _ in range(DRAWS):
+    for draw in range(1, DRAWS + 1):
         crystal = draw_crystal(rng, peak_to_peak, size)
         if steepest(crystal) > STEEPEST:
             continue
         crystal = centred(crystal, rng.uniform(-off_centre, off_centre, 3))
         field = detection.amplitude(crystal.density, crystal.positions, q)
         if held(crystal, field) >= HELD:
-            return crystal, field
+            return crystal, field, draw
     raise RuntimeError(
         f"no crystal of {peak_to_peak!r} rad on {size!r} voxels can be held after {DRAWS} draws: "
         "weaken the phase"
@@ -306,6 +320,8 @@ class BenchmarkClass:
     detector : bool
     target : float
         Least share of crystals with an overlap above 0.95.
+    measured : bool
+        As `benchmark_pattern` has it.
     """
 
     name: str
@@ -313,6 +329,7 @@ class BenchmarkClass:
     photons: tuple[float, ...]
     detector: bool
     target: float
+    measured: bool = False
 
 
 def _classes() -> tuple[BenchmarkClass, ...]:
@@ -331,6 +348,9 @@ def _classes() -> tuple[BenchmarkClass, ...]:
 CLASSES = _classes()
 """Phase × photons, as point samples and as a detector measures them."""
 
+MEASURED = BenchmarkClass("3π, 1e5–1e6, measured", 3, (1e5, 1e6), True, 0.85, measured=True)
+"""As measured data are kept. Each takes ten times the CPU seconds: only where it is asked for by name."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -347,15 +367,19 @@ class Case:
             peak_to_peak=self.kind.turns * np.pi,
             photons=self.photons,
             detector=self.kind.detector,
+            measured=self.kind.measured,
         )
 
 
 def chosen_classes(words: str | None) -> tuple[BenchmarkClass, ...]:
-    """Return the classes whose name holds any of the ``words`` (commas between), all where none are given."""
+    """Return the classes whose name holds any of the ``words`` (commas between); `CLASSES` of no words."""
     wanted = [word.strip() for word in (words or "").split(",") if word.strip()]
-    chosen = tuple(kind for kind in CLASSES if not wanted or any(word in kind.name for word in wanted))
+    if not wanted:
+        return CLASSES
+    every = (*CLASSES, MEASURED)
+    chosen = tuple(kind for kind in every if any(word in kind.name for word in wanted))
     if not chosen:
-        raise ValueError(f"the classes are {[kind.name for kind in CLASSES]!r}; none holds {words!r}")
+        raise ValueError(f"the classes are {[kind.name for kind in every]!r}; none holds {words!r}")
     return chosen
 
 

@@ -23,7 +23,7 @@ from analysis.benchmark.generator import BenchmarkPattern, Case
 from analysis.phasing.projections import fixed_threads
 from analysis.phasing.reconstruction import THREADS, Reconstruction, reconstruct
 from analysis.phasing.registration import overlap
-from analysis.phasing.trust import compactness
+from analysis.phasing.trust import compactness, effective_voxels, oversampling
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,12 @@ class Row:
         Of the crystal and its pattern.
     extent_0, extent_1, extent_2 : float
         Shares of the field of view that the crystal fills.
+    draws : int
+        Crystals drawn until the pattern could hold one.
     overlap : float
         With the truth, after twin, sub-voxel shift, ramp and global phase are removed.
     trusted, reasons : bool, str
-    agreement, noise_ratio, chi_squared, compactness, oversampling : float
+    agreement, noise_ratio, chi_squared, compactness, oversampling, effective_voxels, filled : float
         What trust may rest on; the oversampling is the least of the three axes.
     origin, iterations : str, int
     cpu_seconds, wall_seconds : float
@@ -62,6 +64,7 @@ class Row:
     extent_0: float
     extent_1: float
     extent_2: float
+    draws: int
     overlap: float
     trusted: bool
     reasons: str
@@ -70,6 +73,8 @@ class Row:
     chi_squared: float
     compactness: float
     oversampling: float
+    effective_voxels: float
+    filled: float
     origin: str
     iterations: int
     cpu_seconds: float
@@ -79,6 +84,11 @@ class Row:
     baseline_cpu_seconds: float
     baseline_starts: int
     weights_hash: str
+
+    @property
+    def data(self) -> str:
+        """Return how the pattern was measured, the last word of its class: plain, detector or measured."""
+        return self.kind.rsplit(", ", 1)[-1]
 
 
 def judge(case: Case) -> Row:
@@ -99,6 +109,7 @@ def judge(case: Case) -> Row:
         extent_0=round(pattern.extent[0], 4),
         extent_1=round(pattern.extent[1], 4),
         extent_2=round(pattern.extent[2], 4),
+        draws=pattern.draws,
         overlap=round(overlap_with_truth(found, pattern), 6),
         trusted=found.trusted,
         reasons="; ".join(found.reasons),
@@ -106,7 +117,9 @@ def judge(case: Case) -> Row:
         noise_ratio=round(found.noise_ratio, 6),
         chi_squared=round(found.chi_squared, 8),
         compactness=round(compactness(np.abs(found.object) ** 2, found.support), 6),
-        oversampling=round(_oversampling(found), 4),
+        oversampling=round(min(oversampling(found.object)), 4),
+        effective_voxels=round(effective_voxels(np.abs(found.object) ** 2), 1),
+        filled=round(float(found.support.sum() / (~pattern.mask).sum()), 4),
         origin=found.origin,
         iterations=found.iterations,
         cpu_seconds=round(used, 3),
@@ -138,15 +151,6 @@ def with_baseline(case: Case, row: Row) -> Row:
 def overlap_with_truth(found: Reconstruction, pattern: BenchmarkPattern) -> float:
     """Return the overlap of what was found with the truth, 0 where nothing was."""
     return overlap(found.object, pattern.truth) if found.object.any() else 0.0
-
-
-def _oversampling(found: Reconstruction) -> float:
-    """Return the least ratio of box to support; the object is centred, so the support does not wrap."""
-    ratios = []
-    for axis, n in enumerate(found.support.shape):
-        filled = np.flatnonzero(found.support.any(axis=tuple(a for a in range(3) if a != axis)))
-        ratios.append(n / (filled[-1] - filled[0] + 1) if filled.size else float("inf"))
-    return float(min(ratios))
 
 
 def run_cases(

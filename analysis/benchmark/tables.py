@@ -8,11 +8,14 @@ import numpy as np
 from rich.table import Table
 
 from analysis.benchmark.comparisons import Outcome
-from analysis.benchmark.generator import CLASSES, BenchmarkClass
+from analysis.benchmark.generator import CLASSES, MEASURED, BenchmarkClass
 from analysis.benchmark.judge import RIGHT, Row, Share, Summary, is_right, share, summarise
 
 OVERLAP_TARGET, SECONDS_TARGET = 0.99, 3.0
 """Least median overlap and most median CPU seconds that are wanted."""
+
+DATA = ("plain", "detector", "measured")
+"""How patterns are measured."""
 
 TRUSTED_RIGHT_TARGET, RIGHT_DISTRUSTED_TARGET = 0.97, 0.10
 """Least share of right results among trusted ones, most of distrusted ones among right ones."""
@@ -27,14 +30,25 @@ def quality_table(rows: Sequence[Row]) -> Table:
         table.add_column(name, justify="left" if name.startswith("class") else "right")
     for name in ("baseline success", "overlap", "CPU s"):
         table.add_column(name, justify="right", style="dim")
-    for kind in CLASSES:
+    for kind in (*CLASSES, MEASURED):
         chosen = [row for row in rows if row.kind == kind.name]
         if chosen:
             table.add_row(kind.name, *_quality_cells(summarise(chosen), kind))
     table.add_section()
     whole = summarise(rows)
     table.add_row("all", *_quality_cells(whole, None))
+    table.caption = drawn(rows)
     return table
+
+
+def drawn(rows: Sequence[Row]) -> str:
+    """Return what share of the drawn crystals the patterns could not hold, by the phase in units of π."""
+    parts = []
+    for turns in sorted({row.turns for row in rows}):
+        draws = sum(row.draws for row in rows if row.turns == turns)
+        kept = sum(1 for row in rows if row.turns == turns)
+        parts.append(f"{1 - kept / draws:.0%} of {draws} at {turns:g}π")
+    return f"crystals that their pattern can hold; drawn and rejected before any search: {', '.join(parts)}"
 
 
 def _quality_cells(found: Summary, kind: BenchmarkClass | None) -> list[str]:
@@ -50,12 +64,12 @@ def _quality_cells(found: Summary, kind: BenchmarkClass | None) -> list[str]:
 
 
 def trust_table(rows: Sequence[Row]) -> Table:
-    """Return how far trust can be trusted, for point samples, detector frames and both."""
+    """Return how far trust can be trusted, for each kind of data and for all."""
     table = Table(title="Trust")
     for name in ("data", "n", "trusted", "right among trusted (≥ 97 %)", "distrusted among right (≤ 10 %)"):
         table.add_column(name, justify="left" if name == "data" else "right")
-    groups = [("plain", [r for r in rows if not r.detector]), ("detector", [r for r in rows if r.detector])]
-    for name, chosen in [*groups, ("both", list(rows))]:
+    groups = [(data, [r for r in rows if r.data == data]) for data in DATA]
+    for name, chosen in [*groups, ("all", list(rows))]:
         if chosen:
             found = summarise(chosen)
             table.add_row(name, str(len(chosen)), str(found.trusted), *_trust_cells(found))
@@ -88,22 +102,24 @@ def _success(rows: Iterable[Row], turns: float, photons: float) -> Share:
 
 
 def evidence_table(rows: Sequence[Row]) -> Table:
-    """Return what right and wrong results look like to the judge of trust: 5, 50 and 95 % quantiles."""
-    table = Table(title="Evidence: 5, 50 and 95 % quantiles")
-    for name in ("data", "result", "n", "agreement", "noise ratio", "compactness", "oversampling"):
+    """Return what right and wrong results look like to the judge of trust: least, median and largest."""
+    table = Table(title="Evidence: least, median and largest")
+    names = ("data", "result", "n", "agreement", "noise ratio", "compactness", "oversampling", "voxels")
+    for name in names:
         table.add_column(name, justify="left" if name in ("data", "result") else "right")
-    for detector in (False, True):
+    for data in DATA:
         for right in (True, False):
-            chosen = [r for r in rows if r.detector == detector and is_right(r) == right]
+            chosen = [r for r in rows if r.data == data and is_right(r) == right]
             if chosen:
                 measured = [
                     [r.agreement for r in chosen],
                     [r.noise_ratio for r in chosen],
                     [r.compactness for r in chosen],
                     [r.oversampling for r in chosen],
+                    [r.effective_voxels for r in chosen],
                 ]
                 table.add_row(
-                    "detector" if detector else "plain",
+                    data,
                     "right" if right else "wrong",
                     str(len(chosen)),
                     *(_quantiles(values) for values in measured),
@@ -112,7 +128,7 @@ def evidence_table(rows: Sequence[Row]) -> Table:
 
 
 def _quantiles(values: Sequence[float]) -> str:
-    return " ".join(f"{x:.2f}" for x in np.quantile(values, [0.05, 0.5, 0.95]))
+    return " ".join(f"{x:.2f}" for x in np.quantile(values, [0, 0.5, 1]))
 
 
 def _number(value: float, digits: int) -> str:

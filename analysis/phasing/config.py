@@ -240,6 +240,8 @@ class TrustConfig:
         `vo2 benchmark trust` makes no such patterns.
     oversampling : float
         Below this the crystal does not fit the box: its own alias overlaps it.
+    body : float
+        Share of the largest amplitude above which a voxel counts for the crystal's extent.
     compactness : float
         Share of Σ abs(ρ)² that the largest connected part of the support must hold.
     effective_voxels : float
@@ -263,6 +265,7 @@ class TrustConfig:
     noise_limit: float = 2.1
     point_noise_limit: float = 6.0
     oversampling: float = 1.2
+    body: float = 0.1
     compactness: float = 0.9
     effective_voxels: float = 300.0
     least_noise_ratio: float = 0.75

@@ -22,7 +22,6 @@ from analysis.phasing.network.pretrained import load_pretrained
 from analysis.phasing.pattern import COHERENT, Pattern, Triple, checked_pattern
 from analysis.phasing.projections import (
     autocorrelation_extent,
-    extent_of,
     fixed_threads,
     to_centre,
     to_corner,
@@ -48,6 +47,7 @@ from analysis.phasing.trust import (
     effective_voxels,
     looks_saturated,
     not_poisson,
+    oversampling,
     verdict,
 )
 
@@ -272,7 +272,6 @@ def _assemble(
 ) -> Reconstruction:
     best, factor = outcome.candidate, outcome.response.factor
     calibrated = bool((factor != 1).any())
-    edges = extent_of(best.support[0])
     predicted = to_centre(factor * predicted_counts(pattern.corrected(factor), best)).cpu().numpy()
     counts, mask = (to_centre(a).cpu().numpy() for a in (pattern.counts, pattern.mask))
     obj, support = centre(*(to_centre(a[0]).cpu().numpy() for a in (best.x, best.support)))
@@ -287,7 +286,7 @@ def _assemble(
     evidence = Evidence(
         starts=starts,
         compactness=compactness(np.abs(obj) ** 2, support),
-        oversampling=(1 / max(edges[0], 1e-3), 1 / max(edges[1], 1e-3), 1 / max(edges[2], 1e-3)),
+        oversampling=oversampling(obj, config.trust),
         saturated=looks_saturated(counts, mask),
         effective_voxels=effective_voxels(np.abs(obj) ** 2),
         filled=float(np.count_nonzero(support) / np.count_nonzero(~mask)),

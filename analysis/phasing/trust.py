@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
 from analysis.phasing.config import DEFAULT, TrustConfig
-from analysis.phasing.projections import to_centre, to_corner
+from analysis.phasing.projections import extent_of, to_centre, to_corner
 from analysis.phasing.registration import register
 
 
@@ -64,7 +64,7 @@ class Evidence:
     compactness : float
         Share of Σ abs(ρ)² in the largest connected part of the support.
     oversampling : tuple of float
-        Edge of the box over edge of the support, per axis.
+        Edge of the box over edge of the object, per axis.
     saturated : bool
         Whether the brightest voxels look cut off.
     effective_voxels : float
@@ -147,6 +147,18 @@ def compactness(density: NDArray[Any], support: NDArray[np.bool_]) -> float:
         return 0.0
     weights = ndimage.sum_labels(density, labels, np.arange(1, count + 1))
     return float(weights.max() / max(weights.sum(), 1e-300))
+
+
+def oversampling(obj: NDArray[Any], limits: TrustConfig = DEFAULT.trust) -> tuple[float, float, float]:
+    """Return edge of the box over edge of the object (n0, n1, n2) complex, per axis; ∞ of nothing.
+
+    The object is where its amplitude exceeds a share of the largest: a support also holds the faint ringing
+    of a truncated pattern, which reaches through the whole box. A body may lie across the box's edge.
+    """
+    amplitude = np.abs(obj)
+    inside = torch.from_numpy(amplitude > limits.body * amplitude.max())
+    a, b, c = (1 / edge if edge else float("inf") for edge in extent_of(inside))
+    return a, b, c
 
 
 def looks_saturated(counts: NDArray[Any], mask: NDArray[np.bool_]) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.benchmark import CLASSES, benchmark_pattern, draw_cases
 from analysis.benchmark.crystals import SHAPES, draw_shape
-from analysis.benchmark.detection import amplitude, integrated, quadrature, whole_q
+from analysis.benchmark.detection import amplitude, draw_unrecorded, integrated, quadrature, whole_q
 from analysis.benchmark.generator import STEEPEST, draw_crystal, steepest
 
 SEED = 9001
@@ -50,6 +50,33 @@ def test_detector_effects_are_there_and_passed_on(pattern):
     assert not pattern.counts[pattern.mask].any()
     assert not pattern.mask[np.unravel_index(pattern.counts.argmax(), pattern.counts.shape)]
     assert set(pattern.arguments()) == {"mask", "background", "pixel_kernel"}
+
+
+def test_a_pattern_as_most_are_kept_says_nothing_of_its_detector():
+    kept, recorded = (
+        benchmark_pattern(SEED, photons=1e6, size=32, **{kind: True}) for kind in ("measured", "detector")
+    )
+    assert np.allclose(kept.truth, recorded.truth)  # the same crystal
+    assert kept.pixel_kernel == (0, 0, 0)
+    pixels = [pattern.counts.sum(axis=0) for pattern in (kept, recorded)]
+    bright = np.minimum(*pixels) > 10_000  # Poisson noise alone: 1 %
+    ratio = pixels[0][bright] / pixels[1][bright]
+    assert np.count_nonzero(bright) > 10
+    assert ratio.std() > 0.04
+
+
+def test_responses_of_pixels_and_frames_have_a_mean_of_one():
+    for seed in range(20):
+        drawn = draw_unrecorded(np.random.default_rng(seed), (64, 32, 32))
+        assert drawn.flat_field.mean() == pytest.approx(1)
+        assert drawn.exposure.mean() == pytest.approx(1)
+        assert 0.04 < drawn.flat_field.std() < 0.22
+        assert 0.03 < drawn.exposure.std() < 0.07
+        assert (drawn.flat_field > 0).all()
+        assert 0 <= drawn.drift.min() < drawn.drift.max() <= 0.1
+        assert np.allclose(
+            drawn.counted(np.zeros((64, 32, 32)))[10], drawn.drift[10] * drawn.exposure[10] * drawn.flat_field
+        )
 
 
 def test_the_same_seed_gives_the_same_pattern():
@@ -124,7 +151,7 @@ def test_an_integrated_pattern_of_two_points_has_analytic_fringes():
     lag = 0.5
     density = np.array([1.0, 1.0]).reshape(1, 1, 2).astype(complex)
     positions = (np.zeros(1), np.zeros(1), np.array([0.0, lag]))
-    found = integrated(density, positions, (1, 1, 16), (0, 0, 1), (0, 0, 0))[0, 0]
+    found = integrated(density, positions, whole_q((1, 1, 16)), (0, 0, 1), (0, 0, 0))[0, 0]
     expected = 2 + 2 * np.sinc(lag) * np.cos(2 * np.pi * (np.arange(16) - 8) * lag)
     assert found == pytest.approx(expected, abs=1e-4)
 

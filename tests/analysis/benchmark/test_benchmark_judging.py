@@ -31,6 +31,7 @@ def row_of(case, **changes):
         "extent_0": 0.5,
         "extent_1": 0.4,
         "extent_2": 0.3,
+        "draws": 1,
         "overlap": 0.99,
         "trusted": True,
         "reasons": "",
@@ -39,6 +40,8 @@ def row_of(case, **changes):
         "chi_squared": 0.01,
         "compactness": 1.0,
         "oversampling": 2.0,
+        "effective_voxels": 9000.0,
+        "filled": 0.1,
         "origin": "network 0",
         "iterations": 600,
         "cpu_seconds": 2.0,
@@ -193,6 +196,7 @@ def test_tables_show_targets_beside_what_was_reached():
 def test_classes_are_chosen_by_words_in_their_names():
     assert chosen_classes(None) == CLASSES
     assert {kind.detector for kind in chosen_classes("detector")} == {True}
+    assert [kind.name for kind in chosen_classes("measured")] == ["3π, 1e5–1e6, measured"]
     assert {kind.turns for kind in chosen_classes("2π, 4π")} == {2, 4}
     with pytest.raises(ValueError, match="none holds"):
         chosen_classes("9π")

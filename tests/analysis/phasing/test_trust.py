@@ -13,10 +13,19 @@ from analysis.phasing.trust import (
     effective_voxels,
     looks_saturated,
     not_poisson,
+    oversampling,
     verdict,
 )
 
 GOOD = Evidence(StartEvidence(0.99, 1, 1.0, True, False), 1.0, (1.8, 1.7, 2.0), False, 5000.0, 0.05, ())
+
+
+def test_ringing_through_the_whole_box_is_no_part_of_the_extent():
+    body = np.zeros((32, 32, 32), complex)
+    body[4:20, 8:24, 30:] = body[4:20, 8:24, :6] = 1j  # across an edge of the box, which is periodic
+    assert oversampling(body) == (2, 2, 4)
+    assert oversampling(body + 0.09) == (2, 2, 4)
+    assert oversampling(np.zeros((4, 4, 4))) == (np.inf, np.inf, np.inf)
 
 
 def changed(**values):
