@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from callbacks.jobs import FINAL, Stage, stage_of
 from callbacks.series import last_started
 
 os.environ.setdefault("TILED_RETRY_ATTEMPTS", "4")  # read when Tiled's client is first imported
@@ -188,24 +189,24 @@ def rocking_starts(catalogue: Catalogue) -> list[dict[str, Any]]:
     return sorted((dict(run.metadata["start"]) for run in found.values()), key=lambda start: start["time"])
 
 
-def _ended(run: Any) -> bool:
-    """Return whether a stored run has its stop document."""
-    return run.metadata.get("stop") is not None
+def _ended(run: Any, stage: Stage = FINAL) -> bool:
+    """Return whether a derived run is of `stage` and has its stop document."""
+    return run.metadata.get("stop") is not None and stage_of(run.metadata["start"]) == stage
 
 
-def derived_runs(catalogue: Catalogue, parent_run_uid: str) -> list[Any]:
-    """Return the derived runs of one measurement, oldest first.
+def derived_runs(catalogue: Catalogue, parent_run_uid: str, stage: Stage = FINAL) -> list[Any]:
+    """Return the derived runs of one measurement, oldest first: the final ones, or those of another stage.
 
     One that never ended, because its writer was killed, lacks rows: it is no result and is left out.
     """
     from tiled.queries import Key
 
     found = catalogue.processed.v3.search(Key("start.parent_run_uid") == parent_run_uid)
-    return [run for run in _by_time(found) if _ended(run)]
+    return [run for run in _by_time(found) if _ended(run, stage)]
 
 
 def unanalysed_runs(catalogue: Catalogue) -> list[dict[str, Any]]:
-    """Return the start documents of finished rocking scans that have no derived run which ended."""
+    """Return the start documents of finished rocking scans that have no final derived run which ended."""
     from tiled.queries import Key
 
     results = [run for run in catalogue.processed.v3.values() if _ended(run)]

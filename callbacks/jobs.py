@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +19,22 @@ from analysis.file_names import file_name
 Crop = tuple[int, int, int]
 
 SMALLEST = 16
+
+Stage = Literal["final", "preview", "early", "transfer"]
+
+PRIORITY: tuple[Stage, ...] = ("final", "preview", "early", "transfer")
+"""Stages of a result in the order in which jobs are begun (`callbacks.queue`).
+
+A final result is that of the whole scan, and the only one that counts. A preview is the network's guess, an
+early result that of the first frames of a scan that still runs; transfer is work behind a result.
+"""
+
+FINAL: Stage = "final"
+
+
+def stage_of(start: Mapping[str, Any]) -> str:
+    """Return the stage of a derived run by its start document; one of before there were stages is final."""
+    return str(start.get("stage", FINAL))
 
 
 def parse_crop(text: str, experiment: Experiment | None = None) -> Crop:
@@ -82,6 +99,10 @@ class ScanJob:
         True for a scan that was broken off.
     notes
         What a person should know of the points: which were not measured, and why.
+    stage
+        Of its result.
+    preview
+        True where the network's guess is to be shown before the result.
     """
 
     start: Mapping[str, Any]
@@ -99,6 +120,8 @@ class ScanJob:
     crop: tuple[int, int, int] | None = None
     incomplete: bool = False
     notes: tuple[str, ...] = ()
+    stage: Stage = FINAL
+    preview: bool = False
 
     @property
     def run_uid(self) -> str:
@@ -132,6 +155,26 @@ class OrderPoint:
 
 
 @dataclass(frozen=True)
+class SoFar:
+    """How far an early result has come.
+
+    Parameters
+    ----------
+    points, wanted
+        Points that it was made of, and that the whole scan is to have.
+    overlap
+        With the early result before it, 0 to 1; NaN where there is none.
+    covered
+        True where the frames that the crop needs were all measured.
+    """
+
+    points: int
+    wanted: int
+    overlap: float = float("nan")
+    covered: bool = False
+
+
+@dataclass(frozen=True)
 class ScanSummary:
     """What the views need to know of an analysed scan.
 
@@ -159,6 +202,10 @@ class ScanSummary:
         What else a person should read.
     complete
         True where every scan of the series has been analysed.
+    stage
+        Of the result.
+    so_far
+        Of an early result, else None.
     """
 
     run_uid: str
@@ -179,6 +226,14 @@ class ScanSummary:
     error: str = ""
     warnings: tuple[str, ...] = field(default=())
     complete: bool = False
+    stage: Stage = FINAL
+    so_far: SoFar | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether more frames would change nothing: all of the crop is there, trusted, and compared."""
+        so_far = self.so_far
+        return so_far is not None and self.trusted and so_far.covered and math.isfinite(so_far.overlap)
 
 
 def failed(job: ScanJob, error: str) -> ScanSummary:
@@ -191,6 +246,7 @@ def failed(job: ScanJob, error: str) -> ScanSummary:
         attempt=int(job.start["attempt"]),
         temperature=float(job.temperature.mean()),
         error=error,
+        stage=job.stage,
     )
 
 
@@ -198,10 +254,13 @@ class Listener(Protocol):
     """Whoever shows or records what the analysis is doing; called from any thread."""
 
     def scan_queued(self, job: ScanJob) -> None:
-        """Take note of a scan that was handed to the analysis."""
+        """Take note of a scan that was handed to the analysis for its final result."""
 
     def scan_analysed(self, summary: ScanSummary) -> None:
-        """Take note of a scan that was analysed, or failed to be (`ScanSummary.error`)."""
+        """Take note of a scan's final result, or that there is none (`ScanSummary.error`)."""
+
+    def other_result(self, summary: ScanSummary) -> None:
+        """Take note of a result that is not the final one (`ScanSummary.stage`); nothing counts on it."""
 
     def warn(self, message: str) -> None:
         """Show something that a person should read."""

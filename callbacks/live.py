@@ -132,6 +132,10 @@ class LiveView:
         if summary.complete:
             self._console().print(series_table(list(known.values())))
 
+    def other_result(self, summary: ScanSummary) -> None:
+        """Print the line of a preview, of an early result, or of work behind a result."""
+        self._line(other_line(summary))
+
     def waiting(self, left: int) -> None:
         """Say from time to time how many scans are still in analysis."""
         now = time.monotonic()
@@ -235,6 +239,20 @@ def scan_line(summary: ScanSummary) -> str:
     line = f"[bold]✓ {escape(name)}[/]  {'  '.join(numbers)}  {verdict}"
     reasons = dict.fromkeys([*summary.reasons, *(own.reason.split("; ") if own and own.provisional else ())])
     return "".join([line, *(f"\n    [dim]{escape(reason)}[/]" for reason in reasons if reason)])
+
+
+def other_line(summary: ScanSummary) -> str:
+    """Return the line of a result that is not final, in rich markup; hollow, for nothing counts on it."""
+    name = f"{summary.stage} {summary.temperature_setpoint:g} K {summary.branch}"
+    if summary.error:
+        return f"[dim]○ {escape(name)}  none: {escape(summary.error)}[/]"
+    words = [f"χ² {_number(summary.chi_squared, '.4f')}", f"{summary.seconds:.1f} s"]
+    if summary.so_far is not None:
+        verdict = "trusted so far" if summary.trusted else "not trusted yet"
+        words = [f"{summary.so_far.points} of {summary.so_far.wanted} points", verdict, *words]
+        if math.isfinite(summary.so_far.overlap):
+            words.append(f"overlap {summary.so_far.overlap:.3f} with the one before")
+    return f"[dim]○ {escape(name)}[/]  {'  '.join(words)}"
 
 
 def series_table(summaries: Sequence[ScanSummary]) -> Table:

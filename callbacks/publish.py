@@ -10,11 +10,17 @@ from typing import Any
 import event_model
 
 from callbacks.catalogue import Address, connect
-from callbacks.jobs import ScanJob, ScanSummary
+from callbacks.jobs import FINAL, ScanJob, ScanSummary
 from callbacks.journal.journal import SUFFIX, Document, keep
 
 UNPUBLISHED = "unpublished"
 """Folder, beside the series' results, of derived runs that the catalogue did not take."""
+
+CAPTION = {
+    "preview": "a guess of the network, not a result",
+    "early": "from the first frames of the scan, until the final result replaces it",
+}
+"""What is said of a result that is not final, wherever it is shown."""
 
 SCALARS = {
     "temperature": "K",
@@ -43,15 +49,16 @@ def publish(
     Raises
     ------
     Exception
-        The catalogue did not take it, for instance because it does not answer; the documents are then in
-        ``unpublished`` beside the results, for the next session to store.
+        The catalogue did not take it, for instance because it does not answer; the documents of a final
+        result are then in ``unpublished`` beside the results, for the next session to store.
     """
     documents = derived_documents(job, summary, provenance or {})
     uid = str(documents[0][1]["uid"])
     try:
         _write(address, documents)
     except Exception:
-        keep(job.folder / UNPUBLISHED / f"{uid}{SUFFIX}", documents)
+        if job.stage == FINAL:
+            keep(job.folder / UNPUBLISHED / f"{uid}{SUFFIX}", documents)
         raise
     return uid
 
@@ -68,8 +75,9 @@ def _write(address: Address, documents: list[Document]) -> None:
 def derived_documents(job: ScanJob, summary: ScanSummary, provenance: Mapping[str, Any]) -> list[Document]:
     """Return the documents of a derived run.
 
-    Stream ``primary`` holds one event with the scan's scalars and the path of its HDF5 file, stream
-    ``order_parameter`` one event per temperature analysed so far.
+    Stream ``primary`` holds one event with the scan's scalars and the path of its HDF5 file, for an early
+    result also how far it has come; stream ``order_parameter`` of a final one holds one event per temperature
+    analysed so far.
     """
     run: Any = event_model.compose_run(metadata=_metadata(job, summary, provenance))
     documents: list[Document] = [("start", dict(run.start_doc))]
@@ -89,6 +97,8 @@ def _metadata(job: ScanJob, summary: ScanSummary, provenance: Mapping[str, Any])
         "parent_run_uid": job.run_uid,
         "series_uid": job.series_uid,
         "purpose": "analysis",
+        "stage": job.stage,
+        **({"caption": CAPTION[job.stage]} if job.stage in CAPTION else {}),
         "branch": summary.branch,
         "attempt": summary.attempt,
         "temperature_setpoint": summary.temperature_setpoint,
@@ -99,11 +109,20 @@ def _metadata(job: ScanJob, summary: ScanSummary, provenance: Mapping[str, Any])
 
 
 def _scan_row(summary: ScanSummary) -> dict[str, Any]:
+    so_far = {}
+    if summary.so_far is not None:
+        so_far = {
+            "points": summary.so_far.points,
+            "points_wanted": summary.so_far.wanted,
+            "overlap_before": float(summary.so_far.overlap),
+            "crop_covered": bool(summary.so_far.covered),
+        }
     return {
         **{key: float(getattr(summary, key)) for key in SCALARS},
         "trusted": bool(summary.trusted),
         "reasons": "; ".join(summary.reasons),
         "result_file": str(summary.result_file or ""),
+        **so_far,
     }
 
 

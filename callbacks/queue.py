@@ -1,4 +1,4 @@
-"""The analysis queue: takes jobs at once, runs them elsewhere, forgets none, and reports each."""
+"""The analysis queue: takes jobs at once, runs them elsewhere, forgets no final one, and reports each."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import json
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from callbacks.catalogue import Address
-from callbacks.jobs import Listener, ScanJob, ScanSummary, failed
+from callbacks.jobs import FINAL, PRIORITY, Listener, ScanJob, ScanSummary, failed
 from callbacks.locks import exclusive_lock, lock_holder
 
 logger = logging.getLogger(__name__)
@@ -84,8 +84,66 @@ class PendingRecord:
         return self._folder / f"{run_uid}.json"
 
 
+@dataclass(eq=False)
+class _Waiting:
+    """A job that has not begun, and which try it is."""
+
+    job: ScanJob
+    attempt: int = 1
+
+
+@dataclass(eq=False)
+class _Lane:
+    """Workers of one kind, what they call, and what they are at."""
+
+    analyse: Analysis
+    make_executor: Callable[[], Executor]
+    workers: int
+    executor: Executor | None = None
+    running: dict[Future[ScanSummary], ScanJob] = field(default_factory=dict)
+    ended: set[Future[ScanSummary]] = field(default_factory=set)
+
+    @property
+    def full(self) -> bool:
+        """Whether another job would have to wait."""
+        return len(self.running) >= self.workers
+
+    def start(self) -> Executor:
+        """Bring the workers up."""
+        if self.executor is None:
+            self.executor = self.make_executor()
+        return self.executor
+
+    def submit(self, job: ScanJob, address: Address | None) -> Future[ScanSummary]:
+        """Hand a job over, to fresh workers where they are found dead."""
+        try:
+            return self.start().submit(self.analyse, job, address)
+        except BrokenExecutor:
+            self.executor = None
+            return self.start().submit(self.analyse, job, address)
+
+    def end(self) -> None:
+        """End what the workers are at, and them; threads run on, and their result is not reported."""
+        self.ended |= set(self.running)
+        executor, self.executor = self.executor, None
+        if executor is not None:
+            _terminate(executor)
+            executor.shutdown(wait=False)
+
+
 class AnalysisQueue:
-    """Feeds an executor one job per worker, so that a broken worker takes no other job with it.
+    """Feeds workers one job each, so that a broken worker takes no other job with it.
+
+    Jobs begin in the order of `callbacks.jobs.PRIORITY`, those of one stage in the order they came. Final
+    results have workers of their own; everything else is done beside them, one job at a time:
+
+    - A final job is never dropped, and waits for nothing but other final ones.
+    - A preview is made beside where the workers are busy with other scans (else by the final job itself,
+      which has the crop at hand); it is dropped when its final job begins.
+    - An early result is begun, and work behind a result (transfer) as well, where no final job waits or is at
+      work. Of early jobs one waits: the newest. A final job ends the early one that is at work, of whichever
+      scan, and no early job is taken of a scan whose final one is there, or whose early result is settled.
+    - Work behind a result is kept until it is done, as final jobs are; where its worker died, it has failed.
 
     Parameters
     ----------
@@ -100,14 +158,18 @@ class AnalysisQueue:
     pending
         Record of what is not done.
     workers
-        Jobs given to the executor at a time.
+        Final jobs given to the executor at a time.
+    beside
+        Importable function that is called for the other stages, as `analyse` is; None does none of them.
+    make_beside
+        Makes the executor for it; `make_executor` by default.
 
     Attributes
     ----------
     summaries
-        What came of the jobs that are done.
+        What came of the final jobs that are done.
     taken
-        Uids of the runs of all jobs taken so far.
+        Uids of the runs of all final jobs taken so far.
     """
 
     def __init__(
@@ -119,32 +181,36 @@ class AnalysisQueue:
         address: Address | None = None,
         pending: PendingRecord | None = None,
         workers: int = 1,
+        beside: Analysis | None = None,
+        make_beside: Callable[[], Executor] | None = None,
     ) -> None:
-        self._analyse = analyse
-        self._make_executor = make_executor
+        self._final = _Lane(analyse, make_executor, workers)
+        self._beside = _Lane(beside or analyse, make_beside or make_executor, 1 if beside else 0)
         self._listener = listener
         self._address = address
         self._pending = pending
-        self._workers = workers
-        self._executor: Executor | None = None
-        self._waiting: deque[tuple[ScanJob, int]] = deque()
-        self._running: dict[Future[ScanSummary], ScanJob] = {}
+        self._waiting: list[_Waiting] = []
         self._changed = threading.Condition(threading.RLock())
         self._closed = False
+        self._settled: set[str] = set()
         self.summaries: list[ScanSummary] = []
         self.taken: set[str] = set()
 
     @property
     def backlog(self) -> int:
-        """Jobs queued or running."""
+        """Jobs queued or running that are to be finished: final ones, and work behind them."""
         with self._changed:
-            return len(self._waiting) + len(self._running)
+            return sum(job.stage in KEPT for job in self._jobs())
+
+    def _jobs(self) -> list[ScanJob]:
+        """Return all jobs, those at work first."""
+        at_work = [*self._final.running.values(), *self._beside.running.values()]
+        return [*at_work, *(one.job for one in self._waiting)]
 
     def start(self) -> None:
         """Bring the workers up before the first job needs them."""
         with self._changed:
-            if self._executor is None:
-                self._executor = self._make_executor()
+            self._final.start()
 
     def submit(self, job: ScanJob) -> None:
         """Take a job; returns at once.
@@ -156,16 +222,39 @@ class AnalysisQueue:
         """
         if self._closed:
             raise RuntimeError("the analysis queue is closed; open a new session")
+        if job.stage == FINAL:
+            self._take_final(job)
+        else:
+            self._take_other(job)
+        self._feed()
+
+    def _take_final(self, job: ScanJob) -> None:
+        """Note a scan, and put it in line."""
         if (holder := self.claim(job.run_uid)) is not None:
             self._listener.warn(f"the scan {job.stem} is being analysed by {holder}; it is left to that")
             return
         if self._pending is not None:
             self._pending.add(job)
         self._listener.scan_queued(job)
-        self.taken.add(job.run_uid)
         with self._changed:
-            self._waiting.append((job, 1))
-        self._feed()
+            self.taken.add(job.run_uid)
+            self._waiting = [one for one in self._waiting if one.job.stage != "early"]
+            if any(other.stage == "early" for other in self._beside.running.values()):
+                self._beside.end()
+            self._waiting.append(_Waiting(job))
+            if job.preview and self._final.full:
+                self._take_other(replace(job, stage="preview"))
+
+    def _take_other(self, job: ScanJob) -> None:
+        """Put a job in line that is not final, unless nothing would come of it."""
+        with self._changed:
+            if not self._beside.workers:
+                return
+            if job.stage == "early":
+                if job.run_uid in self.taken | self._settled:
+                    return
+                self._waiting = [one for one in self._waiting if one.job.stage != "early"]
+            self._waiting.append(_Waiting(job))
 
     def claim(self, run_uid: str) -> str | None:
         """Become the one that analyses a scan; return None, or in words which process is at it already."""
@@ -177,55 +266,78 @@ class AnalysisQueue:
             self._pending.release(run_uid)
 
     def _feed(self) -> None:
-        """Give the executor what it has room for."""
+        """Give the workers what they have room for."""
         with self._changed:
-            while self._waiting and len(self._running) < self._workers:
-                job, attempt = self._waiting.popleft()
-                self.start()
-                future = self._hand_over(job)
-                self._running[future] = job
-                future.add_done_callback(partial(self._done, job, attempt))
+            for lane in (self._final, self._beside):
+                while not lane.full and (one := self._next(lane)) is not None:
+                    future = lane.submit(one.job, self._address)
+                    lane.running[future] = one.job
+                    future.add_done_callback(partial(self._done, lane, one))
 
-    def _hand_over(self, job: ScanJob) -> Future[ScanSummary]:
-        """Submit to the executor, to a fresh one where it is found dead."""
-        assert self._executor is not None  # noqa: S101  start() made it
-        try:
-            return self._executor.submit(self._analyse, job, self._address)
-        except BrokenExecutor:
-            self._executor = self._make_executor()
-            return self._executor.submit(self._analyse, job, self._address)
+    def _next(self, lane: _Lane) -> _Waiting | None:
+        """Take the next job for `lane` out of the line; None where none may begin."""
+        for one in sorted(self._waiting, key=lambda one: PRIORITY.index(one.job.stage)):
+            if self._may_begin(one.job, lane):
+                self._waiting = [
+                    other
+                    for other in self._waiting
+                    if other is not one and not (lane is self._final and _preview_of(other.job, one.job))
+                ]
+                return one
+        return None
 
-    def _done(self, job: ScanJob, attempt: int, future: Future[ScanSummary]) -> None:
-        """Report a finished job and feed the next; a job whose worker died is tried once more."""
+    def _may_begin(self, job: ScanJob, lane: _Lane) -> bool:
+        if lane is self._final:
+            return job.stage == FINAL
+        if job.stage == FINAL:
+            return False
+        return job.stage == "preview" or all(other.stage != FINAL for other in self._jobs())
+
+    def _done(self, lane: _Lane, one: _Waiting, future: Future[ScanSummary]) -> None:
+        """Report a finished job and feed the next; a final job whose worker died is tried once more."""
         try:
             summary = future.result()
         except CancelledError:
             summary = None
         except BrokenExecutor as error:
-            summary = self._worker_died(job, attempt, error)
+            summary = self._worker_died(lane, one, future, error)
         except Exception as error:
-            logger.exception("the analysis of %s raised", job.run_uid)
-            summary = failed(job, f"{type(error).__name__}: {error}")
-        if summary is not None:
-            self._report(summary)
+            logger.exception("the analysis of %s raised", one.job.run_uid)
+            summary = failed(one.job, f"{type(error).__name__}: {error}")
+        if summary is not None and future not in lane.ended:
+            self._report(one.job, summary)
         with self._changed:  # after the report: who waits for the queue wants to have read it
-            self._running.pop(future, None)
+            lane.running.pop(future, None)
+            lane.ended.discard(future)
             self._changed.notify_all()
         if not self._closed:
             self._feed()
 
-    def _worker_died(self, job: ScanJob, attempt: int, error: BaseException) -> ScanSummary | None:
-        """Queue the job again, once, with a fresh executor."""
+    def _worker_died(
+        self, lane: _Lane, one: _Waiting, future: Future[ScanSummary], error: BaseException
+    ) -> ScanSummary | None:
+        """Queue a final job again, once, for a fresh worker."""
+        job = one.job
         with self._changed:
-            self._executor = None
-            if attempt > 1 or self._closed:
+            if future in lane.ended:
+                return None
+            lane.executor = None
+            if job.stage != FINAL:
+                return failed(job, f"the analysis process died ({error})")
+            if one.attempt > 1 or self._closed:
                 return failed(job, f"the analysis process died twice on this scan ({error})")
-            self._waiting.appendleft((job, attempt + 1))
+            self._waiting.insert(0, _Waiting(job, one.attempt + 1))
         self._listener.warn(f"the analysis process died on the scan {job.stem}; trying it once more")
         return None
 
-    def _report(self, summary: ScanSummary) -> None:
+    def _report(self, job: ScanJob, summary: ScanSummary) -> None:
         """Strike the job out and tell the listener; a view that fails must not stop the queue."""
+        if job.stage != FINAL:
+            if summary.settled:
+                self._settled.add(job.run_uid)
+            with contextlib.suppress(Exception):
+                self._listener.other_result(summary)
+            return
         if self._pending is not None:
             self._pending.remove(summary.run_uid)
         with self._changed:
@@ -236,9 +348,7 @@ class AnalysisQueue:
     def call(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Have an importable function run by a worker, behind the job it is at."""
         with self._changed:
-            self.start()
-            assert self._executor is not None  # noqa: S101  start() made it
-            return self._executor.submit(function, *args)
+            return self._final.start().submit(function, *args)
 
     def drain(self, *, timeout: float | None = None, tick: Callable[[int], None] | None = None) -> bool:
         """Wait until everything is analysed; return False at the time-out.
@@ -264,9 +374,10 @@ class AnalysisQueue:
         """Stop; return the uids of scans left for another session (see `drain` to leave none)."""
         with self._changed:
             self._closed = True
-            left = [job.run_uid for job in self._running.values()] + [job.run_uid for job, _ in self._waiting]
+            left = [job.run_uid for job in self._jobs() if job.stage == FINAL]
             self._waiting.clear()
-            executor, self._executor = self._executor, None
+            executor, self._final.executor = self._final.executor, None
+            self._beside.end()
         if executor is not None:
             stop_executor(executor, kill=bool(left))
         if self._pending is not None:
@@ -274,10 +385,23 @@ class AnalysisQueue:
         return left
 
 
+KEPT = ("final", "transfer")
+"""Stages of jobs that a session waits for."""
+
+
+def _preview_of(job: ScanJob, final: ScanJob) -> bool:
+    return job.stage == "preview" and job.run_uid == final.run_uid
+
+
 def stop_executor(executor: Executor, *, kill: bool) -> None:
     """Shut an executor down; with `kill`, end the jobs it is at, whose uids are on record."""
-    processes: dict[int, Any] = getattr(executor, "_processes", None) or {}
     if kill:
-        for process in list(processes.values()):
-            process.terminate()
+        _terminate(executor)
     executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _terminate(executor: Executor) -> None:
+    """End the processes of an executor that has any."""
+    processes: dict[int, Any] = getattr(executor, "_processes", None) or {}
+    for process in list(processes.values()):
+        process.terminate()

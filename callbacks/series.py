@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from callbacks.jobs import OrderPoint, ScanJob
+from callbacks.jobs import OrderPoint, ScanJob, Stage
 
 if TYPE_CHECKING:
     from analysis.results import ScanResult, SeriesResult
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SCANS = "scans"
+FOLDERS: dict[Stage, str] = {"final": SCANS, "preview": "previews", "early": "early"}
+"""Where the result of each stage lies; the series reads the final ones alone."""
 SEEDS = "seeds"
 FIGURES = "figures"
 FAILED = ".failed.json"
@@ -48,8 +50,8 @@ class SeriesState:
 
 
 def scan_file(job: ScanJob) -> Path:
-    """Return the path of a scan's HDF5 file."""
-    return job.folder / SCANS / f"{job.stem}.h5"
+    """Return the path of a scan's HDF5 file, by the stage of the job."""
+    return job.folder / FOLDERS[job.stage] / f"{job.stem}.h5"
 
 
 def note_failure(job: ScanJob, error: str) -> Path:

@@ -134,13 +134,16 @@ class Recorder:
     """A listener that remembers."""
 
     def __init__(self):
-        self.queued, self.analysed, self.remarks = [], [], []
+        self.queued, self.analysed, self.others, self.remarks = [], [], [], []
 
     def scan_queued(self, job):
         self.queued.append(job)
 
     def scan_analysed(self, summary):
         self.analysed.append(summary)
+
+    def other_result(self, summary):
+        self.others.append(summary)
 
     def warn(self, message):
         self.remarks.append(message)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from event_model import DocumentNames, schema_validators
 
-from callbacks.jobs import OrderPoint, ScanSummary, failed
+from callbacks.jobs import OrderPoint, ScanSummary, SoFar, failed
 from callbacks.publish import derived_documents
 
 
@@ -33,3 +33,18 @@ def test_a_failure_is_a_run_that_failed_with_the_reason(job):
     assert [name for name, _ in documents] == ["start", "stop"]
     assert documents[-1][1]["exit_status"] == "fail"
     assert documents[-1][1]["reason"] == "no peak was found"
+
+
+def test_a_derived_run_says_its_stage_and_an_early_one_how_far_it_has_come(job):
+    final = derived_documents(job, summary_of(job), {})[0][1]
+    assert (final["stage"], "caption" in final) == ("final", False)
+    preview = derived_documents(replace(job, stage="preview"), summary_of(job, order=()), {})[0][1]
+    assert preview["stage"] == "preview"
+    assert "guess" in preview["caption"]
+    so_far = SoFar(points=126, wanted=221, overlap=0.99, covered=False)
+    early = derived_documents(replace(job, stage="early"), summary_of(job, order=(), so_far=so_far), {})
+    for name, doc in early:
+        schema_validators[DocumentNames[name]].validate(doc)
+    (row,) = [doc["data"] for name, doc in early if name == "event"]
+    assert (row["points"], row["points_wanted"], row["overlap_before"]) == (126, 221, 0.99)
+    assert row["crop_covered"] is False

@@ -1,9 +1,14 @@
+import os
+import signal
 import threading
+import time
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
-from callbacks.jobs import ScanSummary
+from callbacks.jobs import ScanSummary, SoFar
+from callbacks.pool import make_pool
 from callbacks.queue import AnalysisQueue, PendingRecord
 
 
@@ -150,3 +155,166 @@ def test_a_scan_is_analysed_by_one_process_at_a_time_and_that_one_is_named(liste
     assert theirs.claim(job.run_uid) is None
     theirs.close()
     assert len(listener.analysed) == 1
+
+
+class Staged:
+    """Two analyses that note what they begin and wait until they are let go, one job after the other."""
+
+    def __init__(self, **summaries):
+        self.begun, self.let_go, self.changed = [], 0, threading.Condition()
+        self.summaries = summaries
+
+    def __call__(self, job, address):
+        with self.changed:
+            number = len(self.begun)
+            self.begun.append((job.stage, job.run_uid))
+            self.changed.notify_all()
+            self.changed.wait_for(lambda: self.let_go > number, 10)
+        return replace(summarise(job, address), stage=job.stage, **self.summaries)
+
+    def wait_for(self, count):
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.begun) >= count, 10), self.begun
+
+    def finish(self, count=1000):
+        with self.changed:
+            self.let_go = count
+            self.changed.notify_all()
+
+
+def of_run(job, uid, stage="final", **changes):
+    return replace(job, start={**job.start, "uid": uid}, stage=stage, **changes)
+
+
+@pytest.fixture
+def staged(listener):
+    final, beside = Staged(), Staged()
+    queue = make_queue(listener, final, beside=beside)
+    yield queue, final, beside
+    final.finish()
+    beside.finish()
+    queue.close()
+
+
+def others_done(listener, count):
+    deadline = time.monotonic() + 10
+    while len(listener.others) < count:
+        assert time.monotonic() < deadline, listener.others
+        time.sleep(0.01)
+    return [(one.stage, one.run_uid) for one in listener.others]
+
+
+def test_no_early_result_is_begun_while_a_final_one_waits_or_is_at_work(staged, listener, job):
+    queue, final, beside = staged
+    queue.submit(of_run(job, "a"))
+    final.wait_for(1)
+    queue.submit(of_run(job, "b", "early"))
+    queue.submit(of_run(job, "c", "transfer"))
+    time.sleep(0.05)
+    assert beside.begun == []
+    final.finish()
+    beside.finish()
+    assert others_done(listener, 2) == [("early", "b"), ("transfer", "c")]
+
+
+def test_of_early_results_one_is_at_work_and_the_newest_waits(staged, listener, job):
+    queue, _, beside = staged
+    for points in range(4):
+        queue.submit(of_run(job, "a", "early", seed=points))
+        if points == 0:
+            beside.wait_for(1)
+    assert [one.job.seed for one in queue._waiting] == [3]
+    assert queue.backlog == 0  # nobody waits for them
+    beside.finish()
+    assert others_done(listener, 2) == [("early", "a")] * 2
+    assert len(beside.begun) == 2
+
+
+def test_a_final_job_drops_the_early_one_that_waits_and_no_other_is_taken(staged, listener, job):
+    queue, final, beside = staged
+    queue.submit(of_run(job, "a", "early"))
+    beside.wait_for(1)
+    queue.submit(of_run(job, "a", "early"))
+    queue.submit(of_run(job, "a"))
+    final.wait_for(1)  # it does not wait for the early one at work
+    queue.submit(of_run(job, "a", "early"))
+    final.finish()
+    beside.finish()
+    assert queue.drain(timeout=10)
+    assert beside.begun == [("early", "a")]
+    assert listener.others == []  # what came of it came too late
+    assert [one.run_uid for one in listener.analysed] == ["a"]
+
+
+def test_a_settled_early_result_is_the_last(listener, job):
+    so_far = SoFar(points=150, wanted=221, overlap=0.99, covered=True)
+    beside = Staged(trusted=True, so_far=so_far)
+    beside.finish()
+    queue = make_queue(listener, beside=beside)
+    queue.submit(of_run(job, "a", "early"))
+    others_done(listener, 1)
+    queue.submit(of_run(job, "a", "early"))
+    queue.submit(of_run(job, "b", "early"))
+    assert others_done(listener, 2) == [("early", "a"), ("early", "b")]
+    queue.close()
+
+
+def test_a_preview_is_made_beside_only_where_the_final_job_has_to_wait(staged, listener, job):
+    queue, final, beside = staged
+    queue.submit(of_run(job, "a", preview=True))
+    final.wait_for(1)
+    assert queue._waiting == []
+    queue.submit(of_run(job, "b", preview=True))
+    beside.wait_for(1)
+    queue.submit(of_run(job, "c", preview=True))  # waits, and so does its preview
+    assert beside.begun == [("preview", "b")]
+    final.finish()
+    assert queue.drain(timeout=10)
+    assert [one.job.run_uid for one in queue._waiting] == []  # superseded by its final job
+    assert [one.run_uid for one in listener.analysed] == ["a", "b", "c"]
+
+
+def test_final_jobs_go_first_and_none_is_dropped(staged, listener, job):
+    queue, final, _ = staged
+    for uid in "abc":
+        queue.submit(of_run(job, uid))
+        queue.submit(of_run(job, uid, "early"))
+        queue.submit(of_run(job, uid, "transfer"))
+    assert queue.backlog == 6  # transfer is kept, too
+    final.finish()
+    queue._beside.analyse.finish()
+    assert queue.drain(timeout=10)
+    assert [one.run_uid for one in listener.analysed] == ["a", "b", "c"]
+    assert [one.stage for one in listener.others] == ["transfer"] * 3
+
+
+def test_without_work_beside_other_stages_are_not_taken(listener, job):
+    queue = make_queue(listener)
+    for stage in ("preview", "early", "transfer"):
+        queue.submit(of_run(job, "a", stage))
+    queue.submit(of_run(job, "a", preview=True))
+    assert queue.drain(timeout=10)
+    queue.close()
+    assert listener.others == []
+    assert len(listener.analysed) == 1
+
+
+def sleep_or_die(job, address):
+    """Stand for an early analysis that takes long, or that kills its process."""
+    if job.seed:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_final_job_ends_the_early_one_at_work_and_a_killed_one_is_said(listener, job, killed):
+    queue = make_queue(listener, beside=sleep_or_die, make_beside=make_pool)
+    queue.submit(of_run(job, "a", "early", seed=int(killed)))
+    if killed:
+        assert others_done(listener, 1) == [("early", "a")]
+        assert "died" in listener.others[0].error
+    queue.submit(of_run(job, "a"))
+    assert queue.drain(timeout=30)
+    assert [one.error for one in listener.analysed] == [""]
+    assert len(listener.others) == int(killed)
+    assert queue.close() == []

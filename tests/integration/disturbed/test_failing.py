@@ -132,16 +132,17 @@ def test_kill_9_of_the_analysis_worker(shift, check_like, deaths):
     import vo2_steady_analysis  # the analysis, on the path of this session and of its workers
 
     queue = shift.session.pipeline.queue
-    threads = queue._make_executor
-    queue._executor.shutdown()
-    queue._executor, queue._make_executor = None, make_pool
+    workers = queue._final
+    threads = workers.make_executor
+    workers.executor.shutdown()
+    workers.executor, workers.make_executor = None, make_pool
     Path(vo2_steady_analysis.__file__).with_name("deaths").write_text(str(deaths))
     try:
         shift.engine(shift.series())
         shift.session.drain()
     finally:
-        queue._executor.shutdown()
-        queue._executor, queue._make_executor = None, threads
+        workers.executor.shutdown()
+        workers.executor, workers.make_executor = None, threads
         queue.start()
     assert shift.said.count("trying it once more") == 1
     cold, warm = sorted(shift.session.pipeline.summaries[-2:], key=lambda one: one.temperature_setpoint)
