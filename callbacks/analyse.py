@@ -106,7 +106,8 @@ def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> Scan
     start = job.start
     phased = phasing_values(found, prepared.voxel_basis, prepared.q_vector)
     return ScanResult(
-        **phased | {"reasons": (*found.reasons, *job.notes, *_said_of_file(job, prepared), *prepared.notes)},
+        **phased,
+        notes=(*job.notes, *_said_of_file(job, prepared), *prepared.notes),
         intensity=prepared.intensity,
         mask=prepared.mask,
         background=prepared.background,

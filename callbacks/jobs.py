@@ -190,6 +190,8 @@ class ScanSummary:
         Order parameter of every temperature analysed so far.
     trusted, reasons
         The blind check's verdict.
+    notes
+        What is to be known of the data, no fault of the result.
     seconds
         The analysis took this long.
     result_file
@@ -220,6 +222,7 @@ class ScanSummary:
     order: tuple[OrderPoint, ...] = ()
     trusted: bool = False
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     seconds: float = 0.0
     result_file: Path | None = None
     derived_uid: str | None = None

@@ -238,7 +238,8 @@ def scan_line(summary: ScanSummary) -> str:
     )
     line = f"[bold]✓ {escape(name)}[/]  {'  '.join(numbers)}  {verdict}"
     reasons = dict.fromkeys([*summary.reasons, *(own.reason.split("; ") if own and own.provisional else ())])
-    return "".join([line, *(f"\n    [dim]{escape(reason)}[/]" for reason in reasons if reason)])
+    remarks = [*(reason for reason in reasons if reason), *(f"note: {note}" for note in summary.notes)]
+    return "".join([line, *(f"\n    [dim]{escape(remark)}[/]" for remark in remarks)])
 
 
 def other_line(summary: ScanSummary) -> str:

@@ -121,6 +121,7 @@ def _scan_row(summary: ScanSummary) -> dict[str, Any]:
         **{key: float(getattr(summary, key)) for key in SCALARS},
         "trusted": bool(summary.trusted),
         "reasons": "; ".join(summary.reasons),
+        "notes": "; ".join(summary.notes),
         "result_file": str(summary.result_file or ""),
         **so_far,
     }

@@ -79,6 +79,7 @@ def summarise(job: ScanJob, result: ScanResult) -> ScanSummary:
         strain_sigma=float(result.strain["95"]["sigma"]),
         trusted=bool(result.trusted),
         reasons=tuple(result.reasons),
+        notes=tuple(result.notes),
         result_file=scan_file(job),
     )
 

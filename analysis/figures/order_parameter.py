@@ -33,12 +33,20 @@ from analysis.results import SeriesResult, Transition
 def order_parameter(series: SeriesResult, ax: Axes | None = None) -> Figure:
     """Draw the order parameter, its best-fit curve and the distance between them as dashed error bars.
 
-    Solid bars with caps are the reconstructions' own errors (seeds or bootstrap); dotted, the transition
-    model of each branch. Filled points are trusted and final, open ones provisional; open grey squares are
-    temperatures that are not trusted: they have no say in component or fit.
+    Solid bars with caps are the reconstructions' own errors, whose source the legend names; dotted, the
+    transition model of each branch. Filled points are trusted and final, open ones provisional; open grey
+    squares are temperatures that are not trusted: they have no say in component or fit. Where the sample
+    comes back to a temperature, points lie upon each other: a second panel shows them in the order in which
+    they were measured, a colour for each cycle.
     """
-    with drawing(ax, 4.6, 3.4) as (figure, place):
-        axes = figure.add_subplot() if place is None else place
+    again = comes_back(series)
+    with drawing(ax, 4.6, 3.4 + SEQUENCE * again) as (figure, place):
+        if again:
+            grid = panels(figure, place, 2, 1, height_ratios=[3.4, SEQUENCE])
+            axes = figure.add_subplot(grid[0])
+            _draw_sequence(figure.add_subplot(grid[1]), series)
+        else:
+            axes = figure.add_subplot() if place is None else place
         _draw_curve(axes, series)
         for transition in series.fit.transitions:
             _draw_transition(axes, series, transition)
@@ -60,6 +68,52 @@ def order_parameter(series: SeriesResult, ax: Axes | None = None) -> Figure:
             ncols=2,
         )
         return figure
+
+
+SEQUENCE = 1.9
+"""Height of the panel that shows the scans in the order in which they were measured, inches."""
+
+
+def comes_back(series: SeriesResult) -> bool:
+    """Return whether a temperature was measured more than once on one branch."""
+    places = list(zip(np.round(series.scans.setpoints, 1), series.scans.branches, strict=True))
+    return len(set(places)) < len(places) or int(series.scans.legs[-1]) >= len(LINES)
+
+
+def _draw_sequence(ax: Axes, series: SeriesResult) -> None:
+    """Draw the order parameter against the scans' places in the series."""
+    scans, order = series.scans, series.order
+    ax.axhline(0, color=GREY, linewidth=0.5, zorder=0)
+    ax.plot(scans.indices + 1, order.parameter, color=GREY, linewidth=0.7, zorder=1)
+    errors = np.nan_to_num(order.spread)
+    colours, count = leg_colours(int(scans.legs[-1]) + 1), len(series)
+    for row in range(count):
+        trusted = bool(series.trusted[row])
+        colour = colours[int(scans.legs[row])] if trusted else GREY
+        ax.errorbar(
+            scans.indices[row] + 1,
+            order.parameter[row],
+            yerr=errors[row],
+            fmt=MARKERS[scans.branches[row]] if trusted else "s",
+            color=colour,
+            ecolor="black" if trusted else GREY,
+            markerfacecolor=colour if trusted and not series.provisional[row] else "white",
+            markersize=5,
+            elinewidth=0.9,
+            capsize=2.2,
+            zorder=3,
+        )
+    labelled = np.arange(0, count, math.ceil(count / MOST_LABELS))
+    ax.set_xticks(
+        scans.indices[labelled] + 1,
+        [f"{scans.indices[row] + 1}\n{scans.setpoints[row]:g} K" for row in labelled],
+    )
+    ax.set(xlabel="scan of the series", ylabel="$O$ (rad)")
+    ax.margins(x=0.06, y=0.15)
+
+
+MOST_LABELS = 10
+"""Scans that are named along an axis of this width."""
 
 
 def _draw_curve(ax: Axes, series: SeriesResult) -> None:
@@ -125,7 +179,14 @@ def _draw_points(ax: Axes, series: SeriesResult, leg: int, colour: str) -> None:
             elinewidth=0.9,
             capsize=2.2,
             zorder=4,
+            label=series.order.spread_source if leg == _first_leg(series) else None,
         )
+
+
+def _first_leg(series: SeriesResult) -> int:
+    """Return the first leg that has error bars of its own; its label stands for all."""
+    drawn = series.trusted & (np.nan_to_num(series.order.spread) > 0)
+    return int(series.scans.legs[drawn].min())
 
 
 def _towards_fit(series: SeriesResult, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -184,8 +245,9 @@ def overview(series: SeriesResult, ax: Axes | None = None, *, pictures: Pictures
     columns = min(COLUMNS, len(series))
     rows = math.ceil(len(series) / columns)
     panel = 7.0 / COLUMNS
-    with drawing(ax, 7.8, rows * (panel + 0.22) + 3.0) as (figure, place):
-        grid = panels(figure, place, 2, 1, height_ratios=[rows * (panel + 0.22), 2.8])
+    below = 2.8 + SEQUENCE * comes_back(series)
+    with drawing(ax, 7.8, rows * (panel + 0.22) + below + 0.2) as (figure, place):
+        grid = panels(figure, place, 2, 1, height_ratios=[rows * (panel + 0.22), below])
         crystals = grid[0].subgridspec(rows, columns, wspace=0.02, hspace=0.06)
         shown = [figure.add_subplot(crystals[row // columns, row % columns]) for row in range(len(series))]
         bottom, top, left, right = _frame(seen)

@@ -159,6 +159,7 @@ def _scans(
         attempts=tuple(result.attempt for result in chosen),
         path=path,
         legs=legs(chosen),
+        notes=tuple(result.notes for result in chosen),
         chi_squared=np.array([result.chi_squared for result in chosen]),
         noise_ratio=np.array([result.noise_ratio for result in chosen]),
         resolution=np.array([_resolution(*pair) for pair in zip(chosen, repeats, strict=True)]),

@@ -175,7 +175,9 @@ def _order_parameter(series: SeriesResult) -> list[Drawing]:
             "order_parameter",
             "Order parameter (Fig. 5b)",
             "Dashed bars: distance from the best fit, as in the paper. Bars with caps: the reconstructions' "
-            "own errors. Dotted: a single smooth step.",
+            f"own errors ({series.order.spread_source.removeprefix('error: ')}). Dotted: a single smooth "
+            "step. Where the sample came back to a temperature, the lower panel shows the scans in the order "
+            "of measurement.",
             lambda: figures.order_parameter(series),
         ),
         Drawing(

@@ -116,6 +116,7 @@ def _write_page(
         written=datetime.now(tz=UTC).strftime("%Y-%m-%d %H:%M UTC"),
         facts=_facts(series, results),
         doubts=_doubts(series),
+        remarks=[pair for pair in zip(series.scans.labels, series.scans.notes, strict=True) if pair[1]],
         notes=notes,
         failures=failures,
         figures=shown,

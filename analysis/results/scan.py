@@ -40,7 +40,7 @@ class ScanResult:
     chi_squared, noise_ratio : float
     trusted : bool
     reasons : tuple of str
-        Why the reconstruction is not trusted, or what was odd about the data.
+        Why the reconstruction is not trusted.
     loss_history : ndarray, (steps,) float64
     temperature, temperature_sigma, temperature_setpoint : float, K
         Mean and standard deviation over the scan, and what was asked for.
@@ -66,6 +66,9 @@ class ScanResult:
     flat_field, exposure : ndarray, (n1, n2) and (n0,) float32, or None
         What each pixel, and each frame, counts of what it should, where the pattern could not be explained
         without; else None.
+    notes : tuple of str
+        What is to be known of the data and no fault of the reconstruction: points left out, an assumption
+        about a file; empty in files that were written before it was kept apart from ``reasons``.
     experiment : mapping
         Description that the scan was measured and analysed by, as plain values (`analysis.experiment`); empty
         in files that were written before it was kept.
@@ -103,6 +106,7 @@ class ScanResult:
     coherence: tuple[float, float, float] = (0.0, 0.0, 0.0)
     flat_field: NDArray[np.float32] | None = None
     exposure: NDArray[np.float32] | None = None
+    notes: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     strain: Mapping[str, Any] = field(default_factory=dict)

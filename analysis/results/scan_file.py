@@ -34,7 +34,17 @@ _SAMPLE = (
     "d_spacing",
     "d_spacing_error",
 )
-_JSON = ("reasons", "versions", "parameters", "strain", "structure", "experiment", "sample", "instrument")
+_JSON = (
+    "reasons",
+    "notes",
+    "versions",
+    "parameters",
+    "strain",
+    "structure",
+    "experiment",
+    "sample",
+    "instrument",
+)
 _UNITS = {
     "voxel_basis": "nm",
     "q_vector": "1/angstrom",
@@ -227,7 +237,8 @@ def _read_values(entry: h5py.Group) -> dict[str, Any]:
     values["support"] = values["support"].astype(bool)
     values["mask"] = values["mask"].astype(bool)
     values["trusted"] = bool(values["trusted"])
-    values["reasons"] = tuple(values["reasons"])
+    for name in ("reasons", "notes"):
+        values[name] = tuple(values.get(name, ()))
     for name in ("pixel_kernel", "coherence"):
         if name in values:
             values[name] = tuple(float(width) for width in values[name])

@@ -83,6 +83,8 @@ class SeriesScans:
         begins at the first temperature.
     legs : ndarray, (n,) int64
         Number of the leg, from 0: a leg goes one way, and the next begins where the sample turns.
+    notes : tuple of tuple of str
+        Of each scan, what is to be known of its data.
     chi_squared, noise_ratio : ndarray, (n,) float64
     resolution : ndarray, (n,) float64, nm
         Where the phase-retrieval transfer function over several trusted seeds falls below 1/e, or the edge of
@@ -102,6 +104,7 @@ class SeriesScans:
     attempts: tuple[int, ...]
     path: Floats
     legs: NDArray[np.int64]
+    notes: tuple[tuple[str, ...], ...]
     chi_squared: Floats
     noise_ratio: Floats
     resolution: Floats
@@ -176,6 +179,15 @@ class Order:
         """
         own = np.where(np.isfinite(self.seed_spread), self.seed_spread, self.bootstrap_error)
         return np.fmax(own, self.repeat_error)
+
+    @property
+    def spread_source(self) -> str:
+        """What `spread` is made of, in words."""
+        seeds = np.isfinite(self.seed_spread)
+        words = ["spread over seeds"] if seeds.any() else []
+        words += ["bootstrap over voxels"] if not seeds.all() else []
+        least = ", at least the scatter of repeats" if np.isfinite(self.repeat_error).any() else ""
+        return f"error: {' or '.join(words)}{least}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

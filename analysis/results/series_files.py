@@ -63,6 +63,10 @@ _STRUCTURE = (
 )
 
 
+_TEXTS = ("reasons", "notes")
+"""Sentences: a list in the record, in the table one text."""
+
+
 def write_series(folder: Path, series: SeriesResult) -> tuple[Path, Path]:
     """Write ``order_parameter.csv`` and ``series.json`` into ``folder`` and return their paths.
 
@@ -72,9 +76,9 @@ def write_series(folder: Path, series: SeriesResult) -> tuple[Path, Path]:
     table, record = Path(folder) / TABLE, Path(folder) / RECORD
     rows = _rows(series)
     with replacing(table) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*_COLUMNS, "pc2_rad", *_STRUCTURE, "reasons"])
+        writer = csv.DictWriter(file, [*_COLUMNS, "pc2_rad", *_STRUCTURE, *_TEXTS])
         writer.writeheader()
-        writer.writerows({**row, "reasons": "; ".join(row["reasons"])} for row in rows)
+        writer.writerows(row | {name: "; ".join(row[name]) for name in _TEXTS} for row in rows)
     with replacing(record) as temporary:
         text = json.dumps(_record(series, rows), indent=2, allow_nan=False) + "\n"
         temporary.write_text(text, encoding="utf-8")
@@ -101,7 +105,7 @@ def read_series(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{RECORD} is required in {str(folder)!r}: analyse the series first")
     record: dict[str, Any] = {"transitions": [], "structure": [], "circular_explained_ratio": None}
     record |= json.loads(path.read_text(encoding="utf-8"))
-    nothing = dict.fromkeys([*_COLUMNS, "pc2_rad", *_STRUCTURE])
+    nothing = dict.fromkeys([*_COLUMNS, "pc2_rad", *_STRUCTURE, *_TEXTS])
     record["temperatures"] = [nothing | row for row in record["temperatures"]]
     curve = record["fit_curve"]
     curve.setdefault("branch", ["heating"] * len(curve["temperature_K"]))
@@ -117,7 +121,7 @@ def _rows(series: SeriesResult) -> list[dict[str, Any]]:
         row |= _structure(
             series.structure.domains[index].record(), series.structure.surface_bulk[index].record()
         )
-        row["reasons"] = list(series.reasons[index])
+        row |= {"reasons": list(series.reasons[index]), "notes": list(series.scans.notes[index])}
         rows.append(row)
     return rows
 

@@ -42,6 +42,7 @@ ROW = {
     "trusted": "trusted",
     "provisional": "provisional",
     "reasons": "reasons",
+    "notes": "notes",
     "run_uid": "run_uid",
 }
 """Columns of the order parameter's table and their names on the page."""

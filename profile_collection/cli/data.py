@@ -207,6 +207,8 @@ def _reconstruct_job(job: ScanJob, goal: Path) -> None:
     console.print(
         f"χ² {result.chi_squared:.4f}, noise ratio {result.noise_ratio:.2f}, {verdict}; written to {goal}"
     )
+    for note in result.notes:
+        warn(f"note: {note}")
 
 
 @data_app.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from callbacks.series import FAILED, SCANS, last_started, read_results
+from callbacks.series import FAILED, SCANS, last_started, read_repeats, read_results
 
 if TYPE_CHECKING:
     from analysis.report import Report
@@ -166,6 +166,7 @@ def _facts(result: ScanResult) -> dict[str, str | float]:
         "weights_hash": result.weights_hash,
         "chi_squared": result.chi_squared,
         "trusted": "yes" if result.trusted else "no: " + "; ".join(result.reasons),
+        "notes": "; ".join(result.notes),
     }
 
 
@@ -175,4 +176,4 @@ def _analysed(folder: Path, results: list[ScanResult]) -> SeriesResult:
 
     record = folder / "series.json"
     expected = json.loads(record.read_text(encoding="utf-8")).get("expected") if record.is_file() else None
-    return analyse_series(results, expected=expected)
+    return analyse_series([*results, *read_repeats(folder, results)], expected=expected)

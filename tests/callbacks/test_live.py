@@ -77,6 +77,13 @@ def test_each_reason_against_a_scan_is_said_once(view):
     assert "no trusted reference" in shown
 
 
+def test_a_note_on_the_data_is_no_reason_against_the_result(view):
+    note = "incomplete: the scan was stopped after 85 of 101 points"
+    view.scan_analysed(replace(SUMMARY, notes=(note,)))
+    assert "31.4 s  trusted" in text(view)
+    assert f"note: {note}" in text(view)
+
+
 def test_a_failure_is_red_and_says_why():
     view = LiveView(Console(file=io.StringIO(), width=120, force_terminal=True, color_system="standard"))
     view.scan_analysed(replace(SUMMARY, error="the peak is [beside] the detector"))

@@ -241,6 +241,7 @@ function drawTable() {
     const kind = row.stage === "failed" ? "bad" : solid(row) ? "good" : "doubt";
     said.append(text_("span", row.verdict, `pill ${kind}`));
     if (row.advice) said.append(text_("small", row.advice));
+    for (const note of row.notes ?? []) said.append(text_("small", `note: ${note}`));
     const islands = row.islands ? Object.values(row.islands).reduce((a, b) => a + b, 0) : null;
     const order = row.order === null || row.order === undefined ? "–" : `${row.order.toFixed(2)} ± ${Math.abs(row.error ?? 0).toFixed(2)}`;
     made.append(text_("td", row.label), text_("td", row.stage), said, text_("td", number(row.chi_squared, 4)),

@@ -52,7 +52,7 @@ def results(hot_series):
     chosen = []
     for row, changes in (
         (0, {}),
-        (3, {}),
+        (3, {"notes": ("incomplete: the scan was stopped after 85 of 101 points",)}),
         (5, {"trusted": False, "reasons": ("noise ratio 1.9 above 1.6",)}),
         (2, {"branch": "cooling", "series_index": 6, "instrument": {**INSTRUMENT, "transmission": 0.5}}),
     ):
@@ -334,12 +334,38 @@ def test_the_order_parameter_is_drawn_with_its_own_errors_by_branch(series):
     }
     assert bars
     names = {text.get_text() for text in ax.get_legend().texts}
+    assert "error: bootstrap over voxels" in names
     assert {"heating, provisional", "cooling, provisional", "not trusted: 345 K"} <= names
     caps = [box for box in ax.containers if box[0] is None]
     lengths = [high - low for box in caps for (_, low), (_, high) in box[2][0].get_segments()]
     np.testing.assert_allclose(
         np.sort(lengths), np.sort(2 * np.nan_to_num(series.order.spread[series.trusted])), atol=1e-9
     )
+
+
+def test_a_temperature_that_the_sample_comes_back_to_is_drawn_in_the_order_of_measurement(results, series):
+    assert len(figures.order_parameter(series).axes) == 1
+    first, second = results[:2]
+    cycle = [
+        dataclasses.replace(one, series_index=place, branch=branch, run_uid=f"{place}{one.run_uid}")
+        for place, (one, branch) in enumerate(
+            [(first, "heating"), (second, "heating"), (first, "cooling"), (second, "heating")]
+        )
+    ]
+    cycled = analyse_series(cycle, expected=4)
+    _, sequence = figures.order_parameter(cycled).axes
+    points = [box[0].get_xydata()[0] for box in sequence.containers]
+    np.testing.assert_allclose([x for x, _ in points], [1, 2, 3, 4])
+    np.testing.assert_allclose([y for _, y in points], cycled.order.parameter)
+    assert [label.get_text() for label in sequence.get_xticklabels()] == [
+        "1\n320 K", "2\n335 K", "3\n320 K", "4\n335 K"
+    ]  # fmt: skip
+    assert len({box[0].get_color() for box in sequence.containers}) == 2
+    repeated = analyse_series(
+        [dataclasses.replace(first, series_index=n, run_uid=f"{n}{first.run_uid}") for n in range(3)]
+    )
+    assert len(figures.order_parameter(repeated).axes) == 2
+    assert repeated.order.spread_source == "error: bootstrap over voxels, at least the scatter of repeats"
 
 
 @pytest.mark.parametrize(
@@ -450,6 +476,8 @@ def test_the_page_says_what_to_doubt(written, series):
     assert "3D views by Matplotlib" in text
     doubtful = [cells[0] for style, cells in Page(text).rows if style == "doubt"]
     assert set(doubtful) == {"345 K"}
+    noted = [cells for _, cells in Page(text).rows if "85 of 101 points" in " ".join(cells)]
+    assert noted == [["335 K", "incomplete: the scan was stopped after 85 of 101 points"]]
 
 
 def test_the_tables_hold_the_numbers_of_the_series(written, series, results):

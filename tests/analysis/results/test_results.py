@@ -34,6 +34,7 @@ def make_result(**changes):
         "noise_ratio": 1.1,
         "trusted": False,
         "reasons": ("noise ratio 1.9 above 1.6",),
+        "notes": ("point 7 is not measured: no reading",),
         "loss_history": np.linspace(0.3, 0.1, 20),
         "temperature": 320.04,
         "temperature_sigma": 0.03,
@@ -88,8 +89,9 @@ def test_files_without_the_later_fields_are_still_read(tmp_path):
     with h5py.File(path, "a") as file:
         del file["entry_1/sample_1/d_spacing_error"], file["entry_1/process_1/structure"]
         del file["entry_1/process_1/coherence"], file["entry_1/instrument_1/detector_1/flatfield"]
-        del file["entry_1/instrument_1/detector_1/relative_exposure"]
+        del file["entry_1/instrument_1/detector_1/relative_exposure"], file["entry_1/process_1/notes"]
     back = read_scan(path)
+    assert back.notes == ()
     assert back.coherence == (0, 0, 0)
     assert back.flat_field is None
     assert back.exposure is None
