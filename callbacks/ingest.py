@@ -19,14 +19,11 @@ from numpy.typing import NDArray
 
 from analysis.experiment import Experiment
 from analysis.file_names import file_name
-from analysis.geometry import ScanGeometry, geometry_document
+from analysis.geometry import ScanGeometry, geometry_document, instrument_named
 from analysis.readers import FrameSource, MeasuredScan, ReadError
 from callbacks.frames import FLAT_FIELD, PIXEL_MASK, write_frames
 from callbacks.journal.journal import Document
 from callbacks.journal.recovery import scan_documents
-
-ZONES = {"Diamond I16": "Europe/London", "APS 34-ID-C": "America/Chicago", "ESRF ID01": "Europe/Paris"}
-"""Of times that a file states without a zone."""
 
 ROOM = 295.0
 """K; what a single scan without a temperature is taken to have been measured at."""
@@ -99,8 +96,10 @@ def begun(scan: MeasuredScan) -> datetime | None:
     """Return when a scan began; a time without a zone is the beamline's."""
     if scan.started is None or scan.started.tzinfo is not None:
         return scan.started
+    if not scan.instrument:
+        return scan.started.replace(tzinfo=UTC)
     with contextlib.suppress(KeyError, OSError):  # no such zone on this machine
-        return scan.started.replace(tzinfo=ZoneInfo(ZONES.get(scan.instrument, "UTC")))
+        return scan.started.replace(tzinfo=ZoneInfo(instrument_named(scan.instrument).zone))
     return scan.started.replace(tzinfo=UTC)
 
 
@@ -384,6 +383,7 @@ def _of_scan(one: Ready, extras: Extras) -> dict[str, Any]:
             "pixel_size_mm": geometry.pixel_size,
             "shape": list(geometry.shape),
             "roi": list(geometry.roi),
+            "gaps": list(geometry.gaps),
             "bad_pixel": None,
             "saturation": None if np.isinf(geometry.saturation) else geometry.saturation,
         },

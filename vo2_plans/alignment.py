@@ -8,7 +8,7 @@ laboratory.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import asin, atan2, cos, degrees, hypot, isfinite, nan, radians, sin, sqrt
+from math import asin, atan2, cos, degrees, hypot, inf, isfinite, nan, radians, sin, sqrt
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -83,27 +83,57 @@ Pixel = tuple[float, float]
 
 @dataclass(frozen=True)
 class Arm:
-    """The flat detector on the arm: distance and pixel pitch in mm, shape (rows, columns) in pixels."""
+    """The flat detector on the arm.
+
+    Attributes
+    ----------
+    distance, pitch : float, mm
+    shape : tuple of int, pixels
+        Rows and columns.
+    gaps : tuple of int
+        Rows and columns (the same numbers) between its chips, which hold no sensor.
+    """
 
     distance: float
     pitch: float
     shape: tuple[int, int]
+    gaps: tuple[int, ...] = ()
 
     @classmethod
     def from_metadata(cls, detector: Mapping[str, Any]) -> "Arm":
         """Return the arm that a start document's `detector` describes."""
         rows, columns = detector["shape"]
         return cls(
-            float(detector["distance_mm"]), float(detector["pixel_size_mm"]), (int(rows), int(columns))
+            float(detector["distance_mm"]),
+            float(detector["pixel_size_mm"]),
+            (int(rows), int(columns)),
+            tuple(int(number) for number in detector.get("gaps", ())),
         )
+
+    @property
+    def middle(self) -> Pixel:
+        """The pixel (row, column) in the middle of the detector."""
+        return (self.shape[0] - 1) / 2, (self.shape[1] - 1) / 2
+
+    @property
+    def chip_centre(self) -> Pixel:
+        """Where a peak is put: the centre of the first of 2 × 2 chips, (128, 128) of 515 × 515, or of one."""
+        return (self.gaps[0] / 2, self.gaps[0] / 2) if self.gaps else self.middle
+
+    def distance_to_gap(self, pixel: Pixel) -> float:
+        """Return how many pixels lie between a pixel and the nearest gap; infinity where there is none.
+
+        Negative in a gap.
+        """
+        return min((abs(place - gap) - 0.5 for place in pixel for gap in self.gaps), default=inf)
 
     def pixel_position(self, pixel: Pixel) -> Vector:
         """Return arm coordinates in mm of a pixel (row, column), fractions allowed."""
         row, column = pixel
         return (
-            (row - (self.shape[0] - 1) / 2) * self.pitch,
+            (row - self.middle[0]) * self.pitch,
             self.distance,
-            (column - (self.shape[1] - 1) / 2) * self.pitch,
+            (column - self.middle[1]) * self.pitch,
         )
 
     def ray(self, pixel: Pixel, *, delta: float, gam: float) -> Vector:
@@ -127,18 +157,6 @@ class Arm:
         v2 = sqrt(radius**2 - (length * ray[0]) ** 2)
         gam = atan2(ray[2], ray[1]) - atan2(p3, v2)
         return degrees(delta), degrees(gam)
-
-
-def chip_centre(shape: tuple[int, int]) -> Pixel:
-    """Return the pixel at the centre of the first of 2 × 2 chips, (128, 128) for 515 × 515."""
-    return (shape[0] // 2 - 1) / 2, (shape[1] // 2 - 1) / 2
-
-
-def distance_to_gap(pixel: Pixel, shape: tuple[int, int], gap: int = 3) -> float:
-    """Return how many pixels lie between a pixel (row, column) and the cross gap between the chips."""
-    return min(
-        abs(position - (length - 1) / 2) - gap / 2 for position, length in zip(pixel, shape, strict=True)
-    )
 
 
 _log = logging.getLogger(__name__)
@@ -191,7 +209,7 @@ def locate_reflection(
     reflection = beamline.reflection
     nominal = beamline.diffractometer.forward(*reflection)
     arm = Arm.from_metadata(beamline.metadata()["detector"])
-    aim = chip_centre(arm.shape)
+    aim = arm.chip_centre
     yield from _move_to(beamline, nominal, arm, aim)
     yield from _search_around(beamline, aim, 0.0)
     align = _Aligner(beamline, place, exposure, "locate_reflection", md)
@@ -225,7 +243,7 @@ def recentre(
     Where no peak is seen the previous alignment stays, with a warning.
     """
     arm = Arm.from_metadata(beamline.metadata()["detector"])
-    aim = chip_centre(arm.shape)
+    aim = arm.chip_centre
     yield from _search_around(beamline, aim, TRACKING_HALF_WIDTH)
     align = _Aligner(beamline, place, exposure, "recentre", md)
     curve = yield from align.scan(previous.eta, reach, step)
@@ -247,7 +265,7 @@ def check_clear_of_gaps(pixel: Pixel, arm: Arm) -> None:
     """Raise `RuntimeError`, in words, if a peak lies too near a gap or off the detector."""
     row, column = pixel
     on_detector = 0 <= row < arm.shape[0] and 0 <= column < arm.shape[1]
-    if not on_detector or distance_to_gap(pixel, arm.shape) < GAP_MARGIN:
+    if not on_detector or arm.distance_to_gap(pixel) < GAP_MARGIN:
         raise RuntimeError(
             f"the peak must lie on a chip, at least {GAP_MARGIN:g} pixels from a gap; it is at "
             f"row {row:.1f}, column {column:.1f}. Move delta and gam to put it on the centre of a chip."
@@ -317,8 +335,7 @@ def _centre(
 
 def _move_to(beamline: BeamlineLike, nominal: Any, arm: Arm, aim: Pixel) -> MsgGenerator[None]:
     """Go to the nominal angles, with the arm offset that brings the nominal peak to the aim."""
-    middle = ((arm.shape[0] - 1) / 2, (arm.shape[1] - 1) / 2)
-    delta, gam = arm.angles(arm.ray(middle, delta=nominal.delta, gam=nominal.gam), aim)
+    delta, gam = arm.angles(arm.ray(arm.middle, delta=nominal.delta, gam=nominal.gam), aim)
     circles = beamline.diffractometer
     moves: list[Any] = []
     for axis in ("mu", "eta", "chi", "phi"):

@@ -9,9 +9,8 @@ from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from numpy.typing import NDArray
 
 from analysis.figures.style import BLUE, GREY, SKY, VERMILLION, drawing, panels
-from analysis.geometry import detector_rotation, rocking_axis, sample_rotation
+from analysis.geometry import Instrument, gaps_of, instrument_named, sample_rotation
 from analysis.geometry.diffractometer import BEAM
-from analysis.geometry.scan import chip_gaps
 from analysis.results import ScanResult
 from analysis.unit_cells import wavelength
 
@@ -21,7 +20,7 @@ ARM = 2.0
 """Drawn length of the detector arm; the lengths of the sketch are free, its directions are not."""
 
 DETECTOR_SIDE = 0.9
-CIRCLES = ("mu", "eta", "chi", "phi", "delta", "gam")
+SIX_CIRCLES = ("mu", "eta", "chi", "phi")
 CRYSTAL_AXES = ("a*", "b*", "c*")
 
 
@@ -46,13 +45,22 @@ def experiment(result: ScanResult, ax: Axes | None = None) -> Figure:
 
 
 def _angles(result: ScanResult) -> dict[str, float]:
-    missing = [name for name in CIRCLES if name not in result.instrument]
-    if missing:
+    instrument = _instrument(result)
+    angles = instrument.standing(result.instrument)
+    if missing := instrument.lacking(_scanned(result), angles):
         raise ValueError(
-            f"six circles are needed to draw the geometry; {missing!r} are not in the result's instrument "
-            f"{sorted(result.instrument)!r}: this scan was not taken on a six-circle diffractometer"
+            f"the circles of {instrument.name} are needed to draw the geometry; {missing!r} are not in the "
+            f"result's instrument {sorted(result.instrument)!r}"
         )
-    return {name: float(result.instrument[name]) for name in CIRCLES}
+    return {name: angles[name] for name in instrument.axes if name in angles}
+
+
+def _instrument(result: ScanResult) -> Instrument:
+    return instrument_named(str(result.instrument.get("name", "")))
+
+
+def _scanned(result: ScanResult) -> str:
+    return str(result.instrument.get("scan", {}).get("axis", ""))
 
 
 def _wave_vectors(result: ScanResult) -> tuple[Vector, Vector, Vector]:
@@ -72,7 +80,7 @@ def _draw_beams(axes: Any, ki: Vector, kf: Vector, q: Vector) -> None:
 
 def _draw_detector(axes: Any, result: ScanResult, angles: dict[str, float]) -> None:
     """Draw the detector face with its chips at the end of the arm, and the peak's pixel as a dot."""
-    arm = detector_rotation(angles["delta"], angles["gam"])
+    arm = _instrument(result).detector_directions(angles)
     detector = result.instrument.get("detector", {})
     rows, cols = (float(number) for number in detector.get("shape", (515, 515)))
     along_row, out, along_col = arm[:, 0], arm[:, 1], arm[:, 2]
@@ -84,7 +92,8 @@ def _draw_detector(axes: Any, result: ScanResult, angles: dict[str, float]) -> N
     corners = [place(row, col) for row, col in ((0, 0), (0, cols - 1), (rows - 1, cols - 1), (rows - 1, 0))]
     face = Poly3DCollection([corners], facecolor="#dbe9f4", edgecolor="black", linewidth=0.8, alpha=0.95)
     axes.add_collection3d(face)
-    for gap in chip_gaps(int(rows))[1:2]:
+    gaps = gaps_of({"detector": detector, "instrument": result.instrument.get("name")})
+    for gap in gaps[len(gaps) // 2 :][:1]:
         axes.plot(*np.stack([place(gap, 0), place(gap, cols - 1)], axis=1), color=GREY, linewidth=1.2)
         axes.plot(*np.stack([place(0, gap), place(rows - 1, gap)], axis=1), color=GREY, linewidth=1.2)
     axes.text(*place(1.13 * rows, cols / 2), "detector", ha="center", fontsize=8)
@@ -107,9 +116,9 @@ def _draw_sample(axes: Any, result: ScanResult, angles: dict[str, float]) -> Non
                     [corners], facecolor="#f3d9c6", edgecolor="#8a5a3a", linewidth=0.6, alpha=0.75
                 )
             )
-    if result.sample.get("UB") is None:
+    if result.sample.get("UB") is None or not set(SIX_CIRCLES) <= set(angles):
         return
-    turned = sample_rotation(angles["mu"], angles["eta"], angles["chi"], angles["phi"])
+    turned = sample_rotation(*(angles[name] for name in SIX_CIRCLES))
     reciprocal = turned @ np.asarray(result.sample["UB"], dtype=float)
     for vector, name in zip(reciprocal.T, CRYSTAL_AXES, strict=True):
         tip = 0.78 * vector / np.linalg.norm(vector)
@@ -119,8 +128,8 @@ def _draw_sample(axes: Any, result: ScanResult, angles: dict[str, float]) -> Non
 
 def _draw_rocking(axes: Any, result: ScanResult, angles: dict[str, float]) -> None:
     """Draw the axis of the rocking scan with the sense in which its angle increases."""
-    name = str(result.instrument.get("scan", {}).get("axis", "eta"))
-    axis = rocking_axis(name, mu=angles["mu"], eta=angles["eta"], chi=angles["chi"])
+    name = _scanned(result)
+    axis = _instrument(result).rocking_axis(name, angles)
     first = np.cross(axis, [0.0, 1.0, 0.0]) if abs(axis[1]) < 0.9 else np.cross(axis, [1.0, 0.0, 0.0])
     first /= np.linalg.norm(first)
     second = np.cross(axis, first)

@@ -7,20 +7,13 @@ doi:10.1107/S0021889899001223).
 from analysis.geometry.diffractometer import (
     detector_q,
     detector_rotation,
-    rocking_axis,
     rotation,
     sample_q,
     sample_rotation,
     scattering_vectors,
 )
-from analysis.geometry.instruments import INSTRUMENTS, Detector, Instrument, instrument_named
-from analysis.geometry.scan import (
-    ScanGeometry,
-    aps_34idc_geometry,
-    check_units,
-    chip_gaps,
-    i16_geometry,
-)
+from analysis.geometry.instruments import INSTRUMENTS, Detector, Instrument, gaps_of, instrument_named
+from analysis.geometry.scan import ScanGeometry, check_units
 from analysis.geometry.vectors import (
     circle_arm,
     circle_axis,
@@ -49,17 +42,15 @@ __all__ = [
     "instrument_named",
     "Sampling",
     "ScanGeometry",
-    "aps_34idc_geometry",
     "check_units",
-    "chip_gaps",
     "circle_arm",
     "circle_axis",
     "cubic_grid",
     "detector_q",
     "detector_rotation",
+    "gaps_of",
     "geometry_document",
     "geometry_of_document",
-    "i16_geometry",
     "laboratory_to_crystal",
     "laboratory_to_sample",
     "orthogonal_basis",
@@ -67,7 +58,6 @@ __all__ = [
     "q_axis",
     "reciprocal_steps",
     "resample",
-    "rocking_axis",
     "rotation",
     "sample_q",
     "sample_rotation",

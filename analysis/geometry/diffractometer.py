@@ -48,30 +48,6 @@ def detector_rotation(delta: float, gam: float) -> Matrix:
     return about_x(gam) @ about_minus_z(delta)
 
 
-def rocking_axis(axis: str, *, mu: float, eta: float, chi: float) -> Matrix:
-    """Return the laboratory direction (3,) about which the sample turns when ``axis`` moves.
-
-    Parameters
-    ----------
-    axis : {"mu", "eta", "chi", "phi"}
-        The circle that is scanned; the circles outside it carry it along.
-    mu, eta, chi : float, degrees
-        Where those circles stand.
-    """
-    outer = {
-        "mu": np.eye(3),
-        "eta": about_x(mu),
-        "chi": about_x(mu) @ about_minus_z(eta),
-        "phi": about_x(mu) @ about_minus_z(eta) @ about_y(chi),
-    }
-    own = {"mu": [1, 0, 0], "eta": [0, 0, -1], "chi": [0, 1, 0], "phi": [0, 0, -1]}
-    if axis not in outer:
-        raise ValueError(
-            f"the rocking axis must be one of {sorted(outer)}; got {axis!r}: name the scanned circle"
-        )
-    return outer[axis] @ np.asarray(own[axis], dtype=float)
-
-
 Vectors = NDArray[np.float64]
 
 

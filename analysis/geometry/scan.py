@@ -2,28 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis.geometry.diffractometer import (
-    Matrix,
-    Vectors,
-    about_x,
-    detector_rotation,
-    rocking_axis,
-    rotation,
-    scattering_vectors,
-)
-from analysis.unit_cells import UnitCell
-
-CHIP = 256
-"""Pixels along the side of one Medipix chip."""
-
-CHIP_GAP = 3
-"""Pixels without a sensor between two chips of a QuadMerlin."""
-
+from analysis.geometry.diffractometer import Matrix, Vectors, rotation, scattering_vectors
 
 UNITS = {
     "energy": ("keV", 1.0, 200.0, {1e-3: "eV"}),
@@ -152,113 +135,3 @@ class ScanGeometry:
         along_row = self.lab_q(row + 0.5, col) - self.lab_q(row - 0.5, col)
         along_col = self.lab_q(row, col + 0.5) - self.lab_q(row, col - 0.5)
         return np.stack([along_rocking, along_row, along_col], axis=1)
-
-
-def chip_gaps(size: int) -> tuple[int, ...]:
-    """Return the rows (or columns) without a sensor on a Merlin of ``size`` pixels: 515 = 256 + 3 + 256."""
-    return tuple(range(CHIP, CHIP + CHIP_GAP)) if size == 2 * CHIP + CHIP_GAP else ()
-
-
-def i16_geometry(start: Mapping[str, Any], angles: Mapping[str, float]) -> ScanGeometry:
-    """Return the geometry of an I16 rocking scan from its run's metadata.
-
-    Parameters
-    ----------
-    start : mapping
-        Start document: ``energy`` keV, ``detector`` {distance_mm, pixel_size_mm, shape, roi, saturation},
-        ``scan`` {axis}, and optionally ``reflection``, ``lattice``, ``crystal_size_nm``.
-    angles : mapping of str to float, degrees
-        mu, eta, chi, phi, delta, gam as they stood (the scanned one near the middle of its range).
-    """
-    for name in ("energy", "detector", "scan"):
-        if name not in start:
-            raise ValueError(f"the start document must hold {name!r} to know q; it holds {sorted(start)!r}")
-    missing = [name for name in ("mu", "eta", "chi", "phi", "delta", "gam") if name not in angles]
-    if missing:
-        raise ValueError(f"six angles are needed to know q; {missing!r} are not in {sorted(angles)!r}")
-    detector = start["detector"]
-    rows, cols = (int(number) for number in detector["shape"])
-    size = start.get("crystal_size_nm") or detector.get("crystal_size_nm")
-    return ScanGeometry(
-        energy=float(start["energy"]),
-        distance=float(detector["distance_mm"]),
-        pixel_size=float(detector["pixel_size_mm"]),
-        arm=detector_rotation(angles["delta"], angles["gam"]),
-        axis=rocking_axis(start["scan"]["axis"], mu=angles["mu"], eta=angles["eta"], chi=angles["chi"]),
-        centre=((rows - 1) / 2, (cols - 1) / 2),
-        shape=(rows, cols),
-        roi=_region(detector.get("roi"), rows, cols),
-        gaps=chip_gaps(rows) if rows == cols else (),
-        saturation=float(detector.get("saturation") or np.inf),
-        expected_d=_expected_spacing(start),
-        crystal_size=(float(size[0]), float(size[1]), float(size[2])) if size else None,
-        instrument="Diamond I16",
-        angles=dict(angles),
-    )
-
-
-def aps_34idc_geometry(
-    *,
-    delta: float,
-    gamma: float,
-    energy: float,
-    distance: float,
-    pixel_size: float,
-    shape: tuple[int, int],
-    centre: tuple[float, float] | None = None,
-    row_sign: int = -1,
-    col_sign: int = 1,
-    expected_d: float | None = None,
-) -> ScanGeometry:
-    """Return the geometry of an APS 34-ID-C scan of theta, in the frame of You 1999.
-
-    34-ID-C counts x outboard, y up, z along the beam; these are z, x, y here. The arm turns by ``delta``
-    about the vertical and then rises by ``gamma``; theta turns the sample about the vertical, chi and phi
-    ride on it and do not matter for q. Rows of its Timepix run downward and columns outboard, as the
-    published instrument tables of the cohere package have it; another mounting is said by the two signs.
-
-    Parameters
-    ----------
-    delta, gamma : float, degrees
-        In-plane and vertical angle of the detector arm.
-    energy : float, keV
-    distance, pixel_size : float, mm
-    shape : tuple of int
-        (rows, columns) of the frames.
-    centre : tuple of float, pixels, optional
-        (row, column) the arm points to; the middle of the frames by default.
-    row_sign, col_sign : {1, -1}
-        1 where rows grow upward, columns outboard.
-    expected_d : float, Å, optional
-        As in `ScanGeometry`.
-    """
-    vertical = np.array([1.0, 0.0, 0.0])
-    arm = about_x(delta) @ rotation([0, 0, -1], gamma)
-    return ScanGeometry(
-        energy=energy,
-        distance=distance,
-        pixel_size=pixel_size,
-        arm=arm * np.array([row_sign, 1.0, col_sign]),
-        axis=vertical,
-        centre=centre or ((shape[0] - 1) / 2, (shape[1] - 1) / 2),
-        shape=shape,
-        roi=(0, shape[0], 0, shape[1]),
-        expected_d=expected_d,
-        instrument="APS 34-ID-C",
-        angles={"delta": delta, "gamma": gamma},
-    )
-
-
-def _region(roi: Any, rows: int, cols: int) -> tuple[int, int, int, int]:
-    if roi is None:
-        return 0, rows, 0, cols
-    row0, row1, col0, col1 = (int(number) for number in roi)
-    return row0, row1, col0, col1
-
-
-def _expected_spacing(start: Mapping[str, Any]) -> float | None:
-    lattice, reflection = start.get("lattice"), start.get("reflection")
-    if not lattice or reflection is None:
-        return None
-    cell = UnitCell(**{name: float(value) for name, value in lattice.items()})
-    return cell.d_spacing((int(reflection[0]), int(reflection[1]), int(reflection[2])))

@@ -13,11 +13,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.geometry import ScanGeometry
-from analysis.readers.instruments import ID01, Circled, named
+from analysis.geometry import INSTRUMENTS, Instrument, ScanGeometry, instrument_named
 from analysis.readers.linked import Dataset, linked_frames, opened
 from analysis.readers.scan import Given, MeasuredScan, ReadError, lacks, mean, measured, moment, text
 
+ID01 = instrument_named("ESRF ID01")
 BLISS_DETECTORS = ("mpxgaas", "mpx1x4", "eiger2M")
 BLISS_CIRCLES = ("mu", "eta", "phi", "nu", "delta")
 MONITORS = ("mon", "mon2", "ic0", "exp1", "monitor")
@@ -200,12 +200,12 @@ def described(
     """Return a scan whose geometry is what ``given`` says, its angles too where no column has them."""
     columns = columns or {}
     points = source.shape[0]
-    circled, refusal = _instrument(given)
-    axis = given.axis or (circled.sample[0][0] if circled is not None else "")
+    instrument, refusal = _instrument(given)
+    axis = given.axis or (instrument.sample[0][0] if instrument is not None else "")
     angles = columns.get(axis, _angles(given, points))
     positions = dict(given.positions)
     missing = (
-        *(_missing(given, circled, axis, positions) if circled is not None else (refusal,)),
+        *(_missing(given, instrument, axis, positions) if instrument is not None else (refusal,)),
         *(
             ()
             if len(angles) == points
@@ -217,13 +217,15 @@ def described(
     return MeasuredScan(
         path=path,
         format=kind,
-        instrument=circled.name if circled is not None else "",
+        instrument=instrument.name if instrument is not None else "",
         name=path.stem,
         frames=source,
         axis=axis,
         angles=angles,
         positions=positions,
-        geometry=None if circled is None else _geometry(circled, given, axis, positions, source, missing),
+        geometry=None
+        if instrument is None
+        else _geometry(instrument, given, axis, positions, source, missing),
         temperature=measured(temperature, points),
         monitor=others.pop("monitor", columns.get("monitor", columns.get("ic1monitor"))),
         exposure=given.exposure,
@@ -235,11 +237,11 @@ def described(
     )
 
 
-def _instrument(given: Given) -> tuple[Circled | None, str]:
+def _instrument(given: Given) -> tuple[Instrument | None, str]:
     if given.instrument is None:
-        return None, "the instrument (instrument = 'Diamond I16', 'APS 34-ID-C' or 'ESRF ID01')"
+        return None, f"the instrument (one of {', '.join(INSTRUMENTS)}, or a part of its name)"
     try:
-        return named(given.instrument), ""
+        return instrument_named(given.instrument), ""
     except ValueError as error:
         return None, str(error)
 
@@ -252,19 +254,21 @@ def _angles(given: Given, points: int) -> NDArray[np.float64]:
     return np.zeros(0)
 
 
-def _missing(given: Given, circled: Circled, axis: str, positions: Mapping[str, float]) -> tuple[str, ...]:
+def _missing(
+    given: Given, instrument: Instrument, axis: str, positions: Mapping[str, float]
+) -> tuple[str, ...]:
     return (
         *lacks(
             energy=(given.energy, "energy in keV"),
             distance=(given.distance, "distance in mm"),
             pixel_size=(given.pixel_size, "pixel_size in mm"),
         ),
-        *(f"the angle of {name} (positions)" for name in circled.lacking(axis, positions)),
+        *(f"the angle of {name} (positions)" for name in instrument.lacking(axis, positions)),
     )
 
 
 def _geometry(
-    circled: Circled,
+    instrument: Instrument,
     given: Given,
     axis: str,
     positions: Mapping[str, float],
@@ -273,8 +277,7 @@ def _geometry(
 ) -> ScanGeometry | None:
     if source is None or missing or not axis:
         return None
-    rows, columns = (int(size) for size in source.shape[1:])
-    return circled.geometry(axis=axis, positions=positions, shape=(rows, columns), given=given)
+    return given.geometry(instrument, axis, positions, source.shape[1:])
 
 
 def _columns(group: h5py.Group, points: int) -> dict[str, NDArray[np.float64]]:

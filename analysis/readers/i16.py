@@ -16,12 +16,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.geometry import ScanGeometry, pixel_geometry, rocking_axis, rotation
-from analysis.readers.instruments import I16
+from analysis.geometry import ScanGeometry, instrument_named, pixel_geometry, rotation
 from analysis.readers.linked import linked_frames, opened
 from analysis.readers.scan import Given, MeasuredScan, ReadError, lacks, mean, measured, moment, text
 from analysis.unit_cells import UnitCell
 
+I16 = instrument_named("Diamond I16")
 ROCKED = ("eta", "chi", "phi", "mu")
 CIRCLES = ("mu", "eta", "chi", "phi", "delta", "gam")
 THERMOMETERS = ("Tsample", "Ta", "Tb", "Tc", "Td")
@@ -166,10 +166,10 @@ def _chain_geometry(
 ) -> ScanGeometry:
     """Return the geometry: the detector from its NXtransformations, the circles from their angles."""
     middle = {**positions, axis: float(np.nanmean(angles)) if angles.size else positions.get(axis, 0.0)}
-    circle = rocking_axis(axis, mu=middle["mu"], eta=middle["eta"], chi=middle["chi"])
+    circle = I16.rocking_axis(axis, middle)
     size = (int(shape[0]), int(shape[1]))
     if given.distance or given.pixel_size or "module" not in detector:
-        return I16.geometry(axis=axis, positions=middle, shape=size, given=replace(given, energy=energy))
+        return replace(given, energy=energy).geometry(I16, axis, middle, size)
     origin = _placed(entry, detector, text(detector["depends_on"][()]), np.zeros(3), point=True)
     steps = []
     for direction in ("slow_pixel_direction", "fast_pixel_direction"):

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.geometry import ScanGeometry, check_units
+from analysis.geometry import Instrument, ScanGeometry, check_units
 from analysis.unit_cells import UnitCell
 
 Column = NDArray[np.float64]
@@ -116,6 +116,29 @@ class Given:
             return UnitCell(**{name: float(value) for name, value in self.lattice.items()})
         a = float(self.lattice)
         return UnitCell(a, a, a, 90.0, 90.0, 90.0)
+
+    def geometry(
+        self, instrument: Instrument, axis: str, angles: Mapping[str, float], shape: tuple[int, ...]
+    ) -> ScanGeometry:
+        """Return the geometry of a scan of ``axis``; energy, distance and pixel size must be given.
+
+        Parameters
+        ----------
+        instrument : Instrument
+        axis : str
+        angles : mapping of str to float, degrees
+            The circles as they stood.
+        shape : tuple of int
+            (rows, columns) of the frames.
+        """
+        detector = {
+            "distance_mm": np.nan if self.distance is None else self.distance,
+            "pixel_size_mm": np.nan if self.pixel_size is None else self.pixel_size,
+            "shape": shape,
+            "direct_beam": self.centre,
+        }
+        energy = np.nan if self.energy is None else self.energy
+        return instrument.geometry({"energy": energy, "detector": detector, "scan": {"axis": axis}}, angles)
 
 
 def read_given(path: Path) -> Given:

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from analysis.readers.instruments import APS_34IDC
+from analysis.geometry import instrument_named
 from analysis.readers.scan import Given, Images, MeasuredScan, ReadError, lacks, measured
 
 CIRCLES = ("Delta", "Gamma", "Theta", "Chi", "Phi")
 USED = frozenset({"Monitor", "Seconds", "Temperature"})
-PIXEL_SIZE = 0.055
-"""Of the Timepix of 34-ID-C, mm; the file does not say it."""
+INSTRUMENT = instrument_named("APS 34-ID-C")
 
 
 class SpecImages:
@@ -91,7 +90,7 @@ def _scan(spec: Path, scan: Any, number: int, images: list[Path] | None, given: 
         given,
         energy=given.energy or motors.get("Energy"),
         distance=given.distance or motors.get("camdist"),
-        pixel_size=given.pixel_size or PIXEL_SIZE,
+        pixel_size=given.pixel_size or INSTRUMENT.detector.pixel_size,
     )
     frames, note = None, f"the frames (no folder of images of scan {number} was found: give it with --frames)"
     if images is not None:
@@ -101,18 +100,18 @@ def _scan(spec: Path, scan: Any, number: int, images: list[Path] | None, given: 
     missing = (
         *((note,) if note else ()),
         *lacks(energy=(known.energy, "energy in keV"), distance=(known.distance, "distance in mm")),
-        *(f"the angle of {name} (positions)" for name in APS_34IDC.lacking(axis, positions)),
+        *(f"the angle of {name} (positions)" for name in INSTRUMENT.lacking(axis, positions)),
     )
     shape = frames.shape[1:] if frames is not None else None
-    rocks = APS_34IDC.own(axis) in dict(APS_34IDC.sample)
+    rocks = INSTRUMENT.rocks(axis)
     geometry = None
     if shape and rocks and not missing:
-        geometry = APS_34IDC.geometry(axis=axis, positions=positions, shape=(shape[0], shape[1]), given=known)
+        geometry = known.geometry(INSTRUMENT, axis, positions, shape)
     temperature = given.temperature if given.temperature is not None else columns.get("Temperature")
     return MeasuredScan(
         path=spec,
         format=SpecImages.format,
-        instrument=APS_34IDC.name,
+        instrument=INSTRUMENT.name,
         name=spec.stem,
         title=str(scan.scan_header_dict.get("S", "")),
         frames=frames,
@@ -127,10 +126,14 @@ def _scan(spec: Path, scan: Any, number: int, images: list[Path] | None, given: 
         cell=given.cell(),
         reflection=given.reflection,
         missing=missing,
-        notes=(f"pixels of {known.pixel_size:g} mm are assumed",) if given.pixel_size is None else (),
+        notes=(_assumed(known),) if given.pixel_size is None else (),
         unused=tuple(sorted(set(columns) - USED - {axis})),
         refusal="" if rocks else f"{axis} was scanned, which is no circle of the sample: no rocking curve",
     )
+
+
+def _assumed(known: Given) -> str:
+    return f"pixels of {known.pixel_size:g} mm are assumed, those of a {INSTRUMENT.detector.name}"
 
 
 def _date(text: str) -> datetime | None:

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.readers.i16 import CIRCLES, ROCKED, refusal
-from analysis.readers.instruments import I16
+from analysis.readers.i16 import CIRCLES, I16, ROCKED, refusal
 from analysis.readers.scan import Given, Images, MeasuredScan, ReadError, lacks, mean, measured
 
 
@@ -58,7 +57,7 @@ class I16Srs:
         if not any(missing) and axis and shape:
             known = replace(given, energy=energy, centre=centre)
             middle = {**positions, axis: float(table[axis].mean())}
-            geometry = I16.geometry(axis=axis, positions=middle, shape=(shape[0], shape[1]), given=known)
+            geometry = known.geometry(I16, axis, middle, shape)
         stated = table.get("Tsample", said.get("Tsample"))
         return [
             MeasuredScan(

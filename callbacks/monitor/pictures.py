@@ -142,7 +142,7 @@ def newest_frame(path: Path, start: Mapping[str, Any]) -> bytes:
     FrameFileError
         The file has no frame yet, or cannot be read.
     """
-    from analysis.geometry import chip_gaps
+    from analysis.geometry import gaps_of
     from callbacks.frames import DATASET, FrameFileError, read_last_frame
 
     counts, number = read_last_frame(path, DATASET)
@@ -151,7 +151,7 @@ def newest_frame(path: Path, start: Mapping[str, Any]) -> bytes:
     detector = start.get("detector", {})
     shape = tuple(detector.get("shape", counts.shape))
     row0, row1, col0, col1 = detector.get("roi") or (0, shape[0], 0, shape[1])
-    gaps = chip_gaps(int(shape[0])) if shape[0] == shape[1] else ()
+    gaps = gaps_of(start)
     masked = np.isin(np.arange(row0, row1), gaps)[:, None] | np.isin(np.arange(col0, col1), gaps)[None, :]
     if masked.shape != counts.shape:
         masked = np.zeros(counts.shape, dtype=bool)

@@ -70,6 +70,7 @@ class Beamline:
             "pixel_size_mm": geometry["pixel_size_mm"],
             "shape": list(geometry["shape"]),
             "roi": list(geometry["roi"]),
+            "gaps": list(geometry["gaps"]),
             "bad_pixel": [list(pixel) for pixel in geometry["bad_pixel"]] if geometry["bad_pixel"] else None,
             "saturation": self.merlin.saturation,
         }

@@ -42,6 +42,8 @@ class DetectorGeometry:
         Rows and columns of the full detector.
     roi : tuple of int
         (first row, end row, first column, end column) of what is read out.
+    gaps : tuple of int
+        Rows and columns (the same numbers) between its chips, which hold no sensor.
     bad_pixel : list, optional
         (row, column) pairs known to be unusable.
     """
@@ -50,6 +52,7 @@ class DetectorGeometry:
     pixel_size_mm: float
     shape: tuple[int, int]
     roi: tuple[int, int, int, int]
+    gaps: tuple[int, ...] = ()
     bad_pixel: Sequence[tuple[int, int]] | None = None
 
     @property

@@ -215,6 +215,12 @@ class DetectorConfig:
             (self.pixel_size, self.distance),
             "for example 0.055 and 1310",
         )
+        require(
+            self.gap == 0 or self.shape[0] == self.shape[1],
+            "a detector of 2 × 2 chips must be square",
+            self.shape,
+            "use gap 0 for another one",
+        )
         r0, r1, c0, c1 = self.region
         require(
             0 <= r0 < r1 <= self.shape[0] and 0 <= c0 < c1 <= self.shape[1],
@@ -234,6 +240,12 @@ class DetectorConfig:
             (self.blur, self.background, self.hot_pixels, self.dead_pixels),
             "use 0 to switch one off",
         )
+
+    @property
+    def gaps(self) -> tuple[int, ...]:
+        """Rows and columns (the same numbers, the detector is square) between the chips."""
+        first = self.shape[0] // 2 - self.gap // 2
+        return tuple(range(first, first + self.gap))
 
     @property
     def region(self) -> tuple[int, int, int, int]:

@@ -124,10 +124,7 @@ class Counter:
         alive = np.ones(config.shape, dtype=bool)
         alive.flat[where[config.hot_pixels :]] = False
         for axis in (0, 1):
-            middle = config.shape[axis] // 2
-            np.moveaxis(alive, axis, 0)[middle - config.gap // 2 : middle - config.gap // 2 + config.gap] = (
-                False
-            )
+            np.moveaxis(alive, axis, 0)[list(config.gaps)] = False
         self.hot_rate = np.ascontiguousarray(rates[r0:r1, c0:c1])
         self.alive = np.ascontiguousarray(alive[r0:r1, c0:c1])
 

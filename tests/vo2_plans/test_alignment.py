@@ -12,7 +12,7 @@ from vo2_plans.alignment import Alignment, Arm, RockingCurve, check_clear_of_gap
 from vo2_plans.rocking import measure
 
 PLACE = SeriesPlace("series", 0, 1, 300.0)
-ARM = Arm(1310.0, 0.055, (515, 515))
+ARM = Arm(1310.0, 0.055, (515, 515), (256, 257, 258))
 
 
 @pytest.fixture

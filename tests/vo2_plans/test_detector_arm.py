@@ -5,9 +5,9 @@ import pytest
 
 from profile_collection.twin.config import DetectorConfig
 from profile_collection.twin.geometry import Pose, pixel_q
-from vo2_plans.alignment import Arm, chip_centre, distance_to_gap
+from vo2_plans.alignment import Arm
 
-ARM = Arm(1310.0, 0.055, (515, 515))
+ARM = Arm(1310.0, 0.055, (515, 515), (256, 257, 258))
 
 
 @pytest.mark.parametrize("pixel", [(257, 257), (128, 128), (3.5, 400.25)])
@@ -50,7 +50,13 @@ def test_unreachable_rays_say_so():
 
 
 def test_chips_and_gaps():
-    assert chip_centre((515, 515)) == (128.0, 128.0)
-    assert distance_to_gap((128, 128), (515, 515)) == pytest.approx(127.5)
-    assert distance_to_gap((128, 250), (515, 515)) == pytest.approx(5.5)
-    assert distance_to_gap((257, 100), (515, 515)) < 0
+    assert ARM.chip_centre == (128.0, 128.0)
+    assert ARM.distance_to_gap((128, 128)) == pytest.approx(127.5)
+    assert ARM.distance_to_gap((128, 250)) == pytest.approx(5.5)
+    assert ARM.distance_to_gap((257, 100)) < 0
+
+
+def test_a_single_chip_has_no_gap_and_its_own_middle():
+    timepix = Arm(500.0, 0.055, (256, 256))
+    assert timepix.chip_centre == (127.5, 127.5)
+    assert timepix.distance_to_gap((128, 128)) == float("inf")

@@ -47,6 +47,7 @@ def test_start_documents_say_everything(series):
         "pixel_size_mm": 0.055,
         "shape": [515, 515],
         "roi": [96, 160, 96, 160],
+        "gaps": [256, 257, 258],
         "bad_pixel": None,
         "saturation": 2**24 - 1,
     }

@@ -193,7 +193,9 @@ class EpicsMerlin(Merlin):
         **kwargs: Any,
     ):
         self.longest_exposure = longest_exposure
-        geometry = DetectorGeometry(names.distance_mm, names.pixel_size_mm, names.shape, (0, 0, 0, 0))
+        geometry = DetectorGeometry(
+            names.distance_mm, names.pixel_size_mm, names.shape, (0, 0, 0, 0), names.gaps
+        )
         super().__init__(
             twin=EpicsCounter(self),
             shutter=shutter,

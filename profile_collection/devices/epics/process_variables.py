@@ -93,6 +93,8 @@ class DetectorNames:
     distance_mm, pixel_size_mm : float
     shape : tuple of int
         Rows and columns of the full detector.
+    gaps : tuple of int
+        Rows and columns (the same numbers) between its chips, which hold no sensor.
     """
 
     prefix: str
@@ -100,6 +102,7 @@ class DetectorNames:
     distance_mm: float
     pixel_size_mm: float
     shape: tuple[int, int]
+    gaps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,7 @@ def _twin_detector(twin: Any) -> DetectorGeometry:
         pixel_size_mm=float(detector.pixel_size),
         shape=tuple(detector.shape),
         roi=tuple(detector.region),
+        gaps=tuple(detector.gaps),
     )
 
 

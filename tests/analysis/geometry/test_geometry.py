@@ -3,17 +3,14 @@ import pytest
 import xrayutilities as xu
 
 from analysis.geometry import (
-    aps_34idc_geometry,
-    chip_gaps,
     cubic_grid,
     detector_q,
-    i16_geometry,
+    instrument_named,
     laboratory_to_crystal,
     laboratory_to_sample,
     orthogonal_basis,
     reciprocal_steps,
     resample,
-    rocking_axis,
     rotation,
     sample_q,
     sample_rotation,
@@ -22,6 +19,7 @@ from analysis.geometry import (
 )
 from analysis.unit_cells import VO2_M1, wavelength
 
+I16, APS = instrument_named("Diamond I16"), instrument_named("APS 34-ID-C")
 DETECTOR = {"energy": 9.0, "distance": 1310.0, "pixel_size": 0.055, "centre": (257.0, 257.0)}
 TWO_THETA = 2 * 12.404
 ANGLES = {"mu": 0.0, "eta": 17.8, "chi": 90.0, "phi": 0.0, "delta": 24.807, "gam": 0.0}
@@ -76,7 +74,7 @@ def test_a_reflection_lies_where_its_orientation_matrix_says():
 
 
 def test_published_steps_field_of_view_and_voxels():
-    geometry = i16_geometry(start_document(), ANGLES)
+    geometry = I16.geometry(start_document(), ANGLES)
     dq = geometry.steps(257, 257, 0.01)
     report = sampling(dq, (64, 64, 64), (1100, 1600, 1800))
     assert report.dq == pytest.approx((3.420e-4, 1.915e-4, 1.915e-4), rel=5e-4)
@@ -92,7 +90,7 @@ def test_published_steps_field_of_view_and_voxels():
 
 
 def test_field_of_view_ignores_the_crop_and_voxels_ignore_the_order_of_doing():
-    dq = i16_geometry(start_document(), ANGLES).steps(257, 257, 0.01)
+    dq = I16.geometry(start_document(), ANGLES).steps(257, 257, 0.01)
     small, large = sampling(dq, (64, 64, 64)), sampling(dq, (64, 128, 96))
     assert small.field_of_view == large.field_of_view
     extent = voxel_basis(dq, (64, 64, 64)) * 64
@@ -101,7 +99,7 @@ def test_field_of_view_ignores_the_crop_and_voxels_ignore_the_order_of_doing():
 
 
 def test_rocking_step_is_the_turn_of_q_and_carries_its_sign():
-    geometry = i16_geometry(start_document(), ANGLES)
+    geometry = I16.geometry(start_document(), ANGLES)
     q = geometry.lab_q(257, 257)
     turn = np.cross(geometry.axis, q) * np.radians(0.01)
     np.testing.assert_allclose(geometry.steps(257, 257, 0.01)[:, 0], -turn, atol=1e-12)
@@ -117,16 +115,16 @@ def test_rocking_any_circle_is_what_the_sample_frame_says(axis):
         for a in (angles, moved)
     ]
     orientation = sample_rotation(angles["mu"], angles["eta"], angles["chi"], angles["phi"])
-    geometry = i16_geometry(start_document(scan={"axis": axis}), angles)
+    geometry = I16.geometry(start_document(scan={"axis": axis}), angles)
     turned = geometry.q(moved[axis], 100, 300, reference=angles[axis])
     np.testing.assert_allclose(turned, orientation @ sample[1], atol=1e-12)
     np.testing.assert_allclose(geometry.lab_q(100, 300), orientation @ sample[0], atol=1e-12)
 
 
 def test_aps_geometry_in_its_own_terms():
-    geometry = aps_34idc_geometry(
-        delta=32.174, gamma=12.6346, energy=9.0, distance=500, pixel_size=0.055, shape=(256, 256)
-    )
+    detector = {"distance_mm": 500, "pixel_size_mm": 0.055, "shape": (256, 256)}
+    start = {"energy": 9.0, "detector": detector, "scan": {"axis": "th"}}
+    geometry = APS.geometry(start, {"delta": 32.174, "gamma": 12.6346})
     k = 2 * np.pi / wavelength(9)
     delta, gamma = np.radians([32.174, 12.6346])
     outboard, up, beam = np.cos(gamma) * np.sin(delta), np.sin(gamma), np.cos(gamma) * np.cos(delta)
@@ -145,7 +143,7 @@ def test_aps_geometry_in_its_own_terms():
 
 
 def test_orthogonal_grid_of_a_plane_wave_is_exact():
-    geometry = i16_geometry(start_document(), ANGLES)
+    geometry = I16.geometry(start_document(), ANGLES)
     shape, out = (40, 32, 32), (40, 32, 32)
     basis = voxel_basis(geometry.steps(257, 257, 0.01), shape)
     target = orthogonal_basis(basis, geometry.lab_q(257, 257), shape, out)
@@ -169,7 +167,7 @@ def test_orthogonal_grid_of_a_plane_wave_is_exact():
 
 def test_resampling_keeps_volume_and_facets_of_a_known_box():
     """A 600 × 800 × 900 nm box with faces along the laboratory axes, seen through the slanted voxels."""
-    geometry = i16_geometry(start_document(), ANGLES)
+    geometry = I16.geometry(start_document(), ANGLES)
     shape, out = (64, 64, 64), (64, 64, 64)
     dq = geometry.steps(257, 257, 0.01)
     basis = voxel_basis(dq, shape)
@@ -215,12 +213,12 @@ def test_resampling_keeps_volume_and_facets_of_a_known_box():
 )
 def test_a_wrong_geometry_is_refused_in_words(change, message):
     with pytest.raises(ValueError, match=message):
-        i16_geometry(start_document(**change), ANGLES)
+        I16.geometry(start_document(**change), ANGLES)
 
 
 def test_missing_angles_and_flat_steps_are_refused_in_words():
     with pytest.raises(ValueError, match=r"\['delta'\]"):
-        i16_geometry(start_document(), {name: 0.0 for name in ANGLES if name != "delta"})
+        I16.geometry(start_document(), {name: 0.0 for name in ANGLES if name != "delta"})
     with pytest.raises(ValueError, match="span space"):
         voxel_basis(np.ones((3, 3)), (8, 8, 8))
     with pytest.raises(ValueError, match="three positive lengths"):
@@ -228,9 +226,11 @@ def test_missing_angles_and_flat_steps_are_refused_in_words():
 
 
 def test_rocking_axis_and_gaps():
-    np.testing.assert_allclose(rocking_axis("eta", mu=0, eta=0, chi=0), [0, 0, -1])
-    assert chip_gaps(515) == (256, 257, 258)
-    assert chip_gaps(256) == ()
+    np.testing.assert_allclose(I16.rocking_axis("eta", {"mu": 0.0}), [0, 0, -1])
+    assert I16.detector.gaps(515, 515) == (256, 257, 258)
+    assert I16.detector.gaps(256, 256) == I16.detector.gaps(515, 256) == ()
+    assert instrument_named("id01").detector.gaps(516, 516) == (255, 256, 257, 258, 259, 260)
+    assert APS.detector.gaps(512, 512) == APS.detector.gaps(256, 256) == ()
 
 
 def test_in_the_crystal_frame_the_reflection_is_b_times_hkl():
@@ -249,7 +249,7 @@ def test_in_the_crystal_frame_the_reflection_is_b_times_hkl():
 
 
 def test_a_cubic_grid_holds_the_slanted_box_and_nothing_is_lost_on_it():
-    geometry = i16_geometry(start_document(), ANGLES)
+    geometry = I16.geometry(start_document(), ANGLES)
     shape = (20, 24, 24)
     basis = rotation([1, 2, 3], 25.0) @ voxel_basis(geometry.steps(257, 257, 0.01), shape)
     target, out = cubic_grid(basis, shape)

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 from analysis.experiment import load_experiment
-from analysis.geometry import INSTRUMENTS, aps_34idc_geometry, i16_geometry, instrument_named
+from analysis.geometry import INSTRUMENTS, gaps_of, instrument_named
 
 START = {
     "energy": 9.0,
     "scan": {"axis": "eta"},
     "detector": {"distance_mm": 1310.0, "pixel_size_mm": 0.055, "shape": [515, 515]},
 }
-ANGLES = {"mu": 0.0, "eta": 17.8, "chi": 90.0, "phi": 0.0, "delta": 25.1, "gam": 0.34}
 
 
 @pytest.mark.parametrize("name", ["paper", "quick"])
@@ -30,16 +29,27 @@ def test_each_instrument_turns_a_start_document_and_its_axes_into_q(instrument):
         instrument.geometry(START, {axis: 20.0})
 
 
-def test_the_geometry_is_that_of_the_instruments_own_function():
-    i16 = instrument_named("Diamond I16").geometry(START, ANGLES)
-    np.testing.assert_array_equal(i16.arm, i16_geometry(START, ANGLES).arm)
-    aps = instrument_named("APS 34-ID-C").geometry(START, ANGLES)
-    own = aps_34idc_geometry(
-        delta=25.1, gamma=0.34, energy=9.0, distance=1310.0, pixel_size=0.055, shape=(515, 515)
+def test_circles_have_other_names_and_the_direct_beam_may_be_anywhere():
+    detector = {"distance_mm": 500.0, "pixel_size_mm": 0.055, "shape": [20, 30], "direct_beam": [7.0, 21.0]}
+    start = {"energy": 9.0, "scan": {"axis": "Theta"}, "detector": detector}
+    named, short = (
+        instrument_named("34idc").geometry(start, {first: 32.17, second: 12.63})
+        for first, second in (("Delta", "Gamma"), ("del", "gam"))
     )
-    np.testing.assert_array_equal(aps.arm, own.arm)
+    np.testing.assert_array_equal(named.arm, short.arm)
+    assert named.centre == (7.0, 21.0)
 
 
-def test_an_unknown_instrument_is_refused_in_words():
-    with pytest.raises(ValueError, match="the instrument must be one of .*; got 'ID99'"):
-        instrument_named("ID99")
+def test_gaps_are_the_start_documents_and_else_the_instruments():
+    start = {**START, "instrument": "Diamond I16"}
+    assert gaps_of(start) == (256, 257, 258)
+    assert gaps_of({**start, "detector": {**START["detector"], "gaps": [10, 11]}}) == (10, 11)
+    assert gaps_of(START) == ()
+    assert instrument_named("i16").geometry({**start, "energy": 9.0}, {"mu": 0, "gam": 0, "delta": 25}).gaps
+
+
+def test_an_instrument_is_found_by_a_part_of_its_name_that_no_other_has():
+    assert [instrument_named(name).name for name in ("i16", "34-ID-C", "id01")] == list(INSTRUMENTS)
+    for name in ("ID99", "id", ""):
+        with pytest.raises(ValueError, match=f"the instrument must be one of .*; got '{name}'"):
+            instrument_named(name)

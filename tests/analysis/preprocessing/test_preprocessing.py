@@ -4,9 +4,10 @@ import h5py
 import numpy as np
 import pytest
 
-from analysis.geometry import ScanGeometry, i16_geometry
+from analysis.geometry import ScanGeometry, instrument_named
 from analysis.preprocessing import WRAPS, autocorrelation_wrap, hidden_voxels, prepare_scan
 
+I16 = instrument_named("Diamond I16")
 ANGLES = {"mu": 0.0, "eta": 17.8, "chi": 90.0, "phi": 0.0, "delta": 24.807 + 0.31, "gam": 0.31}
 """delta and gam that put the M1 peak near pixel (128, 128)."""
 
@@ -24,7 +25,7 @@ def geometry(**changes) -> ScanGeometry:
         "scan": {"axis": "eta"},
     }
     start["detector"] |= changes.pop("detector", {})
-    return i16_geometry(start | changes, ANGLES)
+    return I16.geometry(start | changes, ANGLES)
 
 
 def peak_at(place, peak, width=(1.67, 2.05, 1.82)):

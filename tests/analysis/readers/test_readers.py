@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from analysis.geometry import sample_rotation, two_theta
+from analysis.geometry import instrument_named, sample_rotation, two_theta
 from analysis.readers import Given, ReadError, describe, read_array, read_given, read_scans
 
 FOLDER = Path(os.environ.get("VO2_MEASURED_DATA", Path(__file__).parents[4] / "shared" / "data"))
@@ -189,10 +189,8 @@ def test_the_raw_scan_54_is_the_one_in_the_npz(scan54):
 def test_34idc_agrees_with_xrayutilities_in_every_pixel():
     import xrayutilities as xu
 
-    from analysis.readers.instruments import APS_34IDC
-
     given = ARM.completed(Given(centre=(7.0, 21.0)))
-    geometry = APS_34IDC.geometry(axis="th", positions=dict(ARM.positions), shape=(20, 30), given=given)
+    geometry = given.geometry(instrument_named("APS 34-ID-C"), "th", dict(ARM.positions), (20, 30))
     conversion = xu.experiment.QConversion(["y+"], ["y+", "x-"], [0, 0, 1], en=9000.0)
     conversion.init_area(
         "y-", "x+", cch1=7.0, cch2=21.0, Nch1=20, Nch2=30, distance=0.5, pwidth1=55e-6, pwidth2=55e-6

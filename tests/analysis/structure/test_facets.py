@@ -11,10 +11,11 @@ import xrayutilities as xu
 from scipy.ndimage import map_coordinates
 from scipy.spatial import ConvexHull, HalfspaceIntersection
 
-from analysis.geometry import cubic_grid, i16_geometry, laboratory_to_sample, orthogonal_basis, resample
+from analysis.geometry import cubic_grid, instrument_named, laboratory_to_sample, orthogonal_basis, resample
 from analysis.preprocessing import prepare_scan
 from analysis.unit_cells import wavelength
 
+I16 = instrument_named("Diamond I16")
 ANGLES = {"mu": 3.0, "eta": 17.8, "chi": 84.0, "phi": 11.0, "delta": 25.117, "gam": 2.31}
 ETA = 17.4 + 0.01 * np.arange(75)
 ROI = (56, 204, 54, 202)
@@ -89,7 +90,7 @@ def amplitude(body, q):
 
 def geometry(**start):
     detector = {"distance_mm": 1310.0, "pixel_size_mm": 0.055, "shape": [515, 515], "roi": ROI}
-    return i16_geometry({"energy": 9.0, "detector": detector, "scan": {"axis": "eta"}} | start, ANGLES)
+    return I16.geometry({"energy": 9.0, "detector": detector, "scan": {"axis": "eta"}} | start, ANGLES)
 
 
 @pytest.fixture(scope="module")

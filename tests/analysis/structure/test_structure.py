@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from analysis.geometry import i16_geometry, voxel_basis
+from analysis.geometry import instrument_named, voxel_basis
 from analysis.structure import (
     PERCENTS,
     isosurface,
@@ -14,17 +14,18 @@ from analysis.structure import (
 )
 from analysis.unit_cells import VO2_M1, VO2_RUTILE
 
+I16 = instrument_named("Diamond I16")
 ANGLES = {"mu": 0.0, "eta": 17.8, "chi": 90.0, "phi": 0.0, "delta": 24.807, "gam": 0.0}
 START = {
     "energy": 9.0,
     "detector": {"distance_mm": 1310.0, "pixel_size_mm": 0.055, "shape": [515, 515]},
     "scan": {"axis": "eta"},
 }
-Q = i16_geometry(START, ANGLES).lab_q(257, 257)
+Q = I16.geometry(START, ANGLES).lab_q(257, 257)
 
 
 def basis_for(shape):
-    return voxel_basis(i16_geometry(START, ANGLES).steps(257, 257, 0.01), shape)
+    return voxel_basis(I16.geometry(START, ANGLES).steps(257, 257, 0.01), shape)
 
 
 def positions(shape, basis):
