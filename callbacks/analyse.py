@@ -24,7 +24,7 @@ from analysis.preprocessing import PreparedScan, prepare_scan
 from analysis.results import ScanResult, SeriesResult, read_series, write_scan, write_series
 from analysis.structure import strain_table, structure_summary
 from analysis.unit_cells import UnitCell
-from callbacks.frames import PIXEL_MASK, open_frames, read_array, read_beside
+from callbacks.frames import DARK, FLAT_FIELD, PIXEL_MASK, open_frames, read_array, read_beside
 from callbacks.jobs import ScanJob
 from callbacks.series import SEEDS, read_repeats, read_results, series_lock
 
@@ -54,6 +54,8 @@ def analyse(job: ScanJob) -> ScanResult:
             job.monitor,
             geometry,
             mask=bad,
+            flat_field=read_array(job.frame_file, job.dataset, FLAT_FIELD),
+            dark=read_array(job.frame_file, job.dataset, DARK),
             shape=shape,
             frame_index=job.frame_index,
             stopped_early=job.incomplete,
@@ -105,12 +107,20 @@ def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> Scan
     """Put a reconstruction and its provenance together."""
     start = job.start
     phased = phasing_values(found, prepared.voxel_basis, prepared.q_vector)
+    notes = (
+        *job.notes,
+        *_said_of_file(job, prepared),
+        *_said_of_flat_field(prepared, found),
+        *prepared.notes,
+    )
     return ScanResult(
         **phased,
-        notes=(*job.notes, *_said_of_file(job, prepared), *prepared.notes),
+        notes=notes,
         intensity=prepared.intensity,
         mask=prepared.mask,
         background=prepared.background,
+        given_flat_field=prepared.given_flat_field,
+        dark=prepared.dark,
         pixel_kernel=prepared.pixel_kernel,
         voxel_basis=prepared.voxel_basis,
         q_vector=prepared.q_vector,
@@ -153,6 +163,23 @@ def _said_of_file(job: ScanJob, prepared: PreparedScan) -> list[str]:
     return notes
 
 
+def _said_of_flat_field(prepared: PreparedScan, found: Reconstruction) -> list[str]:
+    """Hold the flat field that was found with the object against the one that was given."""
+    given = prepared.given_flat_field
+    if given is None or not found.calibrated:
+        return []
+    lit = (np.where(prepared.mask, 0, prepared.intensity).sum(axis=0) > LIT) & (given > 0)
+    if not lit.any():
+        return []
+    off = 100 * float(np.std(found.flat_field[lit] / given[lit]))
+    return [
+        f"the flat field that was found differs from the one given by {off:.1f} % (pixels of > {LIT} counts)"
+    ]
+
+
+LIT = 1000
+"""Counts of a pixel in all frames from which its flat field is compared: counting leaves 3 % there."""
+
 D_OFF = 2e-3
 """Relative deviation of d from the lattice's that is noted; distance and arm are rarely known better."""
 
@@ -173,7 +200,7 @@ def phasing_values(
         "seconds": float(found.seconds),
         "weights_hash": str(found.weights_hash),
         "coherence": found.coherence,
-        "flat_field": found.flat_field if found.calibrated else None,
+        "flat_field": found.flat_field if found.calibrated or (found.flat_field != 1).any() else None,
         "exposure": found.exposure if found.calibrated else None,
         "strain": strain_table(found.object, voxel_basis, q_vector),
         "structure": structure_summary(found.object, voxel_basis, q_vector),

@@ -178,8 +178,9 @@ def _rows(frames: Any, index: NDArray[np.int64]) -> NDArray[Any]:
     return np.stack([frames[int(number)] for number in index])
 
 
-PIXEL_MASK, FLAT_FIELD = "pixel_mask", "flatfield"
-"""Arrays beside the frames, named as in NXdetector: not 0 where a pixel is bad; each pixel's gain."""
+PIXEL_MASK, FLAT_FIELD, DARK = "pixel_mask", "flatfield", "dark"
+"""Arrays beside the frames, the first two named as in NXdetector: not 0 where a pixel is bad; each pixel's
+gain; its counts without light."""
 
 
 def read_array(path: Path, dataset: str, name: str) -> NDArray[Any] | None:

@@ -21,7 +21,7 @@ from analysis.experiment import Experiment
 from analysis.file_names import file_name
 from analysis.geometry import ScanGeometry, geometry_document, instrument_named
 from analysis.readers import FrameSource, MeasuredScan, ReadError
-from callbacks.frames import FLAT_FIELD, PIXEL_MASK, write_frames
+from callbacks.frames import DARK, FLAT_FIELD, PIXEL_MASK, write_frames
 from callbacks.journal.journal import Document
 from callbacks.journal.recovery import scan_documents
 
@@ -46,7 +46,7 @@ class Extras:
     flat_field
         (rows, cols) what each pixel counts; only the ratio to the median matters.
     dark
-        (rows, cols) counts without light.
+        (rows, cols) counts without light, in the exposure of a frame.
     temperatures
         K, one for each scan, or one for all.
     crop
@@ -190,9 +190,16 @@ def _arrays(scan: MeasuredScan, extras: Extras) -> tuple[dict[str, NDArray[Any]]
     if gain is not None:
         arrays[FLAT_FIELD] = gain
         remarks.append(
-            "the flat field is kept beside the frames, its blind pixels masked; phasing does not use it yet"
+            f"the flat field is in the model as a gain, of {100 * _spread(gain):.0f} % between pixels"
         )
+    if dark is not None:
+        arrays[DARK] = np.where(noisy, 0, dark).astype(np.float32)
     return arrays, remarks
+
+
+def _spread(gain: NDArray[np.float32]) -> float:
+    """Return the standard deviation of a gain over its mean."""
+    return float(gain.std(dtype=float) / gain.mean(dtype=float))
 
 
 def _gain(flat: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

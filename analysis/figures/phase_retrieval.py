@@ -224,9 +224,14 @@ def calculated_intensity(result: ScanResult) -> NDArray[np.float32]:
     corner = torch.from_numpy(np.fft.ifftshift(result.object).astype(np.complex64))
     _, integrated = kernel.predict(corner)
     counts = np.fft.fftshift(integrated.numpy())
-    if result.flat_field is not None and result.exposure is not None:
-        counts *= result.exposure[:, None, None] * result.flat_field
-    return np.asarray(counts + np.float32(result.background))
+    # The background is that of an even detector where a flat field was given, of this one where it was found.
+    given = np.float32(1) if result.given_flat_field is None else result.given_flat_field
+    if result.exposure is not None:
+        counts *= result.exposure[:, None, None]
+    if result.flat_field is not None:
+        counts *= result.flat_field
+    behind = np.float32(result.background) * given + (0 if result.dark is None else result.dark)
+    return np.asarray(counts + behind, np.float32)
 
 
 def diffraction_comparison(results: Sequence[ScanResult], ax: Axes | None = None) -> Figure:

@@ -85,7 +85,11 @@ class Calibrated:
 def calibrate(
     pattern: Pattern, candidate: Candidate, config: CalibrationConfig = DEFAULT.calibration
 ) -> Calibrated:
-    """Phase ``candidate`` on, and find the blur and the response that it speaks for."""
+    """Phase ``candidate`` on, and find the blur and the response that it speaks for.
+
+    Where a flat field was given, the response is relative to it: the search for it begins there, and where
+    little was counted it stays there.
+    """
     response = Response.uniform(pattern.shape, pattern.counts.device)
     level = Level(pattern.counts.sqrt(), pattern.mask, pattern.shape)
     history: list[float] = []
@@ -126,7 +130,7 @@ def fit_response(
         The last one.
     """
     tells = ((predicted >= config.faintest) & ~pattern.mask).float()
-    counts, expected = pattern.counts * tells, predicted * tells
+    counts, expected = pattern.as_counted * tells, pattern.responding(predicted) * tells
     # Of an object that is too bright as a whole neither is to blame.
     expected *= counts.sum() / (expected * before.factor).sum().clamp_min(1e-12)
     frames = (expected * before.flat_field).sum(dim=(1, 2))

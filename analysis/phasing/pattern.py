@@ -18,7 +18,7 @@ from torch import Tensor
 from analysis.phasing.device import DEVICE
 from analysis.phasing.pixel_kernel import PixelKernel, deconvolved, lag_transfer
 from analysis.phasing.projections import SPACE, to_corner
-from analysis.phasing.residual import amplitude_chi_squared
+from analysis.phasing.residual import amplitude_chi_squared, root_variance
 from analysis.phasing.schedules import crop
 
 Triple = tuple[float, float, float]
@@ -137,18 +137,26 @@ class Pattern:
     Parameters
     ----------
     counts : Tensor, (n0, n1, n2) float32
-        As measured, background included; 0 where not measured.
+        As measured, background included; 0 where not measured. Over the flat field where one was given:
+        (√(g·I) − √n)² is g·(√I − √(n/g))², so that the model of raw counts n is that of n/g weighted with g.
     mask : Tensor, (n0, n1, n2) bool
         True where not measured.
     background : Tensor, (n0, n1, n2) float32, counts
+        Of a pixel that counts all; a dark image that was given is in it.
     widths : three float
         Voxel widths in units of the pitch.
+    gain : Tensor, (n0, n1, n2) float32, optional
+        The flat field that was given.
+    raw : Tensor, (n0, n1, n2) float32, optional
+        The counts as they came, where a flat field was given.
     """
 
     counts: Tensor
     mask: Tensor
     background: Tensor
     widths: tuple[float, float, float]
+    gain: Tensor | None = None
+    raw: Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -171,7 +179,31 @@ class Pattern:
     def cropped(self, shape: Sequence[int]) -> Pattern:
         """Return the centre of q, ``shape`` voxels of it."""
         counts, mask, background = (crop(a, shape) for a in (self.counts, self.mask, self.background))
-        return Pattern(counts, mask, background, self.widths)
+        gain, raw = (None if a is None else crop(a, shape) for a in (self.gain, self.raw))
+        return Pattern(counts, mask, background, self.widths, gain, raw)
+
+    @property
+    def as_counted(self) -> Tensor:
+        """The counts as they came, (n0, n1, n2) float32."""
+        return self.counts if self.raw is None else self.raw
+
+    @property
+    def weight(self) -> Tensor:
+        """How far a step of descent goes to each voxel's counts, (n0, n1, n2) float32; 0 where not measured.
+
+        1, or the gain of a pixel that counts less than the others: what it says is noisier.
+        """
+        measured = (~self.mask).float()
+        return measured if self.gain is None else measured * self.gain.clamp_max(1)
+
+    def responding(self, predicted: Tensor) -> Tensor:
+        """Return what a detector that counts evenly would count, ``predicted``, as this one counts it."""
+        return predicted if self.gain is None else predicted * self.gain
+
+    def scatter(self) -> NDArray[np.float64]:
+        """Return the variance of √counts that counting alone makes, (n0, n1, n2) float64."""
+        variance = root_variance(self.as_counted.cpu().numpy())
+        return variance if self.gain is None else variance / self.gain.cpu().numpy()
 
     def corrected(self, factor: Tensor) -> Pattern:
         """Return what would have been counted had the response ``factor``, (n0, n1, n2), been 1."""
@@ -188,27 +220,74 @@ def checked_pattern(
     mask: ArrayLike | None,
     pixel_kernel: Sequence[float] | None,
     background: ArrayLike | None,
+    flat_field: ArrayLike | None = None,
+    dark: ArrayLike | None = None,
 ) -> Pattern:
     """Return the measurement in corner order, or raise a ValueError that says what is wrong with it.
 
-    What a masked array hides was not measured, either.
+    What a masked array hides was not measured, either; nor was it where a flat field is not above 0.
     """
     counts = _checked_shape(intensity)
     hidden = checked_mask(mask, counts.shape) | np.ma.getmaskarray(np.ma.asarray(intensity))
+    gain = None
+    if flat_field is not None:
+        gain, blind = checked_gain(flat_field, counts.shape, hidden)
+        hidden = hidden | blind
     _check_counts(counts, hidden)
     expected = _checked_background(background, counts.shape)
+    if dark is not None:
+        expected = expected + _checked_background(dark, counts.shape, "dark image") / (
+            1 if gain is None else gain
+        )
     counts = np.where(hidden, 0, counts).astype(np.float32)
     if not expected.mean(dtype=float) < counts[~hidden].mean(dtype=float):
         raise ValueError(
             f"the background must be below the measured counts, {counts[~hidden].mean():.4g} a voxel in the "
             f"mean; got {expected.mean():.4g}: give it in counts per voxel, as the pattern is"
         )
-    return Pattern(
+    pattern = Pattern(
         counts=to_corner(torch.from_numpy(counts)).to(DEVICE),
         mask=to_corner(torch.from_numpy(hidden)).to(DEVICE),
         background=to_corner(torch.from_numpy(expected)).to(DEVICE),
         widths=_checked_widths(pixel_kernel),
     )
+    if gain is None:
+        return pattern
+    response = to_corner(torch.from_numpy(gain)).to(DEVICE)
+    return replace(pattern, counts=pattern.counts / response, gain=response, raw=pattern.counts)
+
+
+def checked_gain(
+    flat_field: ArrayLike, shape: tuple[int, ...], hidden: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return a flat field over its mean where measured, and where it is blind.
+
+    Parameters
+    ----------
+    flat_field : array_like, (n1, n2) or (n0, n1, n2)
+        What each pixel counts of the same light, in any unit.
+    shape : tuple of int
+        (n0, n1, n2) of the intensity.
+    hidden : ndarray, (n0, n1, n2) bool
+        True where nothing was measured.
+
+    Returns
+    -------
+    tuple of ndarray
+        Gain, (n0, n1, n2) float32, 1 where blind; and where it is not above 0, bool.
+    """
+    gain = np.asarray(flat_field, np.float64)
+    if gain.shape not in (shape[1:], shape):
+        raise ValueError(
+            f"the flat field must have the shape of a frame, {shape[1:]!r}, or of the intensity, {shape!r}; "
+            f"got {gain.shape!r}: crop it with the intensity"
+        )
+    gain = np.broadcast_to(gain, shape)
+    blind = ~(np.isfinite(gain) & (gain > 0))
+    lit = ~(blind | hidden)
+    if not lit.any():
+        raise ValueError("the flat field must be above 0 where counts were measured; it is nowhere")
+    return np.where(blind, 1, gain / gain[lit].mean()).astype(np.float32), blind
 
 
 def _checked_shape(intensity: ArrayLike) -> NDArray[Any]:
@@ -281,18 +360,20 @@ def _check_order(counts: NDArray[Any]) -> None:
         )
 
 
-def _checked_background(background: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _checked_background(
+    background: ArrayLike | None, shape: tuple[int, ...], what: str = "background"
+) -> NDArray[np.float32]:
     expected = np.asarray(0.0 if background is None else background, np.float32)
     if not np.all(np.isfinite(expected)) or expected.min() < 0:
         raise ValueError(
-            "the background must be finite expected counts of at least 0; "
+            f"the {what} must be finite expected counts of at least 0; "
             f"got a smallest value of {expected.min()!r}: estimate it again"
         )
     try:
         return np.ascontiguousarray(np.broadcast_to(expected, shape))
     except ValueError as error:
         raise ValueError(
-            f"the background must be one number or an array that fits {shape!r}; got {expected.shape!r}"
+            f"the {what} must be one number or an array that fits {shape!r}; got {expected.shape!r}"
         ) from error
 
 

@@ -94,7 +94,8 @@ class Reconstruction:
         Whether the pattern could not be explained as that of a flat detector in a steady beam, and the next
         two were found with the object (`calibration`).
     flat_field : ndarray, (n1, n2) float32
-        What each pixel of the detector counts of what it should; ones where not ``calibrated``.
+        What each pixel of the detector counts of what it should: the one that was given, times what was found
+        beside it where ``calibrated``; else ones.
     exposure : ndarray, (n0,) float32
         The same of each frame: the beam's intensity, relative to the mean.
     """
@@ -127,6 +128,8 @@ def reconstruct(
     seed: int = 0,
     pixel_kernel: Sequence[float] | None = None,
     background: ArrayLike | None = None,
+    flat_field: ArrayLike | None = None,
+    dark: ArrayLike | None = None,
     config: PhasingConfig = DEFAULT,
 ) -> Reconstruction:
     """Reconstruct the complex object behind a diffraction pattern.
@@ -142,12 +145,17 @@ def reconstruct(
     pixel_kernel : three float, optional
         Widths of the measured voxel in units of its pitch, per axis; 0 is a point sample.
     background : array_like, broadcastable to the shape, counts, optional
-        Expected background.
+        Expected background, less the dark image.
+    flat_field : array_like, (n1, n2), optional
+        What each pixel of the detector counts of the same light; only the ratio to the mean matters. It is
+        part of the model: give the counts as they were read. A pixel of 0 was not measured.
+    dark : array_like, (n1, n2), counts, optional
+        What each pixel counts without light in the exposure of a frame; part of the model, too.
     config : PhasingConfig
         The tuned numbers.
     """
     began = time.perf_counter()
-    pattern = checked_pattern(intensity, mask, pixel_kernel, background)
+    pattern = checked_pattern(intensity, mask, pixel_kernel, background, flat_field, dark)
     pretrained = load_pretrained()
     guesses = Guesses(pretrained, pattern, seed, config=config.start)
     return from_guesses(pattern, guesses, seed, pretrained.hash, began, config)
@@ -180,13 +188,15 @@ def from_truth(
     *,
     pixel_kernel: Sequence[float] | None = None,
     background: ArrayLike | None = None,
+    flat_field: ArrayLike | None = None,
+    dark: ArrayLike | None = None,
 ) -> Reconstruction:
     """Start from the ``truth`` (n0, n1, n2) complex and nothing else: the ceiling of what data can give.
 
     For tests and benchmarks.  The other arguments are those of `reconstruct`.
     """
     began = time.perf_counter()
-    pattern = checked_pattern(intensity, mask, pixel_kernel, background)
+    pattern = checked_pattern(intensity, mask, pixel_kernel, background, flat_field, dark)
     with fixed_threads(THREADS):
         x = to_corner(torch.from_numpy(np.asarray(truth, np.complex64)))[None].to(pattern.counts.device)
         support = final_support(pattern, x)
@@ -272,8 +282,10 @@ def _assemble(
 ) -> Reconstruction:
     best, factor = outcome.candidate, outcome.response.factor
     calibrated = bool((factor != 1).any())
-    predicted = to_centre(factor * predicted_counts(pattern.corrected(factor), best)).cpu().numpy()
-    counts, mask = (to_centre(a).cpu().numpy() for a in (pattern.counts, pattern.mask))
+    explained = pattern.responding(factor * predicted_counts(pattern.corrected(factor), best))
+    predicted, counts, mask = (
+        to_centre(a).cpu().numpy() for a in (explained, pattern.as_counted, pattern.mask)
+    )
     obj, support = centre(*(to_centre(a[0]).cpu().numpy() for a in (best.x, best.support)))
     ratio = noise_ratio(predicted, counts, mask)
     starts = StartEvidence(
@@ -311,6 +323,12 @@ def _assemble(
         iterations=found.iterations,
         threads=THREADS,
         calibrated=calibrated,
-        flat_field=torch.fft.fftshift(outcome.response.flat_field).cpu().numpy(),
+        flat_field=torch.fft.fftshift(_flat_field(pattern, outcome)).cpu().numpy(),
         exposure=torch.fft.fftshift(outcome.response.exposure).cpu().numpy(),
     )
+
+
+def _flat_field(pattern: Pattern, outcome: Calibrated) -> Tensor:
+    """Return the flat field that was given, times what was found beside it; (n1, n2), corner order."""
+    found = outcome.response.flat_field
+    return found if pattern.gain is None else found * pattern.gain.mean(dim=0)

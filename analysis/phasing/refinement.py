@@ -19,7 +19,7 @@ from analysis.phasing.pattern import COHERENT, GRID, Pattern, Triple, fit_cohere
 from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import Smoother, extent_of, power
 from analysis.phasing.registration import Candidate, register
-from analysis.phasing.residual import amplitude_chi_squared, noise_ratio, root_variance
+from analysis.phasing.residual import amplitude_chi_squared, noise_ratio
 from analysis.phasing.schedules import REFINE, Level, crop, finer, iterate, resample, support_of
 from analysis.phasing.search import Found
 
@@ -41,16 +41,17 @@ def descend(
     support : Tensor, (n0, n1, n2) bool
     kernel : PixelKernel
     amplitude, measured : Tensor, (n0, n1, n2) float32
-        √counts, background included, and 1 where measured.
+        √counts, background included, and 1 where measured, less where less sure (`Pattern.weight`).
     background : Tensor or float, counts
     iterations : int
     """
+    root = measured.sqrt()  # squared again in χ²
     current = x * support
     ahead, momentum = current, 1.0
     history: list[float] = []
     for _ in range(iterations):
         step, predicted = kernel.gradient(ahead, amplitude, measured, background)
-        chi = float(amplitude_chi_squared(predicted.sqrt(), amplitude, measured))
+        chi = float(amplitude_chi_squared(predicted.sqrt(), amplitude, root))
         if history and chi > history[-1]:
             momentum, ahead = 1.0, current
         history.append(chi)
@@ -104,7 +105,7 @@ def final_support(pattern: Pattern, x: Tensor, config: RefinementConfig = DEFAUL
     √counts scatter by v(λ) (`root_variance`) in each of the N voxels of q, and so, by Parseval, does
     the object by √Σv/N in each of its own.
     """
-    noise = float(np.sqrt(root_variance(pattern.counts.cpu().numpy()).sum())) / pattern.counts.numel()
+    noise = float(np.sqrt(pattern.scatter().sum())) / pattern.counts.numel()
     smooth = Smoother(pattern.shape, x.device)(power(x).sqrt(), config.smoothing)
     support = smooth > max(config.above_noise * noise, config.faintest * float(smooth.max()))
     return support if bool(support.any()) else smooth > 0
@@ -169,15 +170,18 @@ def fit_blur(
 
 
 def predicted_counts(pattern: Pattern, candidate: Candidate) -> Tensor:
-    """Return the counts that ``candidate`` explains, background included, (n0, n1, n2), corner order."""
+    """Return the counts that ``candidate`` explains, background included, (n0, n1, n2), corner order.
+
+    Of a detector that counts evenly: `Pattern.responding` makes them those that were counted.
+    """
     kernel = kernel_of(pattern, pattern.shape, candidate.support, candidate.coherence)
     return kernel.predict(candidate.x[0])[1] + pattern.background
 
 
 def left_over(pattern: Pattern, candidate: Candidate) -> float:
     """Return the noise ratio of ``candidate``, an object at full resolution."""
-    predicted = predicted_counts(pattern, candidate).cpu().numpy()
-    return noise_ratio(predicted, pattern.counts.cpu().numpy(), pattern.mask.cpu().numpy())
+    predicted = pattern.responding(predicted_counts(pattern, candidate)).cpu().numpy()
+    return noise_ratio(predicted, pattern.as_counted.cpu().numpy(), pattern.mask.cpu().numpy())
 
 
 def finish(
@@ -207,6 +211,6 @@ def descended(
     if fitted:
         sigma = fit_blur(pattern, x, support, sigma, grid)
     kernel = kernel_of(pattern, pattern.shape, candidate.support, sigma)
-    measured, root = (~pattern.mask).float(), pattern.counts.sqrt()
+    measured, root = pattern.weight, pattern.counts.sqrt()
     x, chi = descend(x * support, support, kernel, root, measured, pattern.background, iterations)
     return replace(candidate, x=x[None], score=chi[-1], coherence=sigma), chi

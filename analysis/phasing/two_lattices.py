@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -48,6 +48,8 @@ class Measured(Protocol):
     pixel_kernel : three float
     voxel_basis : ndarray, (3, 3) float64, nm
     q_vector : ndarray, (3,) float64, Å⁻¹
+    given_flat_field, dark : ndarray, (n1, n2) float32, or None
+        What each pixel counts of the same light, and counts without any.
     """
 
     @property
@@ -62,6 +64,10 @@ class Measured(Protocol):
     def voxel_basis(self) -> NDArray[np.float64]: ...  # noqa: D102
     @property
     def q_vector(self) -> NDArray[np.float64]: ...  # noqa: D102
+    @property
+    def given_flat_field(self) -> NDArray[np.float32] | None: ...  # noqa: D102
+    @property
+    def dark(self) -> NDArray[np.float32] | None: ...  # noqa: D102
 
 
 def phase(
@@ -81,11 +87,28 @@ def phase(
         Shape of the crop about the first peak that leaves the second outside.
     """
     intensity, mask, background = prepared.intensity, prepared.mask, prepared.background
+    flat_field, dark = prepared.given_flat_field, prepared.dark
     kernel, offset = prepared.pixel_kernel, second_peak(prepared, strain, band)
     if offset is None:
-        return reconstruct(intensity, mask, seed=seed, pixel_kernel=kernel, background=background)
+        return reconstruct(
+            intensity,
+            mask,
+            seed=seed,
+            pixel_kernel=kernel,
+            background=background,
+            flat_field=flat_field,
+            dark=dark,
+        )
     return reconstruct_both(
-        intensity, mask, offset=offset, band=band, seed=seed, pixel_kernel=kernel, background=background
+        intensity,
+        mask,
+        offset=offset,
+        band=band,
+        seed=seed,
+        pixel_kernel=kernel,
+        background=background,
+        flat_field=flat_field,
+        dark=dark,
     )
 
 
@@ -131,6 +154,8 @@ def reconstruct_both(
     seed: int = 0,
     pixel_kernel: Sequence[float] | None = None,
     background: float = 0.0,
+    flat_field: NDArray[np.floating] | None = None,
+    dark: NDArray[np.floating] | None = None,
 ) -> Reconstruction:
     """Reconstruct a crop that holds the peaks of two lattices.
 
@@ -144,7 +169,7 @@ def reconstruct_both(
         From the first peak to the second.
     band : three int
         Shape of the crop about the first peak that leaves the second outside.
-    seed, pixel_kernel, background
+    seed, pixel_kernel, background, flat_field, dark
         As for `reconstruct`.
 
     Raises
@@ -158,13 +183,25 @@ def reconstruct_both(
     box, corner = second_box(counts.shape, offset, band)
     inner = central(counts.shape, band)
     first = reconstruct(
-        counts[inner], hidden[inner], seed=seed, pixel_kernel=pixel_kernel, background=background
+        counts[inner],
+        hidden[inner],
+        seed=seed,
+        pixel_kernel=pixel_kernel,
+        background=background,
+        flat_field=None if flat_field is None else flat_field[inner[1:]],
+        dark=None if dark is None else dark[inner[1:]],
     )
-    pattern = checked_pattern(counts, hidden, pixel_kernel, background)
+    model: dict[str, Any] = {
+        "pixel_kernel": pixel_kernel,
+        "background": background,
+        "flat_field": flat_field,
+        "dark": dark,
+    }
+    pattern = checked_pattern(counts, hidden, **model)
     amplitude = to_centre(pattern.amplitude(first.coherence)).cpu().numpy()
     second = phase_second(amplitude, hidden, first.object, offset, box, corner, np.random.default_rng(seed))
     start = join(first.object, second, counts.shape)
-    found = from_truth(counts, start, hidden, pixel_kernel=pixel_kernel, background=background)
+    found = from_truth(counts, start, hidden, **model)
     doubts = []
     if second.agreement < SECOND.agreement:
         doubts.append(

@@ -4,7 +4,7 @@ Binning halves the field of view in real space and with it the oversampling. Wha
 crystal: the voxels keep their size at the same q-volume, and stand for the middle of the pixels they sum.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -222,6 +222,8 @@ def prepare_scan(
     geometry: ScanGeometry,
     *,
     mask: NDArray[np.bool_] | None = None,
+    flat_field: NDArray[np.floating] | None = None,
+    dark: NDArray[np.floating] | None = None,
     shape: tuple[int, int, int] = (64, 64, 64),
     frame_index: ArrayLike | None = None,
     binning: tuple[int, int] = (1, 1),
@@ -246,6 +248,9 @@ def prepare_scan(
     geometry : ScanGeometry
     mask : ndarray, (rows, cols) or (points, rows, cols) bool, optional
         Pixels known to be bad, in all frames or in each, True where bad.
+    flat_field, dark : ndarray, (rows, cols) float, optional
+        What each pixel counts of the same light, and its counts without any in the exposure of a frame. The
+        counts stay as they were read: phasing has both in its model.
     shape : tuple of int
         Shape of the crop, in voxels (after binning).
     frame_index : array_like, (points,) int, optional
@@ -272,7 +277,55 @@ def prepare_scan(
         _refuse_unfinished(float(centre.position[0]), stack.shape[0], shape[0])
     if not allow_gap:
         _refuse_gap(centre.position + [0, row0, col0], geometry)
-    return crop_scan(stack, view, geometry, centre, shape, continuous=continuous, binning=(1, rows, cols))
+    prepared = crop_scan(stack, view, geometry, centre, shape, continuous=continuous, binning=(1, rows, cols))
+    return (
+        prepared if flat_field is None and dark is None else _responding(prepared, geometry, flat_field, dark)
+    )
+
+
+def _responding(
+    prepared: PreparedScan,
+    geometry: ScanGeometry,
+    flat_field: NDArray[np.floating] | None,
+    dark: NDArray[np.floating] | None,
+) -> PreparedScan:
+    """Return a crop with its part of flat field and dark image; the dark counts leave the background.
+
+    Where a flat field is not above 0, phasing takes the pixel for not measured.
+    """
+    gain, without = (_cropped(image, prepared, geometry) for image in (flat_field, dark))
+    seen = ~prepared.mask.all(axis=0)
+    if gain is not None:
+        block = prepared.binning[1] * prepared.binning[2]
+        gain = np.where(np.isfinite(gain) & (gain > 0), gain / block, 0)
+        gain = (gain / gain[seen & (gain > 0)].mean()).astype(np.float32)
+    background = prepared.background
+    if without is not None:
+        background = max(0.0, background - float(without[seen].mean()))
+    return replace(prepared, given_flat_field=gain, dark=without, background=background)
+
+
+def _cropped(
+    image: NDArray[np.floating] | None, prepared: PreparedScan, geometry: ScanGeometry
+) -> NDArray[np.float32] | None:
+    """Return an image of the detector (rows, cols) in the crop's voxels, 0 beyond the frames."""
+    if image is None:
+        return None
+    row0, row1, col0, col1 = geometry.roi
+    if image.shape != (row1 - row0, col1 - col0):
+        raise ValueError(
+            f"flat field and dark image must have the frames' shape {(row1 - row0, col1 - col0)!r}; "
+            f"got {image.shape!r}"
+        )
+    rows, cols = (
+        size * by for size, by in zip(prepared.intensity.shape[1:], prepared.binning[1:], strict=True)
+    )
+    corner = np.array(prepared.crop[1:]) - [row0, col0]
+    low, high = np.maximum(corner, 0), np.minimum(corner + [rows, cols], image.shape)
+    part = np.zeros((1, rows, cols))
+    there = tuple(slice(a - c, b - c) for a, b, c in zip(low, high, corner, strict=True))
+    part[0][there] = image[low[0] : high[0], low[1] : high[1]]
+    return binned(part, prepared.binning)[0].astype(np.float32)
 
 
 def _check_frames(

@@ -99,6 +99,8 @@ class PreparedScan:
         Voxels of the crop by what is wrong with them.
     notes : tuple of str
         What a person should know.
+    given_flat_field, dark : ndarray, (n1, n2) float32, or None
+        Of the voxels of a frame: what each counts of the same light, and its counts without any.
     """
 
     intensity: Counts
@@ -122,6 +124,8 @@ class PreparedScan:
     lost_fraction: float
     defects: dict[str, int]
     notes: tuple[str, ...]
+    given_flat_field: Counts | None = None
+    dark: Counts | None = None
 
     @property
     def wraps(self) -> bool:

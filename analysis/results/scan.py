@@ -64,8 +64,11 @@ class ScanResult:
         Standard deviation of the Gaussian blur that the pattern was found to have, per axis; zeros also in
         files that were written before it was kept.
     flat_field, exposure : ndarray, (n1, n2) and (n0,) float32, or None
-        What each pixel, and each frame, counts of what it should, where the pattern could not be explained
-        without; else None.
+        What each pixel, and each frame, counts of what it should, as the object was phased with: the flat
+        field that was given, and what was found where the pattern could not be explained without; None where
+        neither was.
+    given_flat_field, dark : ndarray, (n1, n2) float32, or None
+        What was given: each pixel's counts of the same light, over their mean, and its counts without any.
     notes : tuple of str
         What is to be known of the data and no fault of the reconstruction: points left out, an assumption
         about a file; empty in files that were written before it was kept apart from ``reasons``.
@@ -106,6 +109,8 @@ class ScanResult:
     coherence: tuple[float, float, float] = (0.0, 0.0, 0.0)
     flat_field: NDArray[np.float32] | None = None
     exposure: NDArray[np.float32] | None = None
+    given_flat_field: NDArray[np.float32] | None = None
+    dark: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -124,7 +129,13 @@ class ScanResult:
             other = getattr(self, name).shape
             if other != shape:
                 raise ValueError(f"{name} must have the object's shape {shape!r}; got {other!r}")
-        for name, needed in (("flat_field", shape[1:]), ("exposure", shape[:1])):
+        frame = shape[1:]
+        for name, needed in (
+            ("flat_field", frame),
+            ("exposure", shape[:1]),
+            ("given_flat_field", frame),
+            ("dark", frame),
+        ):
             response = getattr(self, name)
             if response is not None and response.shape != needed:
                 raise ValueError(f"{name} must have the shape {needed!r}; got {response.shape!r}")

@@ -23,8 +23,13 @@ FORMAT = "vo2-bcdi scan 1"
 
 _IMAGE = {"object": "data", "support": "support", "voxel_basis": "voxel_basis", "q_vector": "q_vector"}
 _DETECTOR = {"intensity": "data", "mask": "mask", "background": "background", "pixel_kernel": "pixel_kernel"}
-_RESPONSE = {"flat_field": "flatfield", "exposure": "relative_exposure"}
-"""Written to the detector where they were found; the first is NeXus' name."""
+_RESPONSE = {
+    "flat_field": "flatfield",
+    "exposure": "relative_exposure",
+    "given_flat_field": "given_flatfield",
+    "dark": "dark",
+}
+"""Written to the detector where they were given or found; the first is NeXus' name."""
 
 _SAMPLE = (
     "temperature",

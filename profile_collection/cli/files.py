@@ -178,10 +178,11 @@ def ingest(
     mask: Annotated[Path | None, typer.Option(help="Array, not 0 where a pixel is bad; 2D, or 3D.")] = None,
     flat_field: Annotated[
         Path | None,
-        typer.Option(help="Kept as a gain, its blind pixels masked; phasing does not use it yet."),
+        typer.Option(help="What each pixel counts of the same light: a gain in the model, counts stay raw."),
     ] = None,
     dark: Annotated[
-        Path | None, typer.Option(help="Counts without light; pixels that have some are masked.")
+        Path | None,
+        typer.Option(help="Counts without light, of a frame's exposure; pixels of 1 or more are masked."),
     ] = None,
     crop: Annotated[str | None, typer.Option(help="Voxels about the peak that are phased.")] = None,
     instrument: Instrument = None,

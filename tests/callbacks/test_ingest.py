@@ -7,6 +7,7 @@ from event_model import DocumentNames, schema_validators
 from analysis.readers import Given, ReadError
 from callbacks.analyse import crop_shape, scan_geometry
 from callbacks.frames import (
+    DARK,
     FLAT_FIELD,
     PIXEL_MASK,
     FrameFileError,
@@ -139,6 +140,8 @@ def test_mask_dark_and_flat_field_lie_beside_the_frames(tmp_path, ingest_npz):
     gain = read_array(path, "/entry/instrument/merlin/data", FLAT_FIELD)
     assert gain[3, 3] == pytest.approx(1.2)
     assert gain[0, 0] == 1
+    assert not read_array(path, "/entry/instrument/merlin/data", DARK).any()  # its one count is masked
+    assert any("in the model as a gain" in note for note in start["ingested"]["notes"])
     np.testing.assert_array_equal(read_frames(path, "/entry/instrument/merlin/data", np.arange(10)), COUNTS)
 
 

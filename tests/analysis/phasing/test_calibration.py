@@ -12,7 +12,7 @@ from analysis.phasing.config import DEFAULT
 from analysis.phasing.pattern import COHERENT
 from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import fixed_threads, to_centre, to_corner
-from analysis.phasing.reconstruction import checked_pattern
+from analysis.phasing.reconstruction import checked_pattern, from_truth
 from analysis.phasing.refinement import final_support, finish
 from analysis.phasing.registration import Candidate, overlap, register
 from analysis.phasing.schedules import Level, support_of
@@ -120,6 +120,49 @@ def test_a_flat_detector_in_a_steady_beam_is_found_so(truth):
     assert exposure == pytest.approx(1, abs=0.08)  # some hundred counts in the faintest frames
     assert exposure[counts.sum(axis=(1, 2)) > 100 * CALIBRATION.prior] == pytest.approx(1, abs=0.03)
     assert register(same.candidate.x[0], truth).overlap > 0.99
+
+
+def test_a_flat_field_and_a_dark_image_that_are_given_are_in_the_model_and_counts_stay_raw(truth):
+    rng = np.random.default_rng(12)
+    expected = PixelKernel(SHAPE, (0, 0, 0)).predict(truth)[1]
+    scale = 1e4 / expected.max()
+    flat, dark = np.exp(rng.normal(0, 0.2, SHAPE[1:])), rng.uniform(0, 0.9, SHAPE[1:])
+    seen = np.fft.fftshift((expected * scale).numpy()) * flat + dark
+    counts = rng.poisson(seen).astype(np.float32)
+    start = to_centre(truth * scale.sqrt()).numpy()
+    # Of a white field only the ratios matter.
+    found = from_truth(counts, start, flat_field=5000 * flat, dark=dark)
+    assert found.noise_ratio == pytest.approx(1, abs=0.05)
+    assert found.flat_field == pytest.approx(flat / flat.mean(), rel=1e-4)
+    assert from_truth(counts, start).noise_ratio > 1.15 * found.noise_ratio
+    assert from_truth(counts / flat, start, background=dark / flat).noise_ratio > 1.02 * found.noise_ratio
+    assert overlap(found.object, start) > overlap(from_truth(counts, start).object, start)
+    found_blind = from_truth(counts, start, flat_field=np.where(flat < 0.8, 0, flat), dark=dark)
+    assert found_blind.noise_ratio == pytest.approx(1, abs=0.05)  # a pixel of 0 was not measured
+    blind = to_centre(checked_pattern(counts, None, None, None, np.where(flat < 0.8, 0, flat)).mask).numpy()
+    np.testing.assert_array_equal(blind, np.broadcast_to(flat < 0.8, SHAPE))
+
+
+def test_an_even_flat_field_changes_nothing(dirty):
+    counts, truth, *_ = dirty
+    start = to_centre(truth).numpy()
+    with_one = from_truth(counts, start, flat_field=np.full(SHAPE[1:], 7.0), dark=np.zeros(SHAPE[1:]))
+    np.testing.assert_array_equal(with_one.object, from_truth(counts, start).object)
+
+
+@pytest.mark.parametrize("flat_field", [np.zeros(SHAPE[1:]), np.ones((3, 3))])
+def test_a_flat_field_that_does_not_fit_is_refused(flat_field):
+    with pytest.raises(ValueError, match="the flat field must"):
+        checked_pattern(np.ones(SHAPE), None, None, None, flat_field)
+
+
+def test_the_response_is_looked_for_from_the_flat_field_that_was_given():
+    rng = np.random.default_rng(3)
+    flat = np.exp(rng.normal(0, 0.2, SHAPE[1:]))
+    counts = 100 * np.broadcast_to(flat, SHAPE)
+    pattern = checked_pattern(counts, None, None, None, flat)
+    beside = fit_response(pattern, torch.full(SHAPE, 100.0), Response.uniform(SHAPE))
+    assert beside.factor.numpy() == pytest.approx(1, abs=1e-3)
 
 
 def test_what_was_not_measured_says_nothing():
