@@ -275,6 +275,25 @@ class TrustConfig:
 
 
 @dataclass(frozen=True)
+class TransferConfig:
+    """Transfer learning on one pattern, after its search or in its place.
+
+    Parameters
+    ----------
+    epochs : int
+        Of the one pattern; the paper speaks of several hundred, and shows 2000.
+    learning_rate : float
+        Of Adam. Source: prototypes; it is that of the fine-tuned start, too.
+    overlap_every : int
+        Epochs from one overlap with the search's object to the next.
+    """
+
+    epochs: int = 100
+    learning_rate: float = 1e-4
+    overlap_every: int = 5
+
+
+@dataclass(frozen=True)
 class SecondLatticeConfig:
     """The second of two lattices.
 
@@ -319,6 +338,7 @@ class PhasingConfig:
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     trust: TrustConfig = field(default_factory=TrustConfig)
     second: SecondLatticeConfig = field(default_factory=SecondLatticeConfig)
+    transfer: TransferConfig = field(default_factory=TransferConfig)
 
 
 DEFAULT = PhasingConfig()

@@ -3,7 +3,7 @@
 from analysis.results.aligned import AlignedObjects, read_aligned, write_aligned
 from analysis.results.atomic import replacing
 from analysis.results.crystal_parts import Domain, Domains, Island, RegionStrain, SurfaceBulk
-from analysis.results.scan import ScanResult, numbered_labels
+from analysis.results.scan import ScanResult, Transfer, numbered_labels
 from analysis.results.scan_file import read_scan, read_started, write_scan
 from analysis.results.series import (
     Fit,
@@ -32,6 +32,7 @@ __all__ = [
     "SeriesScans",
     "Structure",
     "SurfaceBulk",
+    "Transfer",
     "Transition",
     "numbered_labels",
     "read_aligned",

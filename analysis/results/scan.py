@@ -10,6 +10,65 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Transfer:
+    """Transfer learning on one pattern: the network fine-tuned on it with the Fourier loss L3 alone.
+
+    Of the central 32 voxels of q (docs/science.md section 3.9). A low loss does not make an object right.
+
+    Attributes
+    ----------
+    object : ndarray, (32, 32, 32) complex64, √counts
+        After the last epoch, on the whole field of view: a voxel is n/32 voxels of the scan's wide.
+    loss_history : ndarray, (epochs + 1,) float64
+        L3 before each epoch and at the end.
+    overlap_epochs : ndarray, (k,) int64
+        Epochs at whose beginning the overlap was measured; the last one is the end.
+    overlaps : ndarray, (k,) float64
+        Overlap with the search's object, brought to the same voxels; empty where there was none.
+    search_loss : float
+        L3 of the search's object, there; NaN where there was none.
+    learning_rate : float
+    seed : int
+        Chose the orientation of the input.
+    weights_hash : str
+        SHA-256 of the weights before the first epoch.
+    precision : {"bfloat16", "float32"}
+        In which the network was computed.
+    cpu_seconds : float
+    """
+
+    object: NDArray[np.complex64]
+    loss_history: NDArray[np.float64]
+    overlap_epochs: NDArray[np.int64]
+    overlaps: NDArray[np.float64]
+    search_loss: float
+    learning_rate: float
+    seed: int
+    weights_hash: str
+    precision: str
+    cpu_seconds: float
+
+    def __post_init__(self) -> None:
+        """Refuse curves that do not belong together."""
+        if len(self.loss_history) < 1 or len(self.overlaps) not in (0, len(self.overlap_epochs)):
+            raise ValueError(
+                "a loss at least, and an overlap for each of its epochs, are required; got "
+                f"{len(self.loss_history)!r} losses, {len(self.overlaps)!r} overlaps at "
+                f"{len(self.overlap_epochs)!r} epochs"
+            )
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the fine-tuning."""
+        return len(self.loss_history) - 1
+
+    @property
+    def final_loss(self) -> float:
+        """L3 at the end."""
+        return float(self.loss_history[-1])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ScanResult:
     """Reconstruction of one rocking scan with what is needed to judge, compare and repeat it.
 
@@ -75,6 +134,8 @@ class ScanResult:
     experiment : mapping
         Description that the scan was measured and analysed by, as plain values (`analysis.experiment`); empty
         in files that were written before it was kept.
+    transfer : Transfer or None
+        Transfer learning on the scan's pattern, where it has run.
     sample, instrument : mapping
         For the record: name, UB, lattice, reflection; angles and counters under I16's own names.
     """
@@ -112,6 +173,7 @@ class ScanResult:
     given_flat_field: NDArray[np.float32] | None = None
     dark: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = ()
+    transfer: Transfer | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     strain: Mapping[str, Any] = field(default_factory=dict)

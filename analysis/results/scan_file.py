@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from analysis.results.atomic import replacing
-from analysis.results.scan import ScanResult
+from analysis.results.scan import ScanResult, Transfer
 
 CXI_VERSION = 150
 FORMAT = "vo2-bcdi scan 1"
@@ -30,6 +30,8 @@ _RESPONSE = {
     "dark": "dark",
 }
 """Written to the detector where they were given or found; the first is NeXus' name."""
+
+_TRANSFER = "transfer_1"
 
 _SAMPLE = (
     "temperature",
@@ -61,6 +63,7 @@ _UNITS = {
     "d_spacing": "angstrom",
     "d_spacing_error": "angstrom",
     "seconds": "s",
+    "cpu_seconds": "s",
 }
 
 _POSITIONS = dict.fromkeys(("mu", "eta", "chi", "phi", "delta", "gam"), "deg") | {"en": "keV", "rc": "mA"}
@@ -91,6 +94,7 @@ def write_scan(path: Path, result: ScanResult) -> Path:
         _write_sample(entry, result)
         _write_instrument(entry, result)
         _write_process(entry, result)
+        _write_transfer(entry, result)
         _write_diffraction(entry, result)
         entry["data_1"] = h5py.SoftLink("/entry_1/image_1")
     return path
@@ -223,8 +227,29 @@ def _write_process(entry: h5py.Group, result: ScanResult) -> None:
         process[name] = json.dumps(getattr(result, name), default=_plain)
 
 
+def _write_transfer(entry: h5py.Group, result: ScanResult) -> None:
+    """Write the transfer learning, where it has run, with what a reader computes: final loss, its voxels."""
+    if result.transfer is None:
+        return
+    process = _group(entry, _TRANSFER, "NXprocess")
+    process["program"] = "vo2-bcdi"
+    process["command"] = "transfer"
+    for field in fields(Transfer):
+        _put(process, field.name, getattr(result.transfer, field.name), _UNITS.get(field.name))
+    process["final_loss"] = result.transfer.final_loss
+    larger = np.array(result.object.shape) / result.transfer.object.shape
+    _put(process, "voxel_basis", result.voxel_basis * larger, "nm")
+
+
+def _read_transfer(entry: h5py.Group) -> Transfer | None:
+    if _TRANSFER not in entry:
+        return None
+    process = entry[_TRANSFER]
+    return Transfer(**{field.name: _python(process[field.name][()]) for field in fields(Transfer)})
+
+
 def _process_fields() -> list[str]:
-    elsewhere = {*_IMAGE, *_DETECTOR, *_SAMPLE, *_JSON, *_RESPONSE}
+    elsewhere = {*_IMAGE, *_DETECTOR, *_SAMPLE, *_JSON, *_RESPONSE, "transfer"}
     return [field.name for field in fields(ScanResult) if field.name not in elsewhere]
 
 
@@ -244,6 +269,7 @@ def _read_values(entry: h5py.Group) -> dict[str, Any]:
     values["trusted"] = bool(values["trusted"])
     for name in ("reasons", "notes"):
         values[name] = tuple(values.get(name, ()))
+    values["transfer"] = _read_transfer(entry)
     for name in ("pixel_kernel", "coherence"):
         if name in values:
             values[name] = tuple(float(width) for width in values[name])

@@ -8,9 +8,12 @@ best.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from analysis.phasing.network.model import twin
+from analysis.phasing.pixel_kernel import lag_transfer
 from analysis.phasing.residual import amplitude_chi_squared
 
 _AXES = (-3, -2, -1)
@@ -47,6 +50,85 @@ def fourier_loss(
     scale = cross / ((weighted * predicted).sum(_AXES, keepdim=True) + _SMALL)
     # At the best scale the loss does not depend on it: no gradient need flow through.
     return amplitude_chi_squared(scale.detach() * predicted, modulus, measured, _AXES)
+
+
+class CountsLoss:
+    """L3 of transfer learning: chi-squared of the counts that an object predicts as they are measured.
+
+    sum (sqrt(I_p) - sqrt(I_m))^2 / sum I_m over measured voxels, I_p = f s^2 K(abs(F p)^2) + b: K integrates
+    over the voxel and blurs by the coherence (`pixel_kernel`), b is the background, f how pixel and frame
+    respond, and the scale s is the best one. A right object leaves noise; without K it leaves more.
+
+    Parameters
+    ----------
+    counts : (n0, n1, n2) float tensor
+        Centre of a pattern, q = 0 at n // 2.
+    measured : (n0, n1, n2) bool tensor
+        True where measured.
+    background : (n0, n1, n2) float tensor, counts
+    widths, sigma : three float
+        Of the voxel, in units of its pitch, and of the blur, in voxels.
+    factor : (n0, n1, n2) float tensor, optional
+        What is counted of what should be; 1 by default.
+    """
+
+    FAINTEST = 1e-6
+    """Added to predicted counts: the root's slope is infinite at zero."""
+
+    def __init__(
+        self,
+        counts: torch.Tensor,
+        measured: torch.Tensor,
+        background: torch.Tensor,
+        widths: Sequence[float],
+        sigma: Sequence[float],
+        factor: torch.Tensor | None = None,
+    ) -> None:
+        self.root, self.measured = counts.clamp_min(0).sqrt(), measured.float()
+        self.background = background
+        self.factor = torch.ones_like(counts) if factor is None else factor
+        self._shape = counts.shape
+        # An autocorrelation is twice as wide as its object (`pixel_kernel`).
+        self._every = [2 if w > 0 or s > 0 else 1 for w, s in zip(widths, sigma, strict=True)]
+        self._grown = [n * every for n, every in zip(self._shape, self._every, strict=True)]
+        self._transfer = lag_transfer(self._shape, self._grown, widths, sigma, counts.device)
+
+    def predict(self, obj: torch.Tensor) -> torch.Tensor:
+        """Return the counts (..., n0, n1, n2) without background of (..., n0, n1, n2) complex objects."""
+        before = [grown // 2 - n // 2 for grown, n in zip(self._grown, self._shape, strict=True)]
+        pad = [
+            width
+            for b, grown, n in zip(before, self._grown, self._shape, strict=True)
+            for width in (grown - n - b, b)
+        ]
+        padded = torch.nn.functional.pad(obj, pad[::-1])
+        field = torch.fft.fftn(torch.fft.ifftshift(padded, dim=_AXES), dim=_AXES)
+        power = torch.view_as_real(field).square().sum(-1)
+        blurred = torch.fft.irfftn(
+            torch.fft.rfftn(power, dim=_AXES) * self._transfer, s=self._grown, dim=_AXES
+        )
+        a, b, c = self._every
+        return self.factor * torch.fft.fftshift(blurred[..., ::a, ::b, ::c].clamp_min(0), dim=_AXES)
+
+    def scale(self, predicted: torch.Tensor) -> torch.Tensor:
+        """Return the best s^2, (..., 1, 1, 1), for counts as `predict` returns them: by Newton, convex."""
+        predicted = predicted.detach()
+        seen = predicted * self.measured
+        signal = (self.root.square() - self.background).clamp_min(0) * self.measured
+        best = signal.sum(_AXES, keepdim=True) / (seen.sum(_AXES, keepdim=True) + _SMALL)
+        for _ in range(6):
+            root = (best * predicted + self.background + self.FAINTEST).sqrt()
+            slope = ((1 - self.root / root) * seen).sum(_AXES, keepdim=True)
+            curvature = (0.5 * self.root / root**3 * seen * predicted).sum(_AXES, keepdim=True)
+            best = torch.maximum(best - slope / (curvature + 1e-30), 0.1 * best)
+        return best
+
+    def __call__(self, obj: torch.Tensor) -> torch.Tensor:
+        """Return L3, (...,), of (..., n0, n1, n2) complex objects."""
+        predicted = self.predict(obj)
+        # At the best scale the loss does not depend on it: no gradient need flow through.
+        counts = self.scale(predicted) * predicted + self.background
+        return amplitude_chi_squared((counts + self.FAINTEST).sqrt(), self.root, self.measured, _AXES)
 
 
 def register(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

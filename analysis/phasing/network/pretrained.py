@@ -193,9 +193,12 @@ def central_counts(intensity: np.ndarray, mask: np.ndarray | None) -> tuple[torc
 
 def mixed_precision() -> torch.autocast:
     """Autocast to bfloat16 where this CPU computes in it: 1.5 to 4 times faster, overlaps equal to 1e-3."""
-    return torch.autocast(
-        "cpu", dtype=torch.bfloat16, enabled=torch.cpu.get_capabilities().get("avx512_bf16", False)
-    )
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=computes_in_bfloat16())
+
+
+def computes_in_bfloat16() -> bool:
+    """Return whether this CPU does; others would emulate it, which is slower than float32."""
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
 def _guess(
