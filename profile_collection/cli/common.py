@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +40,34 @@ ExperimentOption = Annotated[
     str | None,
     typer.Option(help="TOML file of what is measured; the paper's by default.", show_default=False),
 ]
+
+
+def with_options(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Let a command take each field of a dataclass as an option of its own, and get the object made of them.
+
+    Parameters
+    ----------
+    kind
+        A dataclass whose fields are annotated as a command's parameters are. The command's parameter
+        ``options`` is that object.
+    """
+    fields = inspect.signature(kind, eval_str=True).parameters
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True)
+        shown = [one for name, one in own.parameters.items() if name != "options"]
+        asked = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in fields.values()]
+
+        @functools.wraps(command)
+        def called(**values: Any) -> None:
+            command(options=kind(**{name: values.pop(name) for name in fields}), **values)
+
+        whole = own.replace(parameters=[*shown, *asked])
+        called.__signature__ = whole  # type: ignore[attr-defined]
+        called.__annotations__ = {name: one.annotation for name, one in whole.parameters.items()}
+        return called
+
+    return decorate
 
 
 class TakesMinusOne(TyperCommand):

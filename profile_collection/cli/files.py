@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,33 +19,16 @@ from profile_collection.cli.common import (
     console,
     explained,
     opened,
+    with_options,
 )
 
 if TYPE_CHECKING:
     from analysis.readers import Given, MeasuredScan
+    from callbacks.ingest import Extras
 
 files_app = typer.Typer()
 
 Files = Annotated[list[Path], typer.Argument(help="Files or folders of scans.")]
-Geometry = Annotated[Path | None, typer.Option(help="TOML file with what the files do not say.")]
-Frames = Annotated[
-    Path | None, typer.Option(help="Folder of the frames, if they do not lie beside the file.")
-]
-Scans = Annotated[str | None, typer.Option(help="Scans of the file, with commas between, as '54,55'.")]
-Instrument = Annotated[str | None, typer.Option(help="'i16', '34idc' or 'id01': how its circles turn.")]
-Energy = Annotated[float | None, typer.Option(help="keV.")]
-Distance = Annotated[float | None, typer.Option(help="Sample to detector, mm.")]
-PixelSize = Annotated[float | None, typer.Option(help="mm.")]
-Centre = Annotated[str | None, typer.Option(help="'row,column' of the direct beam with the arm at zero.")]
-Axis = Annotated[str | None, typer.Option(help="The circle that was scanned.")]
-Start = Annotated[float | None, typer.Option(help="First rocking angle, degrees.")]
-Step = Annotated[float | None, typer.Option(help="Degrees from one frame to the next.")]
-Circles = Annotated[str | None, typer.Option(help="Circles that stood still, as 'delta=32.17,gamma=12.63'.")]
-Lattice = Annotated[str | None, typer.Option(help="Cubic constant in Å, or 'a,b,c,alpha,beta,gamma'.")]
-Reflection = Annotated[str | None, typer.Option(help="'h,k,l'.")]
-DatasetName = Annotated[
-    str | None, typer.Option("--dataset", help="Array or detector that holds the frames.")
-]
 
 
 def numbers(text: str | None, what: str, count: int | None = None) -> tuple[float, ...] | None:
@@ -79,83 +63,93 @@ def angles(text: str | None) -> dict[str, float]:
     return found
 
 
-def given_of(geometry: Path | None, **options: Any) -> Given:
-    """Return what a person says: the TOML file, and the options over it."""
-    from analysis.readers import Given, read_given
+def lattice(text: str | None) -> float | dict[str, float] | None:
+    """Return the lattice as `Given` takes it: one number, or six by name."""
+    found = numbers(text, "the lattice")
+    if found is None or len(found) == 1:
+        return None if found is None else found[0]
+    if len(found) != 6:
+        raise ValueError(f"the lattice must be one number or six; {len(found)} came")
+    return dict(zip(("a", "b", "c", "alpha", "beta", "gamma"), found, strict=True))
 
-    lattice = numbers(options.pop("lattice"), "the lattice")
-    if lattice is not None and len(lattice) not in (1, 6):
-        raise ValueError(f"the lattice must be one number or six; {len(lattice)} came")
-    named: Any = None if lattice is None else lattice[0]
-    if lattice is not None and len(lattice) == 6:
-        named = dict(zip(("a", "b", "c", "alpha", "beta", "gamma"), lattice, strict=True))
-    reflection = numbers(options.pop("reflection"), "the reflection", 3)
-    said = Given(
-        positions=angles(options.pop("circles")),
-        centre=numbers(options.pop("centre"), "the centre", 2),  # type: ignore[arg-type]
-        lattice=named,
-        reflection=None if reflection is None else tuple(int(index) for index in reflection),  # type: ignore[arg-type]
-        **options,
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """What a person says of the scans in files; options of ``vo2 inspect`` and ``vo2 ingest``."""
+
+    geometry: Annotated[Path | None, typer.Option(help="TOML file with what the files do not say.")] = None
+    frames: Annotated[
+        Path | None, typer.Option(help="Folder of the frames, if they do not lie beside the file.")
+    ] = None
+    scan: Annotated[str | None, typer.Option(help="Scans of the file, with commas between, as '54,55'.")] = (
+        None
     )
-    return said if geometry is None else read_given(geometry).completed(said)
+    instrument: Annotated[
+        str | None, typer.Option(help="'i16', '34idc' or 'id01': how its circles turn.")
+    ] = None
+    energy: Annotated[float | None, typer.Option(help="keV.")] = None
+    distance: Annotated[float | None, typer.Option(help="Sample to detector, mm.")] = None
+    pixel_size: Annotated[float | None, typer.Option(help="mm.")] = None
+    centre: Annotated[
+        str | None, typer.Option(help="'row,column' of the direct beam with the arm at zero.")
+    ] = None
+    axis: Annotated[str | None, typer.Option(help="The circle that was scanned.")] = None
+    start: Annotated[float | None, typer.Option(help="First rocking angle, degrees.")] = None
+    step: Annotated[float | None, typer.Option(help="Degrees from one frame to the next.")] = None
+    circles: Annotated[
+        str | None, typer.Option(help="Circles that stood still, as 'delta=32.17,gamma=12.63'.")
+    ] = None
+    lattice: Annotated[str | None, typer.Option(help="Cubic constant in Å, or 'a,b,c,alpha,beta,gamma'.")] = (
+        None
+    )
+    reflection: Annotated[str | None, typer.Option(help="'h,k,l'.")] = None
+    dataset: Annotated[str | None, typer.Option(help="Array or detector that holds the frames.")] = None
 
+    def given(self) -> Given:
+        """Return all of it as the readers take it: the TOML file, and the options over it."""
+        from analysis.readers import Given, read_given
 
-def found_scans(
-    files: Sequence[Path], given: Given, frames: Path | None, which: str | None
-) -> list[MeasuredScan]:
-    """Return the scans of all files, those that ``which`` names where a file holds several."""
-    from analysis.readers import Given, read_scans
+        reflection = numbers(self.reflection, "the reflection", 3)
+        said = Given(
+            instrument=self.instrument,
+            energy=self.energy,
+            distance=self.distance,
+            pixel_size=self.pixel_size,
+            centre=numbers(self.centre, "the centre", 2),  # type: ignore[arg-type]
+            axis=self.axis,
+            start=self.start,
+            step=self.step,
+            positions=angles(self.circles),
+            lattice=lattice(self.lattice),
+            reflection=None if reflection is None else tuple(int(index) for index in reflection),  # type: ignore[arg-type]
+            dataset=self.dataset,
+        )
+        return said if self.geometry is None else read_given(self.geometry).completed(said)
 
-    names = [None] if which is None else [word.strip() for word in which.split(",") if word.strip()]
-    return [
-        scan
-        for path in files
-        for name in names
-        for scan in read_scans(path, given.completed(Given(scan=name)), frames)
-    ]
+    def scans(self, files: Sequence[Path], given: Given) -> list[MeasuredScan]:
+        """Return the scans of all files, those that ``scan`` names where a file holds several."""
+        from analysis.readers import Given, read_scans
+
+        words = [None] if self.scan is None else [word.strip() for word in self.scan.split(",")]
+        return [
+            scan
+            for path in files
+            for name in words
+            if name != ""
+            for scan in read_scans(path, given.completed(Given(scan=name)), self.frames)
+        ]
 
 
 @files_app.command(cls=TakesMinusOne)
-def inspect(
-    files: Files,
-    geometry: Geometry = None,
-    frames: Frames = None,
-    scan: Scans = None,
-    instrument: Instrument = None,
-    energy: Energy = None,
-    distance: Distance = None,
-    pixel_size: PixelSize = None,
-    centre: Centre = None,
-    axis: Axis = None,
-    start: Start = None,
-    step: Step = None,
-    circles: Circles = None,
-    lattice: Lattice = None,
-    reflection: Reflection = None,
-    dataset: DatasetName = None,
-) -> None:
+@with_options(FileOptions)
+def inspect(files: Files, options: FileOptions) -> None:
     """Print what files of scans hold, what is missing and how to give it; nothing is stored."""
     from rich.table import Table
 
     from analysis.readers import describe
 
     with explained():
-        given = given_of(
-            geometry,
-            instrument=instrument,
-            energy=energy,
-            distance=distance,
-            pixel_size=pixel_size,
-            centre=centre,
-            axis=axis,
-            start=start,
-            step=step,
-            circles=circles,
-            lattice=lattice,
-            reflection=reflection,
-            dataset=dataset,
-        )
-        for one in found_scans(files, given, frames, scan):
+        for one in options.scans(files, options.given()):
             table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
             for what, value in describe(one):
                 table.add_row(f"[bold]{what}[/]", value)
@@ -163,97 +157,87 @@ def inspect(
             console.print()
 
 
-@files_app.command(cls=TakesMinusOne)
-def ingest(
-    files: Files,
-    name: Annotated[
-        str | None, typer.Option(help="Of the sample; that of the first file by default.")
-    ] = None,
-    geometry: Geometry = None,
-    frames: Frames = None,
-    scan: Scans = None,
+@dataclass(frozen=True, kw_only=True)
+class IngestOptions(FileOptions):
+    """What a person gives beside the files, for all scans of a series; further options of ``vo2 ingest``."""
+
     temperature: Annotated[
         str | None, typer.Option(help="K, one for all scans or one for each in the order of time.")
-    ] = None,
-    mask: Annotated[Path | None, typer.Option(help="Array, not 0 where a pixel is bad; 2D, or 3D.")] = None,
+    ] = None
+    mask: Annotated[Path | None, typer.Option(help="Array, not 0 where a pixel is bad; 2D, or 3D.")] = None
     flat_field: Annotated[
         Path | None,
         typer.Option(help="What each pixel counts of the same light: a gain in the model, counts stay raw."),
-    ] = None,
+    ] = None
     dark: Annotated[
         Path | None,
         typer.Option(help="Counts without light, of a frame's exposure; pixels of 1 or more are masked."),
+    ] = None
+    crop: Annotated[str | None, typer.Option(help="Voxels about the peak that are phased.")] = None
+
+    @property
+    def crop_shape(self) -> tuple[int, int, int] | None:
+        """The crop in voxels, None where none is given."""
+        return None if self.crop is None else parse_crop(self.crop)
+
+    @property
+    def beside(self) -> dict[str, Path]:
+        """The files with an image of the detector, by what they are."""
+        paths = {"mask": self.mask, "flat_field": self.flat_field, "dark": self.dark}
+        return {name: path for name, path in paths.items() if path is not None}
+
+    def extras(self, scans: Sequence[MeasuredScan], given: Given) -> Extras:
+        """Return it as ingestion takes it; images are cut or refused by the frames of the scans."""
+        from analysis.readers import read_array
+        from callbacks.ingest import Extras
+
+        shape = next((one.frames.shape for one in scans if one.frames is not None), ())
+        images: dict[str, Any] = {name: read_array(path, shape) for name, path in self.beside.items()}
+        if "mask" in images:
+            images["mask"] = images["mask"].astype(bool)
+        kelvin = numbers(self.temperature, "temperatures")
+        return Extras(
+            **images,
+            temperatures=kelvin or ((given.temperature,) if given.temperature else ()),
+            crop=self.crop_shape,
+        )
+
+
+@files_app.command(cls=TakesMinusOne)
+@with_options(IngestOptions)
+def ingest(
+    files: Files,
+    options: IngestOptions,
+    name: Annotated[
+        str | None, typer.Option(help="Of the sample; that of the first file by default.")
     ] = None,
-    crop: Annotated[str | None, typer.Option(help="Voxels about the peak that are phased.")] = None,
-    instrument: Instrument = None,
-    energy: Energy = None,
-    distance: Distance = None,
-    pixel_size: PixelSize = None,
-    centre: Centre = None,
-    axis: Axis = None,
-    start: Start = None,
-    step: Step = None,
-    circles: Circles = None,
-    lattice: Lattice = None,
-    reflection: Reflection = None,
-    dataset: DatasetName = None,
     data: DataOption = None,
     results: ResultsOption = None,
 ) -> None:
     """Take scans of other beamlines in as one series and analyse it; 'vo2 inspect' says what a file lacks."""
-    from analysis.readers import read_array
-    from callbacks.ingest import Extras
     from callbacks.live import LiveView
     from profile_collection.session import stored_runs
 
     with explained():
-        settings = configured(data, results)
-        shape_phased = None if crop is None else parse_crop(crop)
-        given = given_of(
-            geometry,
-            instrument=instrument,
-            energy=energy,
-            distance=distance,
-            pixel_size=pixel_size,
-            centre=centre,
-            axis=axis,
-            start=start,
-            step=step,
-            circles=circles,
-            lattice=lattice,
-            reflection=reflection,
-            dataset=dataset,
-        )
-        kelvin = numbers(temperature, "temperatures") or ((given.temperature,) if given.temperature else ())
-        scans = found_scans(files, given, frames, scan)
-        shape = next((one.frames.shape for one in scans if one.frames is not None), ())
-        bad = None if mask is None else read_array(mask, shape).astype(bool)
-        extras = Extras(
-            mask=bad,
-            flat_field=None if flat_field is None else read_array(flat_field, shape),
-            dark=None if dark is None else read_array(dark, shape),
-            temperatures=kelvin,
-            crop=shape_phased,
-        )
+        settings, given = configured(data, results), options.given()
+        _ = options.crop_shape  # a crop that cannot be read is refused before any file is
+        scans = options.scans(files, given)
+        extras = options.extras(scans, given)
         with opened(settings) as catalogue, _bar() as progress:
             found = stored_runs.ingest(
                 catalogue,
                 settings,
                 LiveView(console),
                 scans,
-                name=name or scans[0].name or scans[0].path.stem,
+                name=name or next((one.name or one.path.stem for one in scans), ""),
                 extras=extras,
-                given=given.said | _files(mask=mask, flat_field=flat_field, dark=dark),
+                given=given.said | {what: str(path) for what, path in options.beside.items()},
                 progress=progress,
             )
     console.print(f"series {found.series_uid}, {len(found.summaries)} of {len(scans)} scans analysed")
     if not found.summaries or any(summary.error for summary in found.summaries):
         raise typer.Exit(1)
     console.print(f"results: {settings.results / found.series_uid}")
-
-
-def _files(**paths: Path | None) -> dict[str, str]:
-    return {name: str(path) for name, path in paths.items() if path is not None}
 
 
 @contextlib.contextmanager
