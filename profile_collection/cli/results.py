@@ -1,9 +1,9 @@
-"""Commands of ``vo2`` about analysed series: report, export, repeat."""
+"""Commands of ``vo2`` about analysed series: report, export, repeat, transfer."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,10 @@ from profile_collection.cli.common import (
     explained,
     output_folder,
 )
+
+if TYPE_CHECKING:
+    from analysis.results import ScanResult
+    from callbacks.transfer import Learned
 
 results_app = typer.Typer()
 
@@ -94,6 +98,44 @@ def repeat(
             f"{found.order.bootstrap_error[n]:10.2f} {over:>11} {found.order.seeds[n]:6d}"
         )
         console.print(line, highlight=False, soft_wrap=True)
+
+
+@results_app.command(cls=TakesMinusOne)
+def transfer(
+    series: Annotated[str, typer.Argument(help="Uid or folder of an analysed series; -1 is the newest.")],
+    epochs: Annotated[int, typer.Option(min=1, help="Of each pattern; the paper shows 2000.")] = 2000,
+    results: ResultsOption = None,
+) -> None:
+    """Fine-tune the network on each pattern of a series, as the paper does; curves and objects are stored."""
+    from callbacks.transfer import draw_curves, transfer_series
+    from profile_collection.session.exporting import series_folder
+
+    with explained():
+        folder, fresh = series_folder(configured(None, results).results, series), 0
+        with console.status("transfer learning") as status:
+
+            def told(scan: ScanResult, epoch: int, loss: float) -> None:
+                status.update(f"{scan.label}: epoch {epoch} of {epochs}, L3 {loss:.4f}")
+
+            for done in transfer_series(folder, epochs, progress=told):
+                console.print(transfer_line(done), highlight=False, soft_wrap=True)
+                fresh += done.fresh
+        drawn = draw_curves(folder) if fresh else None
+    also = "" if drawn is None else f"; drawn: {drawn}"
+    console.print(f"{fresh} files written in {folder / 'scans'}{also}", highlight=False, soft_wrap=True)
+
+
+def transfer_line(done: Learned) -> str:
+    """Return what a scan's transfer learning came to, in one line."""
+    scan, learned = done.scan, done.scan.transfer
+    if learned is None:
+        raise ValueError(f"{str(done.path)!r} holds no transfer learning")
+    kind = f"in {learned.cpu_seconds:.0f} CPU s" if done.fresh else "there already"
+    return (
+        f"{scan.label:>9}  {learned.epochs} epochs {kind}: L3 {learned.loss_history[0]:.4f} to "
+        f"{learned.final_loss:.4f} (the search's object {learned.search_loss:.4f}), "
+        f"overlap with it {learned.overlaps[0]:.3f} to {learned.overlaps[-1]:.3f}; {done.path.name}"
+    )
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -43,7 +43,7 @@ def transfer(
     pattern: Pattern,
     *,
     coherence: Triple = COHERENT,
-    factor: NDArray[np.float32] | None = None,
+    response: NDArray[np.float32] | None = None,
     reference: NDArray[np.complex64] | None = None,
     seed: int = 0,
     config: TransferConfig = DEFAULT.transfer,
@@ -60,8 +60,9 @@ def transfer(
     pattern : Pattern
     coherence : three float, voxels
         Blur of the pattern per axis, as the search found it.
-    factor : (n0, n1, n2) float32 array, q = 0 at index n // 2, optional
-        How pixels and frames respond (exposure times flat field).
+    response : (n0, n1, n2) float32 array, q = 0 at index n // 2, optional
+        What is counted of what should be (exposure times flat field, given and found); by default the flat
+        field that was given.
     reference : (n0, n1, n2) complex64 array, centred, optional
         The search's object. Its loss, and the overlap with it, are measured and steer nothing.
     seed : int
@@ -74,7 +75,7 @@ def transfer(
     began = time.thread_time()
     number = seed % len(ORIENTATIONS)
     with fixed_threads(1):
-        loss, freed, mask = _centre_of(pattern, coherence, factor)
+        loss, freed, mask = _centre_of(pattern, coherence, response)
         known = None if reference is None else _coarse(reference)
         losses, epochs, overlaps = [], [], []
         guess = torch.empty(0)
@@ -113,25 +114,25 @@ def _check(config: TransferConfig) -> None:
 
 
 def _centre_of(
-    pattern: Pattern, coherence: Triple, factor: NDArray[np.float32] | None
+    pattern: Pattern, coherence: Triple, response: NDArray[np.float32] | None
 ) -> tuple[CountsLoss, torch.Tensor, torch.Tensor]:
     """Return the loss on the central voxels of q, and freed counts and mask there, (32, 32, 32) centred."""
-    response = torch.ones_like(pattern.counts)
-    if factor is not None:
-        response = to_corner(torch.from_numpy(np.array(factor, np.float32))).to(response)
+    given = torch.ones_like(pattern.counts) if pattern.gain is None else pattern.gain
+    factor = given
+    if response is not None:
+        factor = to_corner(torch.from_numpy(np.array(response, np.float32))).to(given)
 
     def central(array: torch.Tensor) -> torch.Tensor:
         return to_centre(crop(array, (SIZE, SIZE, SIZE))).cpu()
 
-    counts, mask = central(pattern.counts), central(pattern.mask)
+    counts, mask = central(pattern.as_counted), central(pattern.mask)
     if not bool((counts * ~mask).any()):
         raise ValueError(
             f"transfer learning needs counts in the central {SIZE} voxels; all are zero or masked there"
         )
-    loss = CountsLoss(
-        counts, ~mask, central(pattern.background), pattern.widths, coherence, central(response)
-    )
-    freed = central(pattern.corrected(response).amplitude(coherence)).square() * ~mask
+    behind = central(pattern.responding(pattern.background))
+    loss = CountsLoss(counts, ~mask, behind, pattern.widths, coherence, central(factor))
+    freed = central(pattern.corrected(factor / given).amplitude(coherence)).square() * ~mask
     return loss, freed, mask
 
 
