@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.readers.hdf5 import described
+from analysis.readers.hdf5 import DARKS, FLAT_FIELDS, MASKS, described
+from analysis.readers.linked import opened
 from analysis.readers.scan import Given, Images, MeasuredScan, ReadError
 
 FRAMES = ("counts", "intensity", "frames", "data", "images")
-MASKS = ("mask", "pixel_mask", "bad_pixels")
-FLAT_FIELDS = ("flat_field", "flatfield", "white", "white_field", "gain")
-DARKS = ("dark", "darkfield", "dark_field")
 MONITORS = ("monitor", "ic1monitor")
 ANGLES = ("angles", "angle", "eta", "theta", "th")
 TEMPERATURES = ("temperature", "Tsample")
+
+
+BROKEN = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What numpy raises of a file of arrays that is not whole."""
 
 
 class NumpyArrays:
@@ -30,21 +35,11 @@ class NumpyArrays:
         """Return whether the file begins as a zip archive of arrays or as an npy file."""
         if not path.is_file():
             return False
-        with path.open("rb") as file:
-            start = file.read(6)
-        return start == b"\x93NUMPY" or (start[:4] == b"PK\x03\x04" and _is_npz(path))
+        return _begins(path, b"\x93NUMPY") or (_begins(path, b"PK\x03\x04") and _is_npz(path))
 
     def read(self, path: Path, given: Given, frames: Path | None) -> list[MeasuredScan]:
         """Return the one scan of the file."""
-        try:
-            stored = np.load(path, allow_pickle=False)
-            if isinstance(stored, np.ndarray):
-                return [_scan(path, self.format, {"counts": stored}, given)]
-            with stored:
-                arrays = {name: np.asarray(stored[name]) for name in stored.files}
-        except (OSError, ValueError, EOFError) as error:
-            raise ReadError(f"{path} cannot be read as numpy arrays: {error}") from error
-        return [_scan(path, self.format, arrays, given)]
+        return [_scan(path, self.format, _numpy(path), given)]
 
 
 def read_array(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -75,33 +70,45 @@ def _any_array(path: Path) -> NDArray[Any]:
         from scipy.io import loadmat
 
         arrays = [v for name, v in loadmat(str(path)).items() if not name.startswith("__")]
+    elif Matlab73().accepts(path):
+        arrays = list(_matlab73(path).values())
+    elif NumpyArrays().accepts(path):
+        arrays = list(_numpy(path).values())
     else:
-        try:
-            stored = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            return Images([path])[0]
-        if isinstance(stored, np.ndarray):
-            return stored
-        with stored:
-            arrays = [np.asarray(stored[name]) for name in stored.files]
+        return Images([path])[0]
     if len(arrays) != 1:
         raise ReadError(f"one array was expected in {path}, {len(arrays)} came: save it alone, as npy")
     return np.asarray(arrays[0])
 
 
-def _is_npz(path: Path) -> bool:
-    import zipfile
+def _numpy(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an npz file by name; that of an npy file as counts, read piece by piece."""
+    try:
+        if _begins(path, b"\x93NUMPY"):
+            return {"counts": np.load(path, mmap_mode="r", allow_pickle=False)}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: np.asarray(stored[name]) for name in stored.files}
+    except BROKEN as error:
+        raise ReadError(f"{path} cannot be read as numpy arrays; is it whole? {error}") from error
 
+
+def _begins(path: Path, start: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
+
+
+def _is_npz(path: Path) -> bool:
+    """Return whether a zip archive holds arrays, or did: one that is cut short lacks its list."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except zipfile.BadZipFile:
-        return False
+        return True
     return bool(names) and all(name.endswith(".npy") for name in names)
 
 
 class Matlab:
-    """A MATLAB file up to version 7; later ones are HDF5 and have no fixed place for frames."""
+    """A MATLAB file up to version 7."""
 
     format = "MATLAB arrays"
 
@@ -122,6 +129,32 @@ class Matlab:
             if isinstance(values, np.ndarray) and not name.startswith("__")
         }
         return [_scan(path, self.format, arrays, given)]
+
+
+class Matlab73:
+    """A MATLAB file of version 7.3: HDF5 behind a header, its axes the other way round than MATLAB's."""
+
+    format = "MATLAB 7.3 arrays"
+
+    def accepts(self, path: Path) -> bool:
+        """Return whether the file begins as MATLAB's and is HDF5."""
+        return path.is_file() and _begins(path, b"MATLAB 7.3") and h5py.is_hdf5(path)
+
+    def read(self, path: Path, given: Given, frames: Path | None) -> list[MeasuredScan]:
+        """Return the one scan of the file; in MATLAB, too, frames are (rocking, row, column)."""
+        return [_scan(path, self.format, _matlab73(path), given)]
+
+
+def _matlab73(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of numbers with the axes in MATLAB's order, which HDF5 turns around."""
+    with opened(path) as file:
+        return {
+            name: np.squeeze(np.asarray(node[()]).T)
+            for name, node in ({} if file is None else file).items()
+            if isinstance(node, h5py.Dataset)
+            and node.dtype.kind in "iuf"
+            and "MATLAB_empty" not in node.attrs
+        }
 
 
 class TiffStack:

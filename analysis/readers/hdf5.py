@@ -20,6 +20,11 @@ from analysis.readers.scan import Given, MeasuredScan, ReadError, lacks, mean, m
 ID01 = instrument_named("ESRF ID01")
 BLISS_DETECTORS = ("mpxgaas", "mpx1x4", "eiger2M")
 BLISS_CIRCLES = ("mu", "eta", "phi", "nu", "delta")
+MASKS = ("mask", "pixel_mask", "bad_pixels")
+FLAT_FIELDS = ("flat_field", "flatfield", "white", "white_field", "whitefield", "data_white", "gain")
+DARKS = ("dark", "darkfield", "dark_field", "data_dark")
+"""Names of what lies beside frames, NeXus' and CXI's among them."""
+
 MONITORS = ("mon", "mon2", "ic0", "exp1", "monitor")
 
 
@@ -76,6 +81,8 @@ def _bliss_scan(path: Path, scan: h5py.Group, given: Given, folder: Path | None)
         name: float(np.mean(motors[name][()])) for name in BLISS_CIRCLES if name in motors and name != axis
     } | dict(given.positions)
     calibration = scan.get(f"instrument/{detector}")
+    beside = images_beside(calibration, source.shape if source is not None else ())
+    unused = beside.pop("unused")
     known = replace(
         given,
         energy=given.energy or _one(motors, "mononrj"),
@@ -96,6 +103,7 @@ def _bliss_scan(path: Path, scan: h5py.Group, given: Given, folder: Path | None)
         angles=angles[:points] if points else angles,
         positions=positions,
         geometry=_geometry(ID01, known, axis, positions, source, missing),
+        energy=known.energy,
         temperature=measured(temperature, points),
         monitor=next((columns[one] for one in MONITORS if one in columns), None),
         exposure=_one(scan, "instrument/acq_time") or mean(columns.get("acq_time")),
@@ -103,7 +111,8 @@ def _bliss_scan(path: Path, scan: h5py.Group, given: Given, folder: Path | None)
         cell=given.cell(),
         reflection=given.reflection,
         missing=missing,
-        unused=tuple(sorted(set(columns) - {axis, "acq_time", "temperature", *MONITORS})),
+        unused=(*unused, *sorted(set(columns) - {axis, "acq_time", "temperature", *MONITORS})),
+        **beside,
         refusal="" if axis else f"none of {list(BLISS_CIRCLES)} was scanned: it is no rocking curve",
     )
 
@@ -132,9 +141,7 @@ class Cxi:
                 distance=given.distance or _millimetres(detector, "distance"),
                 pixel_size=given.pixel_size or _millimetres(detector, "y_pixel_size"),
             )
-            mask = detector.get("mask")
-            bad = None if mask is None else np.asarray(mask[()]) != 0
-            return [_plain(path, Cxi.format, place, file, known, mask=bad)]
+            return [_plain(path, Cxi.format, place, file, known)]
 
 
 def _cxi_frames(file: h5py.File) -> str:
@@ -175,9 +182,33 @@ def _area_frames(file: h5py.File) -> str:
     return ""
 
 
-def _plain(
-    path: Path, kind: str, place: str, file: h5py.File, given: Given, mask: NDArray[np.bool_] | None = None
-) -> MeasuredScan:
+def images_beside(group: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return mask, flat field and dark image that lie in a detector's group, and the names of other images.
+
+    As `MeasuredScan` names them; for frames of ``shape`` (n, rows, columns).
+    """
+    found: dict[str, Any] = {}
+    unused = []
+    for name in group if isinstance(group, h5py.Group) else ():
+        node = group.get(name)
+        if not isinstance(node, h5py.Dataset) or node.shape not in (shape[1:], shape):
+            continue
+        kind = next(
+            (
+                field
+                for field, names in (("mask", MASKS), ("flat_field", FLAT_FIELDS), ("dark", DARKS))
+                if name in names and (field == "mask" or node.shape == shape[1:])
+            ),
+            "",
+        )
+        if kind:
+            found[kind] = np.asarray(node[()]) != 0 if kind == "mask" else np.asarray(node[()])
+        elif node.dtype.kind in "iuf" and node.shape == shape[1:]:
+            unused.append(f"{name} {node.shape}")
+    return found | {"unused": tuple(unused)}
+
+
+def _plain(path: Path, kind: str, place: str, file: h5py.File, given: Given) -> MeasuredScan:
     """Return a scan of a file that holds frames and little else."""
     source = Dataset(path, place)
     points = source.shape[0]
@@ -185,7 +216,8 @@ def _plain(
     for group in (file[place].parent, file.get("entry/instrument/NDAttributes")):
         if isinstance(group, h5py.Group):
             columns |= _columns(group, points)
-    return described(path, kind, source, given, columns=columns, mask=mask)
+    beside = images_beside(file[place].parent, source.shape)
+    return described(path, kind, source, given, columns=columns, **beside)
 
 
 def described(
@@ -226,6 +258,7 @@ def described(
         geometry=None
         if instrument is None
         else _geometry(instrument, given, axis, positions, source, missing),
+        energy=given.energy,
         temperature=measured(temperature, points),
         monitor=others.pop("monitor", columns.get("monitor", columns.get("ic1monitor"))),
         exposure=given.exposure,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.geometry import ScanGeometry, instrument_named, pixel_geometry, rotation
+from analysis.readers.hdf5 import images_beside
 from analysis.readers.linked import linked_frames, opened
 from analysis.readers.scan import Given, MeasuredScan, ReadError, lacks, mean, measured, moment, text
 from analysis.unit_cells import UnitCell
@@ -64,6 +65,8 @@ def _nexus_scan(path: Path, entry: h5py.Group, given: Given, folder: Path | None
     name, detector = _detector(entry, given)
     source, note = linked_frames(path, detector, "data", folder) if detector is not None else (None, "")
     shape = source.shape[1:] if source is not None else _said_shape(detector)
+    beside = images_beside(detector, source.shape if source is not None else ())
+    unused = beside.pop("unused")
     energy = given.energy or _energy(entry)
     positions |= given.positions
     angles = scanned.get(axis, np.zeros(0))
@@ -83,6 +86,7 @@ def _nexus_scan(path: Path, entry: h5py.Group, given: Given, folder: Path | None
         angles=angles,
         positions=positions,
         geometry=geometry,
+        energy=energy,
         temperature=measured(temperature, points),
         monitor=scanned.get("ic1monitor"),
         transmission=_number(entry, "instrument/attenuator/attenuator_transmission"),
@@ -99,7 +103,8 @@ def _nexus_scan(path: Path, entry: h5py.Group, given: Given, folder: Path | None
             ),
         ),
         notes=tuple(notes),
-        unused=tuple(sorted(set(scanned) - {axis, "ic1monitor", "count_time", "Tsample", "data"})),
+        unused=(*unused, *sorted(set(scanned) - {axis, "ic1monitor", "count_time", "Tsample", "data"})),
+        **beside,
         refusal=refusal(axis, scanned),
     )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from analysis.geometry import two_theta
-from analysis.readers.arrays import Matlab, NumpyArrays, TiffStack
+from analysis.readers.arrays import Matlab, Matlab73, NumpyArrays, TiffStack
 from analysis.readers.hdf5 import AreaDetector, Bliss, Cxi
 from analysis.readers.i16 import I16Nexus
+from analysis.readers.linked import opened
 from analysis.readers.scan import Given, MeasuredScan, Reader, ReadError
 from analysis.readers.spec import SpecImages
 from analysis.readers.srs import I16Srs
@@ -23,6 +25,7 @@ READERS: tuple[Reader, ...] = (
     AreaDetector(),
     NumpyArrays(),
     Matlab(),
+    Matlab73(),
     TiffStack(),
 )
 """Asked in this order; the first that accepts a file reads it."""
@@ -51,7 +54,24 @@ def read_scans(path: Path, given: Given | None = None, frames: Path | None = Non
         if reader.accepts(path):
             return reader.read(path, given or Given(), frames)
     known = ", ".join(reader.format for reader in READERS)
-    raise ReadError(f"{path} is of none of the formats that are read ({known})")
+    raise ReadError(f"{path} is of none of the formats that are read ({known}){_held(path)}")
+
+
+def _held(path: Path) -> str:
+    """Return what arrays an HDF5 file holds that no reader knows, in words."""
+    with opened(path) as file:
+        if file is None:
+            return ""
+        found: list[str] = []
+
+        def note(name: str, node: object) -> None:
+            if isinstance(node, h5py.Dataset) and node.ndim > 0 and node.dtype.kind in "iuf":
+                found.append(f"{name} {node.shape}")
+
+        file.visititems(note)
+    largest = sorted(found, key=lambda one: -one.count(","))[:6]
+    frames = "frames of another beamline? save them as 'counts', (rocking, row, column), of an npz file"
+    return f"; it is an HDF5 file with {len(found)} arrays, among them {', '.join(largest)}: {frames}"
 
 
 def describe(scan: MeasuredScan) -> list[tuple[str, str]]:
@@ -106,7 +126,8 @@ def _axis(scan: MeasuredScan) -> str:
 def _geometry(scan: MeasuredScan) -> list[tuple[str, str]]:
     geometry = scan.geometry
     if geometry is None:
-        return [("geometry", "not known")]
+        known = [] if scan.energy is None else [("energy", f"{scan.energy:.5g} keV")]
+        return [*known, ("geometry", "not known until the rest is there")]
     row, column = geometry.centre
     angle = two_theta(geometry, row, column)
     spacing = 2 * np.pi / float(np.linalg.norm(geometry.lab_q(row, column)))

@@ -189,6 +189,8 @@ class MeasuredScan:
         Of what stood still, under the instrument's own names.
     geometry : ScanGeometry or None
         None where something that it needs is missing.
+    energy : float or None, keV
+        Also where no geometry could be made.
     temperature : ndarray, (n,) float64, K, or None
     monitor : ndarray, (n,) float64, or None
     transmission : float or None
@@ -223,6 +225,7 @@ class MeasuredScan:
     angles: Column = field(default_factory=lambda: np.zeros(0))
     positions: Mapping[str, float] = field(default_factory=dict)
     geometry: ScanGeometry | None = None
+    energy: float | None = None
     temperature: Column | None = None
     monitor: Column | None = None
     transmission: float | None = None

@@ -119,6 +119,7 @@ def _scan(spec: Path, scan: Any, number: int, images: list[Path] | None, given: 
         angles=angles,
         positions=positions,
         geometry=geometry,
+        energy=known.energy,
         temperature=measured(temperature, points),
         monitor=columns.get("Monitor"),
         exposure=float(columns["Seconds"].mean()) if "Seconds" in columns and points else None,
@@ -126,10 +127,17 @@ def _scan(spec: Path, scan: Any, number: int, images: list[Path] | None, given: 
         cell=given.cell(),
         reflection=given.reflection,
         missing=missing,
-        notes=(_assumed(known),) if given.pixel_size is None else (),
+        notes=(*((_assumed(known),) if given.pixel_size is None else ()), *_beside(spec)),
         unused=tuple(sorted(set(columns) - USED - {axis})),
         refusal="" if rocks else f"{axis} was scanned, which is no circle of the sample: no rocking curve",
     )
+
+
+def _beside(spec: Path) -> tuple[str, ...]:
+    """Name the images beside the file that are no frames: a white field, a dark image."""
+    images = sorted({*spec.parent.glob("*.tif"), *spec.parent.glob("*.tiff")})
+    names = ", ".join(one.name for one in images)
+    return (f"not used: {names} beside the file (--flat-field, --dark, --mask)",) if images else ()
 
 
 def _assumed(known: Given) -> str:

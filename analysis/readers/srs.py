@@ -71,6 +71,7 @@ class I16Srs:
                 angles=table.get(axis, np.zeros(0)),
                 positions=positions,
                 geometry=geometry,
+                energy=energy,
                 temperature=measured(
                     given.temperature or (stated if _is_number_like(stated) else None), points
                 ),

@@ -248,6 +248,12 @@ def write_plain(folder, kind):
     if kind == "one array":
         np.save(folder / "frames.npy", COUNTS)
         return folder / "frames.npy"
+    if kind == "MATLAB 7.3 arrays":
+        with h5py.File(path, "w", userblock_size=512) as file:
+            file["counts"] = COUNTS.T  # MATLAB lists the fastest axis first
+        with path.open("r+b") as file:
+            file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64")
+        return path
     if kind == "MATLAB arrays":
         savemat(path, {"counts": COUNTS}, appendmat=False)
     elif kind == "TIFF stack":
@@ -272,6 +278,7 @@ PLAIN = [
     "numpy arrays",
     "one array",
     "MATLAB arrays",
+    "MATLAB 7.3 arrays",
     "TIFF stack",
     "TIFF folder",
     "CXI",
@@ -316,6 +323,42 @@ def test_what_lies_beside_the_frames_is_used_and_the_rest_is_named(tmp_path):
     np.testing.assert_allclose(scan.angles, np.linspace(0, 1, 12))
     assert scan.unused == ("something (3,)",)
     assert "not used: something" in words(scan)
+
+
+@pytest.mark.parametrize("place", ["entry_1/instrument_1/detector_1", "entry/instrument/detector"])
+def test_images_beside_the_frames_of_an_hdf5_file_are_used_and_others_named(tmp_path, place):
+    with h5py.File(tmp_path / "scan", "w") as file:
+        file[f"{place}/data"] = COUNTS
+        file[f"{place}/pixel_mask"] = (COUNTS[0] > 8).astype(np.uint32)
+        file[f"{place}/flatfield"] = np.full((20, 30), 2.0)
+        file[f"{place}/dark"] = np.zeros((20, 30))
+        file[f"{place}/threshold"] = np.zeros((20, 30))
+    scan = one(tmp_path / "scan", ARM)
+    np.testing.assert_array_equal(scan.mask, COUNTS[0] > 8)
+    assert scan.flat_field.mean() == 2
+    assert scan.dark.shape == (20, 30)
+    assert scan.unused == ("threshold (20, 30)",)
+
+
+def test_files_that_are_cut_short_are_refused_in_words(tmp_path):
+    whole = write_plain(tmp_path, "numpy arrays").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "broken.npz").write_bytes(whole[:2000] + bytes(100) + whole[2100:])
+    for name in ("cut.npz", "broken.npz"):
+        with pytest.raises(ReadError, match=r"is it whole\?"):
+            read_scans(tmp_path / name, ARM)
+        with pytest.raises(ReadError, match=r"is it whole\?"):
+            read_array(tmp_path / name, COUNTS.shape)
+
+
+def test_an_hdf5_file_that_no_reader_knows_is_refused_with_what_it_holds():
+    with pytest.raises(ReadError, match=r"an HDF5 file with \d+ arrays, among them .*entry"):
+        read_scans(real("formats/i06-353130.nxs"))
+
+
+def test_the_energy_is_said_where_no_geometry_can_be_made():
+    assert "energy: 9 keV" in words(one(real("formats/1040323.nxs")))
+    assert "energy: 7.113 keV" in words(one(real("formats/1109527.dat")))
 
 
 def test_a_mask_of_another_shape_is_refused(tmp_path):
