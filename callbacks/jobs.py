@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from analysis.experiment import Experiment
 
 from analysis.file_names import file_name
+
+logger = logging.getLogger(__name__)
 
 Crop = tuple[int, int, int]
 
@@ -267,3 +270,38 @@ class Listener(Protocol):
 
     def warn(self, message: str) -> None:
         """Show something that a person should read."""
+
+
+class Listeners:
+    """Hands what the analysis tells to several listeners; one that fails keeps it from no other.
+
+    Parameters
+    ----------
+    *listeners
+    """
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def scan_queued(self, job: ScanJob) -> None:
+        """Take note of a scan that was handed to the analysis."""
+        self._tell("scan_queued", job)
+
+    def scan_analysed(self, summary: ScanSummary) -> None:
+        """Take note of a scan that was analysed, or failed to be."""
+        self._tell("scan_analysed", summary)
+
+    def other_result(self, summary: ScanSummary) -> None:
+        """Take note of a result that is not the final one."""
+        self._tell("other_result", summary)
+
+    def warn(self, message: str) -> None:
+        """Show something that a person should read."""
+        self._tell("warn", message)
+
+    def _tell(self, what: str, given: Any) -> None:
+        for listener in self._listeners:
+            try:
+                getattr(listener, what)(given)
+            except Exception:
+                logger.exception("a listener of the analysis failed")

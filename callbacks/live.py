@@ -10,6 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -47,10 +48,16 @@ class LiveView:
     ----------
     console
         Where to write.
+
+    Attributes
+    ----------
+    log
+        File that says more about an error; it is named with each.
     """
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console()
+        self.log: Path | None = None
         self._start: dict[str, Any] | None = None
         self._primary: set[str] = set()
         self._points = 0
@@ -127,6 +134,8 @@ class LiveView:
         known = self._summaries.setdefault(summary.series_uid, {})
         known[summary.run_uid] = summary
         self._line(scan_line(summary))
+        if summary.error:
+            self._name_log()
         for warning in summary.warnings:
             self.warn(warning)
         if summary.complete:
@@ -148,8 +157,9 @@ class LiveView:
         self._line(f"[yellow]{escape(message)}[/]")
 
     def fail(self, message: str) -> None:
-        """Show a failure, in red."""
+        """Show a failure, in red, and where the details are."""
         self._line(f"[bold red]{escape(message)}[/]")
+        self._name_log()
 
     def say(self, message: str) -> None:
         """Show a plain sentence."""
@@ -188,6 +198,10 @@ class LiveView:
 
     def _line(self, text: str) -> None:
         self._console().print(text, highlight=False, soft_wrap=True)
+
+    def _name_log(self) -> None:
+        if self.log is not None:
+            self._line(f"    [dim]details: {escape(str(self.log))}[/]")
 
     def _console(self) -> Console:
         return self._progress.console if self._progress is not None else self.console

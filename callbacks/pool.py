@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import logging.handlers
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -35,7 +36,9 @@ def prepare_worker(nice: int, threads: int, log: Path | None = None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(nice)
-    logging.basicConfig(filename=log, encoding="utf-8", level=logging.WARNING, format=LOG_FORMAT)
+    # The session rotates the file: whoever writes into it too follows it to the new one.
+    handlers = None if log is None else [logging.handlers.WatchedFileHandler(log, encoding="utf-8")]
+    logging.basicConfig(handlers=handlers, level=logging.WARNING, format=LOG_FORMAT)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
         os.environ[name] = str(threads)
     os.environ["MPLBACKEND"] = "Agg"

@@ -6,9 +6,11 @@ import base64
 import csv
 import datetime
 import importlib.util
+import logging
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import StringIO
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from bluesky.utils import MsgGenerator
 
     from profile_collection.session.session import Session
+
+logger = logging.getLogger(__name__)
 
 AXES = ("eta", "delta", "gam", "mu", "chi", "phi")
 """Axes that ``%wa`` lists."""
@@ -55,6 +59,7 @@ def prompt_names(session: Session) -> dict[str, Any]:
 
     _register_magics(shell, session)
     _open_windows(shell)
+    _log_errors(shell, session)
     session.RE.subscribe(BestEffortForOthers())
     session.view.console.print(banner(session))
     return {
@@ -112,12 +117,14 @@ def steering_commands(session: Session) -> dict[str, Any]:
         """Give up the temperature that is being measured: its scan ends at the next point."""
         _require_paused(session, "skip_temperature()")
         session.steering.skip = True
+        session.shift_log.note("**decision**: this temperature is skipped")
         session.view.say("this temperature ends at its next point; go on with RE.resume()")
 
     def stop_after_this_scan() -> None:
         """End the series after the scan that is being measured; it can be resumed later."""
         _require_paused(session, "stop_after_this_scan()")
         session.steering.stop = True
+        session.shift_log.note("**decision**: the series ends after this scan")
         session.view.say("the series ends after this scan; go on with RE.resume()")
 
     def retake(temperature: float) -> MsgGenerator[Any] | None:
@@ -134,6 +141,7 @@ def steering_commands(session: Session) -> dict[str, Any]:
         if session.RE.state == "idle":
             return session.retake(temperature)
         session.steering.ask_again(temperature)
+        session.shift_log.note(f"**decision**: {temperature:g} K is measured again after this scan")
         session.view.say(f"{temperature:g} K is measured again after this scan; go on with RE.resume()")
         return None
 
@@ -163,6 +171,26 @@ def _register_magics(shell: Any, session: Session) -> None:
         getattr(beamline.diffractometer, name)._ophyd_labels_ = {"motors"}  # noqa: SLF001  ophyd has no setter
     beamline.heated_stage._ophyd_labels_ = {"motors"}  # noqa: SLF001
     beamline.merlin._ophyd_labels_ = {"detectors"}  # noqa: SLF001
+
+
+def _log_errors(shell: Any, session: Session) -> None:
+    """Have errors at the prompt logged, and the log named; of a plan that fails everybody is told."""
+    from bluesky.utils import RunEngineInterrupted
+
+    def show(
+        _: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: Any = None
+    ) -> None:
+        shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+        if isinstance(error, RunEngineInterrupted):  # a pause
+            return
+        logger.error("at the prompt", exc_info=(kind, error, trace))
+        frames = (frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(trace))
+        if "bluesky.run_engine" in frames:
+            session.failed(f"the plan failed: {kind.__name__}: {error}")
+        else:
+            session.view.say(f"details: {session.settings.log}")
+
+    shell.set_custom_exc((Exception,), show)
 
 
 def _open_windows(shell: Any) -> None:

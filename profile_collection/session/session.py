@@ -1,7 +1,4 @@
-"""The session: the only place where devices, storage, plans and callbacks are put together; and its log.
-
-The log is a file that takes everything; what a person should read goes onto the screen too.
-"""
+"""The session: the only place where devices, storage, plans and callbacks are put together."""
 
 from __future__ import annotations
 
@@ -10,10 +7,8 @@ import dataclasses
 import importlib.metadata
 import logging
 import multiprocessing.util
-import os
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,18 +18,20 @@ from bluesky import RunEngine
 import vo2_plans
 from analysis.file_names import require_file_name
 from callbacks.catalogue import Catalogue, unanalysed_runs
-from callbacks.jobs import OrderPoint
+from callbacks.jobs import Listeners, OrderPoint
 from callbacks.journal.recovery import unfinished_runs
 from callbacks.journal.reingest import report
 from callbacks.live import LiveView, make_console
 from callbacks.pipeline import Pipeline, PipelineSettings
-from callbacks.pool import LOG_FORMAT
+from callbacks.shift_log import ShiftLog
 from profile_collection.catalogue.client import ServerError, check_writable
 from profile_collection.devices.beamline import Beamline
 from profile_collection.session import stored_runs
+from profile_collection.session.alert import Alert
 from profile_collection.session.hardware import connect_beamline
 from profile_collection.session.monitor_process import MonitorError, ensure_monitor
 from profile_collection.session.resuming import LAST, analyse_rest, series_progress
+from profile_collection.session.session_log import session_log
 from profile_collection.session.settings import Settings, load_settings
 from profile_collection.session.simulation import described, window_of
 from profile_collection.session.startup_checks import StartupError, require_results, take_lock
@@ -56,58 +53,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
-
-SHOWN = ("vo2_plans", "profile_collection.devices", "bluesky_tiled_plugins")
-"""Loggers whose warnings are meant for people."""
-
-
-class _Shown(logging.Handler):
-    """Passes warnings on to the view."""
-
-    def __init__(self, warn: Callable[[str], None]) -> None:
-        super().__init__(logging.WARNING)
-        self._warn = warn
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Show a record's message without its traceback."""
-        self._warn(record.getMessage())
-
-
-class _LogFile(logging.FileHandler):
-    """The log file; a full disk is said by what failed to write its data, not once more per log record."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
-        """Leave a record out that cannot be written."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handleError(record)
-
-
-@contextlib.contextmanager
-def session_log(path: Path, warn: Callable[[str], None]) -> Iterator[None]:
-    """Log to `path`, readable by this user alone, while the session lives.
-
-    Parameters
-    ----------
-    path
-        File to append to.
-    warn
-        Shows a sentence.
-    """
-    os.close(os.open(path, os.O_CREAT | os.O_APPEND, 0o600))
-    detail = _LogFile(path, encoding="utf-8")
-    detail.setFormatter(logging.Formatter(LOG_FORMAT))
-    shown = _Shown(warn)
-    root = logging.getLogger()
-    root.addHandler(detail)
-    for name in SHOWN:
-        logging.getLogger(name).addHandler(shown)
-    try:
-        yield
-    finally:
-        root.removeHandler(detail)
-        for name in SHOWN:
-            logging.getLogger(name).removeHandler(shown)
-        detail.close()
 
 
 def _check_names(start: Mapping[str, Any]) -> None:
@@ -138,6 +83,8 @@ class Session:
         What is measured where nothing else is asked for.
     steering
         What is to be changed of the series that runs.
+    shift_log, alert, listeners
+        What is kept for the e-log, who is told where nobody watches, and both with the view.
     catalogue
         Both halves of the catalogue.
     db
@@ -155,6 +102,10 @@ class Session:
     ) -> None:
         self.settings = settings
         self.view = view
+        self.view.log = settings.log
+        self.shift_log = ShiftLog(settings.series_folder)
+        self.alert = Alert(settings.alert_command, view.warn)
+        self.listeners = Listeners(view, self.shift_log, self.alert)
         self._make_executor = make_executor
         self._stack = contextlib.ExitStack()
         self._closed = False
@@ -164,17 +115,19 @@ class Session:
             check_writable(settings.data)
             require_results(settings.results)
             take_lock(settings.data, undo)
-            undo.enter_context(session_log(settings.log, view.warn))
+            undo.enter_context(session_log(settings.log, self.listeners.warn))
+            undo.callback(self.alert.close)
+            undo.callback(self.shift_log.close)
             self.catalogue: Catalogue = open_catalogue(settings)
             undo.callback(self.catalogue.close)
             self.twin: Twin | None
             self.beamline: Beamline
             self.twin, self.beamline = connect_beamline(settings, self._identity(), undo)
-            self.pipeline = Pipeline(self._pipeline_settings(), view, make_executor)
+            self.pipeline = Pipeline(self._pipeline_settings(), self.listeners, make_executor)
             undo.callback(self.pipeline.close)
             metadata = persistent_metadata(settings.private / "md", self.catalogue, view.warn)
             undo.callback(metadata.close)
-            self.writer = document_writer(self.catalogue, settings, warn=view.warn, say=view.say)
+            self.writer = document_writer(self.catalogue, settings, warn=self.listeners.warn, say=view.say)
             undo.callback(self.writer.close)
             self.RE = self._make_run_engine(metadata)
             undo.callback(self.RE.clear_suspenders)
@@ -214,10 +167,11 @@ class Session:
         engine.subscribe(self.writer)
         if self.twin is not None:
             engine.subscribe(TruthRecorder(self.twin.write_truth, settings.data / "truth"))
-        engine.subscribe(self.view)
-        engine.subscribe(self.pipeline.collector)
-        engine.state_hook = self.view.state_changed
-        install_suspenders(engine, self.beamline, settle=BEAM_SETTLES if settings.realtime else 0.0)
+        for callback in (self.view, self.shift_log, self.pipeline.collector):
+            engine.subscribe(callback)
+        engine.state_hook = self._state_changed
+        settle = BEAM_SETTLES if settings.realtime else 0.0
+        install_suspenders(engine, self.beamline, settle=settle, told=self._suspended)
         return engine
 
     def _facade(self) -> Any:
@@ -335,6 +289,23 @@ class Session:
         except (MonitorError, OSError) as error:
             self.view.warn(str(error))
 
+    def failed(self, message: str) -> None:
+        """Tell everybody of a failure: the screen, the shift log, and whoever is alerted."""
+        self.view.fail(message)
+        self.shift_log.note(f"**failure**: {message}")
+        self.alert(message)
+
+    def _state_changed(self, new: str, old: str) -> None:
+        """Take a new state of the RunEngine."""
+        self.view.state_changed(new, old)
+        self.shift_log.state_changed(new, old)
+
+    def _suspended(self, reason: str, begins: bool, no_beam: bool) -> None:
+        """Note a suspension; people are alerted where the beam is lost."""
+        self.shift_log.note(f"**suspended**: {reason}" if begins else f"the condition has passed: {reason}")
+        if begins and no_beam:
+            self.alert(f"{self.shift_log.series}: no beam, {reason}".removeprefix(": "))
+
     def drain(self) -> None:
         """Wait for the analysis, showing what is left; Ctrl-C leaves the rest for another session."""
         if left := self.pipeline.queue.backlog:
@@ -398,9 +369,8 @@ def open_session(
     except (ServerError, ConnectionError) as error:
         raise StartupError(str(error), "then start again") from error
     except Exception as error:
-        raise StartupError(
-            f"{type(error).__name__}: {error}", "see the log, correct it, start again"
-        ) from error
+        log = f"see {settings.log}, " if settings else ""
+        raise StartupError(f"{type(error).__name__}: {error}", f"{log}correct it, start again") from error
     session.pipeline.queue.start()
     # The executor's own exit hook waits for its workers in silence and runs before atexit's; ours is earlier.
     threading._register_atexit(session.close)  # type: ignore[attr-defined]  # noqa: SLF001

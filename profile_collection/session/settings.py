@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 
 from analysis.file_names import file_name
 from callbacks.jobs import Crop, parse_crop
+from profile_collection.session.alert import alert_words
 
 PREFIX = "VO2_"
 
@@ -49,6 +50,8 @@ class Settings(BaseModel):
         File that describes what is measured (`analysis.experiment`); empty is the paper's, or the quick one.
     monitor
         Whether a session also starts the monitor, and prints its address.
+    alert_command
+        Program with its arguments, run on failure, beam loss and finish with the reason as its last one.
     devices
         "simulated" (in this process) or "epics" (process variables, over Channel Access).
     pv_file
@@ -74,15 +77,22 @@ class Settings(BaseModel):
     sample: str = ""
     experiment: str = ""
     monitor: bool = False
+    alert_command: str = ""
     devices: Literal["simulated", "epics"] = "simulated"
     pv_file: Path | None = None
     pv_prefix: str = "VO2:"
     ca_port: int = 15064
 
-    @field_validator("quick", "realtime", mode="before")
+    @field_validator("quick", "realtime", "monitor", mode="before")
     @classmethod
     def _empty_is_no(cls, value: Any) -> Any:
         return False if value == "" else value
+
+    @field_validator("alert_command")
+    @classmethod
+    def _can_be_split(cls, value: str) -> str:
+        alert_words(value)
+        return value
 
     @model_validator(mode="after")
     def _one_experiment(self) -> Settings:

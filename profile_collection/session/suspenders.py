@@ -6,6 +6,7 @@ once the condition has passed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,32 @@ BEAM_SETTLES = 30.0
 _TRIES = 20
 
 
+Told = Callable[[str, bool, bool], None]
+"""Is called with the reason of a suspension, whether it begins (or ends), and whether beam is missing."""
+
+
 class _Insistent(SuspenderBase):
-    """A suspender that insists: Bluesky's gives up where the RunEngine's loop is busy for 0.1 s."""
+    """A suspender that insists: Bluesky's gives up where the RunEngine's loop is busy for 0.1 s.
+
+    Attributes
+    ----------
+    told
+        Told when the condition begins and ends while a plan runs; None tells nobody.
+    no_beam
+        Whether it waits for beam.
+    """
+
+    told: Told | None = None
+    no_beam = False
 
     def __call__(self, value: Any, **kwargs: Any) -> None:
         """Take a new value of the signal."""
+        before = self.tripped
+        self._insist(value, **kwargs)
+        if self.told is not None and self.tripped != before and self.RE and self.RE.state != "idle":
+            self.told(self._tripped_message, self.tripped, self.no_beam)
+
+    def _insist(self, value: Any, **kwargs: Any) -> None:
         for attempt in range(1, _TRIES + 1):
             try:
                 super().__call__(value, **kwargs)
@@ -46,9 +68,13 @@ class _Insistent(SuspenderBase):
 class SuspendWithoutBeam(_Insistent, SuspendFloor):
     """Waits while the ring current is too low."""
 
+    no_beam = True
+
 
 class SuspendClosed(_Insistent, SuspendBoolLow):
     """Waits while the front end's permit is missing."""
+
+    no_beam = True
 
 
 class SuspendDrift(_Insistent):
@@ -77,7 +103,9 @@ class SuspendDrift(_Insistent):
         return self._deviation(value) <= DRIFT_AGAIN
 
 
-def install_suspenders(engine: RunEngine, beamline: Beamline, *, settle: float = 0.0) -> None:
+def install_suspenders(
+    engine: RunEngine, beamline: Beamline, *, settle: float = 0.0, told: Told | None = None
+) -> None:
     """Have the RunEngine wait by itself where measuring makes no sense.
 
     Parameters
@@ -86,26 +114,27 @@ def install_suspenders(engine: RunEngine, beamline: Beamline, *, settle: float =
     beamline : Beamline
     settle : float
         Seconds to wait once a condition has passed: the optics warm up again.
+    told : callable, optional
+        Is called with the reason of a suspension, whether it begins, and whether beam is missing.
     """
     beam, stage = beamline.beam, beamline.heated_stage
-    engine.install_suspender(
+    suspenders = (
         SuspendWithoutBeam(
             beam.rc,
             LEAST_CURRENT,
             resume_thresh=CURRENT_AGAIN,
             sleep=settle,
             tripped_message=f"ring current below {LEAST_CURRENT:g} mA; goes on from {CURRENT_AGAIN:g} mA",
-        )
-    )
-    engine.install_suspender(
+        ),
         SuspendClosed(
             beam.permit, sleep=settle, tripped_message="the front end is closed; goes on when it opens"
-        )
-    )
-    engine.install_suspender(
+        ),
         SuspendDrift(
             stage,
             tripped_message=f"the sample is more than {LARGEST_DRIFT:g} K off its setpoint; goes on within "
             f"{DRIFT_AGAIN:g} K",
-        )
+        ),
     )
+    for suspender in suspenders:
+        suspender.told = told
+        engine.install_suspender(suspender)

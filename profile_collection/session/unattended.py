@@ -53,11 +53,14 @@ def unattended(session: Session, outcome: Outcome) -> Iterator[None]:
         session.view.warn("interrupted: the scan is aborted, frames already taken are kept")
         if session.RE.state == "paused":
             session.RE.abort("interrupted with nobody at the keyboard")
+        session.alert("interrupted from outside: the scan is aborted")
     except Exception as error:
         outcome.code = FAILED
         logger.exception("the plan failed")
-        for found in dict.fromkeys((first_error(error), error)):
-            session.view.fail(f"{type(found).__name__}: {found}")
+        first = first_error(error)
+        session.failed(f"{type(first).__name__}: {first}")
+        if error is not first:
+            session.view.fail(f"{type(error).__name__}: {error}")
 
 
 @contextlib.contextmanager
