@@ -1,4 +1,4 @@
-"""Command ``vo2 monitor``: the page that follows a series, in any number of browsers."""
+"""Commands that look and change nothing: ``vo2 monitor``, the page that follows a series; ``vo2 doctor``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ipaddress
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from profile_collection.cli.common import (
     DataOption,
@@ -79,3 +80,36 @@ def _serve(settings: Settings, series: str | None, host: str, port: int) -> None
         console.print(f"monitor: {address}", highlight=False, soft_wrap=True)
 
     serve_monitor(settings, host=host, port=port, opened=opened, say=say)
+
+
+COLOURS = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
+
+
+@monitor_app.command()
+def doctor(
+    data: DataOption = None,
+    results: ResultsOption = None,
+) -> None:
+    """Look at everything a series needs, and say what to do; exit 1 where a series cannot be measured."""
+    from profile_collection.session.doctor import Finding, examine
+
+    counted = dict.fromkeys(COLOURS, 0)
+
+    def show(found: Finding) -> None:
+        counted[found.level] += 1
+        level = f"[{COLOURS[found.level]}]{found.level:<4}[/]"
+        console.print(f"{level}  {found.subject:<18} {escape(found.said)}", highlight=False, soft_wrap=True)
+        if found.remedy:
+            console.print(f"      {'':<18} → {escape(found.remedy)}", highlight=False, soft_wrap=True)
+
+    with explained():
+        try:
+            settings = configured(data, results)
+        except ValueError as error:
+            show(Finding("settings", "FAIL", str(error), "correct it, then call 'vo2 doctor' again"))
+            raise typer.Exit(1) from error
+        for found in examine(settings):
+            show(found)
+    told = ", ".join(f"{count} {level}" for level, count in counted.items())
+    console.print(f"{told}" + ("; a series cannot be measured like this" if counted["FAIL"] else ""))
+    raise typer.Exit(1 if counted["FAIL"] else 0)
