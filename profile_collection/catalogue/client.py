@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from callbacks.catalogue import Address
-from profile_collection.catalogue.private_folder import private_folder, require_writable
+from profile_collection.catalogue import background
+from profile_collection.catalogue.background import private_folder, require_writable
 from profile_collection.catalogue.server_process import ADDRESS_FILE, ALREADY_RUNNING, LOG_FILE
 
 START_TIMEOUT = 90.0
 """Seconds a server may need to come up; a first start on a busy machine takes about ten."""
-STOP_TIMEOUT = 15.0
 READ_ONLY = (
     "choose another with VO2_DATA (of a read-only archive a copy: 'cp -r' it, it is found where it is)"
 )
 TRY_AGAIN = 4.0
 """Seconds until a server that found the folder locked is started once more."""
-
-_started: list[subprocess.Popen[bytes]] = []
-"""Servers that are children of this process, kept to be reaped when they end."""
 
 
 class ServerError(RuntimeError):
@@ -128,23 +121,8 @@ def check_writable(data: Path) -> None:
 
 
 def _start(data: Path) -> subprocess.Popen[bytes]:
-    """Start the server in a session of its own: it outlives us and our Ctrl-C."""
-    log = private_folder(data) / LOG_FILE
-    _started[:] = [process for process in _started if process.poll() is None]
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "profile_collection.catalogue.server_process", str(data)],
-            stdin=subprocess.DEVNULL,
-            stdout=descriptor,
-            stderr=descriptor,
-            start_new_session=True,
-            cwd=Path(__file__).resolve().parents[2],
-        )
-    finally:
-        os.close(descriptor)
-    _started.append(process)
-    return process
+    module = "profile_collection.catalogue.server_process"
+    return background.start(module, str(data), log=private_folder(data) / LOG_FILE)
 
 
 def _last_words(data: Path) -> str:
@@ -159,7 +137,7 @@ def _last_words(data: Path) -> str:
     return lines[-1] if lines else "it left no log"
 
 
-def stop_server(data: Path, *, timeout: float = STOP_TIMEOUT) -> bool:
+def stop_server(data: Path) -> bool:
     """End the server of `data`; return False where none ran.
 
     Raises
@@ -170,14 +148,9 @@ def stop_server(data: Path, *, timeout: float = STOP_TIMEOUT) -> bool:
     server = status(data)
     if server is None:
         return False
-    if server.host != socket.gethostname():
-        raise ServerError(f"the server of {data} runs on {server.host!r}; stop it there")
-    os.kill(server.pid, signal.SIGTERM)
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if status(data) is None and not (data / ".vo2" / ADDRESS_FILE).exists():
-            return True
-        time.sleep(0.05)
-    raise ServerError(
-        f"the server of {data}, process {server.pid}, did not end within {timeout:g} s; end it by hand"
-    )
+
+    def gone() -> bool:
+        return status(data) is None and not (data / ".vo2" / ADDRESS_FILE).exists()
+
+    background.end(server, f"the server of {data}", gone, error=ServerError)
+    return True

@@ -13,7 +13,6 @@ import copy
 import json
 import logging
 import secrets
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -21,11 +20,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from callbacks.locks import exclusive_lock, lock_holder, this_process
+from profile_collection.catalogue.background import announce, leave_signals_to_uvicorn, private_folder
 from profile_collection.catalogue.guard import decode_paths, guard_assets
-from profile_collection.catalogue.private_folder import (
-    private_folder,
-    write_private,
-)
 from profile_collection.catalogue.relocation import relocate
 
 logger = logging.getLogger(__name__)
@@ -38,8 +34,6 @@ LOG_FILE = "server.log"
 ALREADY_RUNNING = 3
 STREAMED = {"uri": "memory", "data_ttl": 60, "seq_ttl": 86400, "maxsize": 1000}
 """What subscribers are told of: updates are kept for 60 s, so that one who reconnects misses none of them."""
-LOOK_EVERY = 2.0
-"""Seconds between two looks whether the folder that is served still exists."""
 
 
 class ServerRunningError(RuntimeError):
@@ -62,9 +56,7 @@ def serve(data: Path, *, host: str = HOST, port: int = 0) -> None:
         Another process serves this folder.
     """
     folder = private_folder(data)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn shuts down on these and then raises them again, which would end us before the tidying up.
-        signal.signal(number, _already_heeded)
+    leave_signals_to_uvicorn()
     try:
         with exclusive_lock(folder / LOCK_FILE):
             if moved := relocate(data.resolve()):
@@ -73,10 +65,6 @@ def serve(data: Path, *, host: str = HOST, port: int = 0) -> None:
     except BlockingIOError as error:
         holder = lock_holder(folder / LOCK_FILE)
         raise ServerRunningError(f"{data} is already served by {holder}; see 'vo2 serve --status'") from error
-
-
-def _already_heeded(*_: Any) -> None:
-    """Do nothing: the server has shut down."""
 
 
 async def _serve(data: Path, folder: Path, where: tuple[str, int]) -> None:
@@ -91,7 +79,11 @@ async def _serve(data: Path, folder: Path, where: tuple[str, int]) -> None:
     )
     server = uvicorn.Server(config)
     record = {"uri": uri, "api_key": key, "data": str(data.resolve()), **this_process()}
-    announced = asyncio.create_task(_announce(server, folder / ADDRESS_FILE, record))
+
+    def ready() -> None:
+        logger.info("catalogue served at %s", uri)
+
+    announced = asyncio.create_task(announce(server, folder / ADDRESS_FILE, record, ready))
     try:
         await server.serve(sockets=[listener])
     finally:
@@ -164,18 +156,6 @@ def _register_exporter() -> None:
     from tiled.media_type_registration import default_serialization_registry
 
     default_serialization_registry.register("BlueskyRun", "application/json-seq", json_seq_exporter)
-
-
-async def _announce(server: Any, path: Path, record: dict[str, Any]) -> None:
-    """Write address and key once the server answers; end the server when its folder is gone."""
-    while not server.started:
-        await asyncio.sleep(0.02)
-    write_private(path, record)
-    logger.info("catalogue served at %s", record["uri"])
-    while path.exists():
-        await asyncio.sleep(LOOK_EVERY)
-    logger.warning("%s is gone: nobody can find this server any more", path)
-    server.should_exit = True
 
 
 def _log_config() -> dict[str, Any]:

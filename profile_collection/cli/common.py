@@ -16,7 +16,7 @@ from rich.markup import escape
 from typer.core import TyperCommand
 
 from callbacks.live import make_console
-from profile_collection.catalogue.private_folder import require_writable
+from profile_collection.catalogue.background import require_writable
 from profile_collection.session.settings import Settings, load_settings
 
 if TYPE_CHECKING:

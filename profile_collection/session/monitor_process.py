@@ -9,12 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import secrets
-import signal
 import socket
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,18 +18,13 @@ from typing import Any
 
 from callbacks.catalogue import Address
 from callbacks.locks import exclusive_lock, lock_holder, this_process
-from profile_collection.catalogue import client
-from profile_collection.catalogue.private_folder import private_folder, write_private
+from profile_collection.catalogue import background, client
+from profile_collection.catalogue.background import private_folder
 from profile_collection.session.settings import Settings, load_settings
 
 ADDRESS_FILE, LOCK_FILE, LOG_FILE = "monitor.json", "monitor.lock", "monitor.log"
 HOST = "127.0.0.1"
 START_TIMEOUT = 60.0
-LOOK_EVERY = 2.0
-"""Seconds between two looks whether the data folder still exists."""
-
-_started: list[subprocess.Popen[bytes]] = []
-"""Monitors that are children of this process, kept to be reaped when they end."""
 
 
 class MonitorError(RuntimeError):
@@ -90,20 +81,9 @@ def ensure_monitor(settings: Settings) -> MonitorStatus:
     if found := monitor_status(settings):
         return found
     log = private_folder(settings.data) / LOG_FILE
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "profile_collection.session.monitor_process"],
-            stdin=subprocess.DEVNULL,
-            stdout=descriptor,
-            stderr=descriptor,
-            start_new_session=True,
-            cwd=Path(__file__).resolve().parents[2],
-            env={**os.environ, **settings.environment()},
-        )
-    finally:
-        os.close(descriptor)
-    _started[:] = [*(one for one in _started if one.poll() is None), process]
+    process = background.start(
+        "profile_collection.session.monitor_process", log=log, environment=settings.environment()
+    )
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         if found := monitor_status(settings):
@@ -134,15 +114,8 @@ def stop_monitor(settings: Settings) -> bool:
     found = monitor_status(settings)
     if found is None:
         return False
-    if found.host != socket.gethostname():
-        raise MonitorError(f"the monitor of {settings.data} runs on {found.host!r}; stop it there")
-    os.kill(found.pid, signal.SIGTERM)
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        if not _held(settings):
-            return True
-        time.sleep(0.05)
-    raise MonitorError(f"the monitor, process {found.pid}, did not end within 15 s; end it by hand")
+    background.end(found, f"the monitor of {settings.data}", lambda: not _held(settings), error=MonitorError)
+    return True
 
 
 def serve_monitor(
@@ -166,8 +139,7 @@ def serve_monitor(
         Another process serves it, or the port is taken.
     """
     lock = private_folder(settings.data) / LOCK_FILE
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _already_heeded)  # uvicorn ends on these and then raises them again
+    background.leave_signals_to_uvicorn()
     try:
         with exclusive_lock(lock):
             asyncio.run(_serve(settings, host, port, opened, say))
@@ -175,10 +147,6 @@ def serve_monitor(
         raise MonitorError(
             f"{settings.data} has a monitor already, {lock_holder(lock)}; see 'vo2 monitor --status'"
         ) from error
-
-
-def _already_heeded(*_: Any) -> None:
-    """Do nothing: the server has shut down."""
 
 
 async def _serve(settings: Settings, host: str, port: int, opened: Path | None, say: Any) -> None:
@@ -196,7 +164,13 @@ async def _serve(settings: Settings, host: str, port: int, opened: Path | None, 
     # The access log would hold the key.
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
-    announced = asyncio.create_task(_announce(server, path, uri, key, say))
+    record = {"uri": uri, "key": key, **this_process()}
+
+    def ready() -> None:
+        if say is not None:
+            say(f"{uri}/?key={key}")
+
+    announced = asyncio.create_task(background.announce(server, path, record, ready))
     try:
         await server.serve(sockets=[listener])
     finally:
@@ -227,18 +201,6 @@ def _listen(path: Path, host: str, port: int) -> tuple[socket.socket, str]:
         raise MonitorError(
             f"a free port of {host} was expected, {port} came ({error.strerror}); choose another with --port"
         ) from error
-
-
-async def _announce(server: Any, path: Path, uri: str, key: str, say: Any) -> None:
-    """Write address and key once the server answers; end the server when its folder is gone."""
-    while not server.started:
-        await asyncio.sleep(0.02)
-    write_private(path, {"uri": uri, "key": key, **this_process()})
-    if say is not None:
-        say(f"{uri}/?key={key}")
-    while path.exists():
-        await asyncio.sleep(LOOK_EVERY)
-    server.should_exit = True
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from callbacks.locks import exclusive_lock, lock_holder
-from profile_collection.catalogue.private_folder import private_folder, require_writable
+from profile_collection.catalogue.background import private_folder, require_writable
 from profile_collection.devices.epics.process_variables import ProcessVariables, read_process_variables
 from profile_collection.session.settings import Settings, load_settings
 

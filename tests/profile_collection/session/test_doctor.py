@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from callbacks.locks import exclusive_lock
-from profile_collection.catalogue.private_folder import private_folder
+from profile_collection.catalogue.background import private_folder
 from profile_collection.cli.app import app
 from profile_collection.session import doctor
 from profile_collection.session.settings import Settings
