@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from analysis.results import ScanResult
+from analysis.results import ScanResult, Transfer
 
 BASIS = np.diag([29.0, 52.0, 51.0])
 Q = np.array([0.0, 1.9594, 0.0])
@@ -52,6 +52,28 @@ def eventually():
         return value
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def make_transfer():
+    """Return a maker of transfer learnings of 12 epochs, which differ by a number."""
+
+    def make(number=0):
+        return Transfer(
+            object=np.ones((4, 4, 4), np.complex64),
+            loss_history=(0.06 + 0.004 * number) * np.exp(-np.arange(13) / 5) + 0.003,
+            overlap_epochs=np.array([0, 5, 10, 12]),
+            overlaps=np.array([0.7, 0.72, 0.71, 0.69]) - 0.03 * number,
+            search_loss=3e-4 + 1e-5 * number,
+            phase_rms=0.5,
+            learning_rate=1e-4,
+            seed=0,
+            weights_hash="abc",
+            precision="float32",
+            cpu_seconds=1.0,
+        )
+
+    return make
 
 
 @pytest.fixture(scope="session")

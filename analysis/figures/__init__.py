@@ -9,6 +9,7 @@ from analysis.figures.order_parameter import cut_open, order_parameter, overview
 from analysis.figures.phase_retrieval import (
     calculated_intensity,
     diffraction_comparison,
+    finish_curves,
     loss_curves,
     network_diagram,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "experiment",
     "isosurface_views",
     "isosurfaces",
+    "finish_curves",
     "loss_curves",
     "make_gallery",
     "measure_morphology",

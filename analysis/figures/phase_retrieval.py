@@ -176,14 +176,53 @@ def _name_parts(axes: Axes, spans: list[tuple[str, int, float, float]], blocks: 
 
 
 def loss_curves(results: Sequence[ScanResult], ax: Axes | None = None) -> Figure:
+    """Draw the transfer learning of each temperature: L3 and the overlap with the search's object, by epoch.
+
+    Dotted is the L3 of the search's own object; dashed where that is not trusted. A low loss does not make an
+    object right. Where no transfer learning has run the figure says so, and draws `finish_curves` instead.
+    """
+    if not any(result.transfer for result in results):
+        return finish_curves(
+            results, ax, "no transfer learning has run; instead $χ^2$ of the phasing's last stage"
+        )
+    named = zip(results, numbered_labels(results), strict=True)
+    known = [(one, label, one.transfer) for one, label in named if one.transfer is not None]
+    without = [
+        label for one, label in zip(results, numbered_labels(results), strict=True) if not one.transfer
+    ]
+    colours = temperature_colours([one.temperature_setpoint for one, *_ in known])
+    with drawing(ax, 7.2, 3.2) as (figure, place):
+        grid = panels(figure, place, 1, 2)
+        losses, overlaps = (figure.add_subplot(grid[0, column]) for column in (0, 1))
+        for (one, label, learned), colour in zip(known, colours, strict=True):
+            line = {"color": colour, "linestyle": "-" if one.trusted else "--"}
+            doubt = "" if one.trusted else ", not trusted"
+            text = f"{label}   {learned.final_loss:.4f}   {learned.search_loss:.4f}{doubt}"
+            losses.plot(np.arange(learned.epochs + 1), learned.loss_history, label=text, **line)
+            losses.axhline(learned.search_loss, color=colour, linestyle=":", linewidth=0.7)
+            overlaps.plot(learned.overlap_epochs, learned.overlaps, **line)
+        losses.set_yscale("log")
+        losses.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
+        losses.yaxis.set_minor_locator(NullLocator())
+        losses.set(xlabel="epoch", ylabel="loss L3 (dotted: of the search's object)")
+        overlaps.set(xlabel="epoch", ylabel="overlap with the search's object", ylim=(0, 1))
+        for axes in (losses, overlaps):
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            axes.margins(x=0.02)
+        heading = "last L3, the search's" + "".join(f"\n{label}: none yet" for label in without)
+        figure.legend(*losses.get_legend_handles_labels(), title=heading, loc="outside right center")
+        return figure
+
+
+def finish_curves(results: Sequence[ScanResult], ax: Axes | None = None, note: str = "") -> Figure:
     """Draw χ² over the last stage of each temperature's phasing; dashed where the result is not trusted.
 
-    That is before each iteration of the final descent; where the network was fine-tuned on the pattern it is
-    the loss of that instead, which is the same measure. A low one does not make an object right.
+    Before each iteration of the final descent; where a start was the network fine-tuned on the pattern, the
+    loss of that instead, which is the same measure. A low one does not make an object right.
     """
     known = [result for result in results if len(result.loss_history)]
     if not known:
-        raise ValueError("no result holds a loss history: the network was not asked in any of these scans")
+        raise ValueError("no result holds a loss history: run 'vo2 transfer' on the series, or analyse it")
     colours = temperature_colours([result.temperature_setpoint for result in known])
     with drawing(ax, 5.0, 3.2) as (figure, place):
         axes = figure.add_subplot() if place is None else place
@@ -204,6 +243,7 @@ def loss_curves(results: Sequence[ScanResult], ax: Axes | None = None) -> Figure
         axes.set(xlabel="iteration of the last stage", ylabel="$χ^2$")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.02)
+        axes.set_title(note)
         figure.legend(*axes.get_legend_handles_labels(), title="last $χ^2$", loc="outside right center")
         return figure
 

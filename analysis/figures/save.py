@@ -25,7 +25,7 @@ def save_all(folder: Path, results: Sequence[ScanResult], series: SeriesResult) 
     figures = {"order_parameter": order_parameter(series)}
     figures |= {f"phase_slices_{normal}": phase_slices(series, normal=normal) for normal in NAMES}
     figures["diffraction"] = diffraction_comparison(chosen)
-    if any(len(result.loss_history) for result in chosen):
+    if any(result.transfer or len(result.loss_history) for result in chosen):
         figures["loss_curves"] = loss_curves(chosen)
     return [save(figure, Path(folder) / f"{name}.png") for name, figure in figures.items()]
 

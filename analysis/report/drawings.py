@@ -107,14 +107,29 @@ def _experiment_and_phasing(
             "Drawn from the model: every stage with the channels and the side of what it hands on.",
             _network,
         ),
-        Drawing(
-            "loss_curves",
-            "χ² over the last stage of phasing (in the place of Fig. 2b)",
-            "Before each iteration of the final descent; where the network was fine-tuned, its loss instead. "
-            "The paper shows its transfer learning here. A low value does not make an object right.",
-            lambda: figures.loss_curves(results),
-        ),
+        _loss_curves(results),
     ]
+
+
+def _loss_curves(results: Sequence[ScanResult]) -> Drawing:
+    """Return Fig. 2b, or under its own name what stands in its place."""
+    if any(result.transfer for result in results):
+        return Drawing(
+            "loss_curves",
+            "Transfer learning: loss and overlap (Fig. 2b)",
+            "The network fine-tuned on each pattern with the Fourier loss L3 alone. Dotted: L3 of the "
+            "search's object. Right: overlap with that object. A low loss does not make an object right: the "
+            "overlap may fall while the loss does.",
+            lambda: figures.loss_curves(results),
+        )
+    return Drawing(
+        "loss_curves",
+        "χ² over the last stage of phasing (in the place of Fig. 2b)",
+        "No transfer learning has run on these scans: vo2 transfer does it. Shown is χ² before each "
+        "iteration of the final descent; where a start was the network fine-tuned, its loss instead. A low "
+        "value does not make an object right.",
+        lambda: figures.loss_curves(results),
+    )
 
 
 def _shape_and_strain(

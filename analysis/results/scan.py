@@ -27,6 +27,9 @@ class Transfer:
         Overlap with the search's object, brought to the same voxels; empty where there was none.
     search_loss : float
         L3 of the search's object, there; NaN where there was none.
+    phase_rms : float, rad
+        Root mean square difference of the last object's phase from the search's, weighted with the search's
+        density; NaN where there was none.
     learning_rate : float
     seed : int
         Chose the orientation of the input.
@@ -42,6 +45,7 @@ class Transfer:
     overlap_epochs: NDArray[np.int64]
     overlaps: NDArray[np.float64]
     search_loss: float
+    phase_rms: float
     learning_rate: float
     seed: int
     weights_hash: str

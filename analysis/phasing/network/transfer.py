@@ -90,19 +90,29 @@ def transfer(
                 overlaps.append(register(to_corner(guess), known).overlap)
             between(epoch, value)
         scale = loss.scale(loss.predict(guess)).sqrt()
-        search_loss = float("nan") if known is None else float(loss(to_centre(known)))
+        search_loss, rms = float("nan"), float("nan")
+        if known is not None:
+            search_loss = float(loss(to_centre(known)))
+            rms = phase_rms(register(to_corner(guess), known).object, known)
     return Transfer(
         object=(scale * guess).numpy().astype(np.complex64),
         loss_history=np.array(losses),
         overlap_epochs=np.array(epochs, np.int64),
         overlaps=np.array(overlaps, np.float64),
         search_loss=search_loss,
+        phase_rms=rms,
         learning_rate=config.learning_rate,
         seed=seed,
         weights_hash=pretrained.hash,
         precision="bfloat16" if computes_in_bfloat16() else "float32",
         cpu_seconds=time.thread_time() - began,
     )
+
+
+def phase_rms(obj: torch.Tensor, reference: torch.Tensor) -> float:
+    """Return the RMS phase difference, rad, of registered objects, weighted with the reference's density."""
+    density, product = reference.abs().square(), obj * reference.conj()
+    return float(((product.angle().square() * density).sum() / density.sum()).sqrt())
 
 
 def _check(config: TransferConfig) -> None:

@@ -9,6 +9,7 @@ from matplotlib.text import Text
 from analysis.figures import (
     calculated_intensity,
     diffraction_comparison,
+    finish_curves,
     loss_curves,
     order_parameter,
     phase_slices,
@@ -21,12 +22,16 @@ DRAWN = {
     "phase_slices": lambda results, series, **k: phase_slices(series, **k),
     "diffraction": lambda results, series, **k: diffraction_comparison(results, **k),
     "losses": lambda results, series, **k: loss_curves(results, **k),
+    "finish": lambda results, series, **k: finish_curves(results, **k),
 }
 
 
 @pytest.fixture(scope="module")
-def ten(hot_series):
-    """Return ten results, the last four repeating earlier objects at higher temperatures."""
+def ten(hot_series, make_transfer):
+    """Return ten results, the last four repeating earlier objects at higher temperatures.
+
+    Every other one has had its transfer learning.
+    """
     more = [
         dataclasses.replace(
             result,
@@ -37,7 +42,11 @@ def ten(hot_series):
         )
         for result in hot_series[2:]
     ]
-    return [*hot_series, *more]
+    every = [*hot_series, *more]
+    return [
+        one if number % 2 else dataclasses.replace(one, transfer=make_transfer(number))
+        for number, one in enumerate(every)
+    ]
 
 
 @pytest.fixture(scope="module", params=[1, 3, 10])
@@ -192,10 +201,31 @@ def test_all_figures_land_in_the_folder_from_any_order(ten, tmp_path):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 
 
+def test_transfer_learning_is_drawn_beside_what_the_search_reached(ten):
+    results = [ten[0], dataclasses.replace(ten[2], trusted=False), ten[3]]
+    figure = loss_curves(results)
+    losses, overlaps = figure.axes
+    curve, level, *_ = losses.lines
+    np.testing.assert_array_equal(curve.get_ydata(), results[0].transfer.loss_history)
+    assert set(level.get_ydata()) == {results[0].transfer.search_loss}
+    assert level.get_color() == curve.get_color()
+    np.testing.assert_array_equal(overlaps.lines[0].get_xdata(), [0, 5, 10, 12])
+    np.testing.assert_array_equal(overlaps.lines[1].get_ydata(), results[1].transfer.overlaps)
+    assert [line.get_linestyle() for line in overlaps.lines] == ["-", "--"]
+    words = " ".join(texts(figure))
+    assert "epoch" in words
+    assert f"{ten[3].label}: none yet" in words
+    # Without any the figure says so, and shows what it does.
+    other = loss_curves(ten[1:2])
+    assert "no transfer learning has run" in other.axes[0].get_title()
+    assert other.axes[0].get_ylabel() == "$χ^2$"
+    assert "transfer" not in " ".join(texts(finish_curves(ten[:2])))
+
+
 def test_what_cannot_be_drawn_is_refused_in_words(ten):
     with pytest.raises(ValueError, match="normal must be one of"):
         phase_slices(analyse_series(ten[:1]), normal="q")
     with pytest.raises(ValueError, match="at least one scan result"):
         diffraction_comparison([])
-    with pytest.raises(ValueError, match="no result holds a loss history"):
-        loss_curves([dataclasses.replace(ten[0], loss_history=np.empty(0))])
+    with pytest.raises(ValueError, match="no result holds a loss history: run 'vo2 transfer'"):
+        loss_curves([dataclasses.replace(ten[1], loss_history=np.empty(0))])

@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from analysis import figures
+from analysis.experiment import paper
 from analysis.figures.lattice import STRUCTURES, vanadium_steps
 from analysis.figures.rendering import SWITCH, View, finer, render, surface
 from analysis.order_parameter import analyse_series
 from analysis.phasing.network.model import NetworkConfig, build_network
-from analysis.report import drawings, make, write_report
+from analysis.report import drawings, make, tables, write_report
 from analysis.results import Structure
 from analysis.structure import PERCENTS, strain_table
 
@@ -41,19 +42,20 @@ SAMPLE = {
     "reflection": [0, 1, 1],
     "crystal_size_nm": [1, 1.5, 1.8],
 }
+EXPERIMENT = paper().document()
 Q_VECTOR = (
     2 * K * np.sin(np.radians(THETA)) * np.array([np.cos(np.radians(THETA)), -np.sin(np.radians(THETA)), 0])
 )
 
 
 @pytest.fixture(scope="module")
-def results(hot_series):
+def results(hot_series, make_transfer):
     """Return 320 and 335 K heating, 345 K not trusted, 330 K cooling with an attenuator."""
     chosen = []
     for row, changes in (
         (0, {}),
         (3, {"notes": ("incomplete: the scan was stopped after 85 of 101 points",)}),
-        (5, {"trusted": False, "reasons": ("noise ratio 1.9 above 1.6",)}),
+        (5, {"trusted": False, "reasons": ("noise ratio 1.9 above 1.6",), "transfer": make_transfer()}),
         (2, {"branch": "cooling", "series_index": 6, "instrument": {**INSTRUMENT, "transmission": 0.5}}),
     ):
         one = hot_series[row]
@@ -498,9 +500,33 @@ def test_the_tables_hold_the_numbers_of_the_series(written, series, results):
         "d_spacing",
         "morphology",
         "domains",
+        "network_alone",
     }
     for uid in series.scans.run_uids:
         assert uid in text
+
+
+def test_the_loss_of_transfer_learning_stands_beside_the_papers_and_is_not_compared(
+    written, results, series, tmp_path
+):
+    report, text = written
+    with (report.page.parent / "chi_squared.csv").open() as file:
+        table = {row["setpoint"]: row for row in csv.DictReader(file)}
+    final = results[2].transfer.final_loss
+    assert table["345 K"]["L3 after transfer learning"] == f"{final:.4f}"
+    assert table["345 K"]["the paper's loss"] == "0.0329"
+    assert table["345 K"]["χ²"] != table["345 K"]["L3 after transfer learning"]
+    assert table["320 K"]["L3 after transfer learning"] == "–"
+    assert "not comparable: the paper does not define its average" in text
+    assert "Transfer learning: loss and overlap (Fig. 2b)" in text
+    with (report.page.parent / "network_alone.csv").open() as file:
+        alone = {row["setpoint"]: row for row in csv.DictReader(file)}
+    assert alone["345 K"]["overlap, transfer"] == "0.690"
+    assert alone["320 K"]["overlap, transfer"] == "–"
+    # Another experiment's temperatures are nobody's to compare; without any transfer the figure says so.
+    other = dataclasses.replace(results[2], experiment={**EXPERIMENT, "name": "gold"}, transfer=None)
+    assert tables.chi_squared_table(series, [other] * 4).rows[0][4] == "–"
+    assert "No transfer learning has run" in drawings._loss_curves([other]).caption
 
 
 def test_a_figure_that_fails_is_named_and_the_others_are_drawn(

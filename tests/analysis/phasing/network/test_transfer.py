@@ -9,7 +9,7 @@ from analysis.phasing.network.losses import CountsLoss
 from analysis.phasing.network.model import NetworkConfig, build_network
 from analysis.phasing.network.pretrained import load_pretrained, save_weights
 from analysis.phasing.network.training_data import VALIDATION_SEED, TrainingSetConfig, simulate_block
-from analysis.phasing.network.transfer import fine_tune, transfer
+from analysis.phasing.network.transfer import fine_tune, phase_rms, transfer
 from analysis.phasing.pattern import checked_pattern
 from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import to_centre, to_corner
@@ -125,6 +125,7 @@ def test_transfer_keeps_the_whole_curve_and_the_overlap_beside_it(pretrained, bl
     assert learned.object.shape == (32, 32, 32)
     # The right object leaves what its central voxels of q cannot say, far less than without the kernel.
     assert learned.search_loss < 0.002
+    assert 0 < learned.phase_rms < np.pi
     plain = transfer(pretrained, dataclasses.replace(pattern, widths=(0, 0, 0)), reference=obj, config=FEW)
     assert plain.search_loss > 3 * learned.search_loss
 
@@ -173,3 +174,10 @@ def test_transfer_refuses_what_it_cannot_use(pretrained, blurred):
     mask[2:-2, 2:-2, 2:-2] = True
     with pytest.raises(ValueError, match="all are zero or masked there"):
         transfer(pretrained, checked_pattern(counts, mask, WIDTHS, 0.0), config=FEW)
+
+
+def test_the_phase_is_compared_where_the_crystal_is():
+    x = torch.zeros(8, 8, 8, dtype=torch.complex64)
+    x[2:6, 2:6, 2:6] = 2
+    turned = x * torch.exp(torch.tensor(0.3j)) + (x == 0) * 1j
+    assert phase_rms(turned, x) == pytest.approx(0.3, rel=1e-5)
