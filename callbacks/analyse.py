@@ -46,7 +46,7 @@ def analyse(job: ScanJob) -> ScanResult:
         The frames cannot be read or used; the message says why.
     """
     geometry = scan_geometry(job)
-    bad, shape = _bad_pixels(job, geometry), crop_shape(job)
+    bad, shape = known_bad_pixels(job, geometry), crop_shape(job)
     with open_frames(job.frame_file, job.dataset, job.frame_index) as frames:
         prepared = prepare_scan(
             frames,
@@ -85,7 +85,7 @@ def _instrument_name(job: ScanJob) -> str:
     return str(job.start.get("instrument") or Experiment.of_start(job.start).instrument)
 
 
-def _bad_pixels(job: ScanJob, geometry: ScanGeometry) -> NDArray[np.bool_] | None:
+def known_bad_pixels(job: ScanJob, geometry: ScanGeometry) -> NDArray[np.bool_] | None:
     """Return the pixels known to be bad, (rows, cols) bool of the region read out, or None.
 
     They are listed in the start document, or in a mask beside the frames, which may be (points, rows, cols).

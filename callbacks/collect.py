@@ -16,6 +16,7 @@ import numpy as np
 from event_model import DocumentRouter
 from numpy.typing import NDArray
 
+from analysis.geometry import INSTRUMENTS
 from callbacks.frames import path_of
 from callbacks.jobs import ScanJob
 
@@ -24,11 +25,19 @@ logger = logging.getLogger(__name__)
 FRAME_INDEX = "merlin_frame_index"
 IMAGE = "merlin_image"
 CIRCLES = ("mu", "eta", "chi", "phi", "delta", "gam")
+"""Of this beamline."""
+
 NEEDED_OF_START = ("series_uid", "temperature_setpoint", "branch", "attempt")
 
 
 LEAST_POINTS = 8
 """A scan that lacks points is analysed from so many on, if they are half of those asked for."""
+
+
+def _circles() -> tuple[str, ...]:
+    """Return the names of all circles that instruments have, in their files too; this beamline's first."""
+    every = (name for one in INSTRUMENTS.values() for name in (*one.axes, *one.other_names))
+    return tuple(dict.fromkeys((*CIRCLES, *every)))
 
 
 class IncompleteScanError(ValueError):
@@ -179,7 +188,7 @@ class ScanCollector(DocumentRouter):
             eta=_column(points, axis),
             monitor=_column(points, "ic1monitor"),
             temperature=_column(points, "Tsample"),
-            positions={name: float(run.baseline[name]) for name in CIRCLES if name in run.baseline},
+            positions={name: float(run.baseline[name]) for name in _circles() if name in run.baseline},
             folder=self._folder_of(str(run.start["series_uid"])),
             extra_frames=sum(last - first for first, last in available) - len(index),
             seed=self._seed,

@@ -337,7 +337,7 @@ def _starts(
     kelvin = [round(float(np.nanmean(one.temperature)), 2) for one in ready]
     starts = []
     for index, one in enumerate(ready):
-        metadata = {
+        metadata: dict[str, Any] = {
             "plan_name": "ingest",
             "purpose": "rocking",
             "series_uid": series_uid,
@@ -352,7 +352,11 @@ def _starts(
             "ingested": _record(one, given),
             **_of_scan(one, extras),
         }
-        metadata["experiment"] = Experiment.of_start(metadata).document()
+        experiment = Experiment.of_start(metadata)
+        metadata["experiment"] = experiment.document()
+        if experiment.counterpart is not None and one.scan.expected_d is not None:
+            # A peak of the other phase may be the brighter one: d tells them apart.
+            metadata["geometry"]["expected_d"] = one.scan.expected_d
         starts.append(dict(event_model.compose_run(metadata=metadata, time=now + index).start_doc))
     return starts
 

@@ -15,11 +15,14 @@ from analysis.geometry.diffractometer import (
 from analysis.geometry.instruments import INSTRUMENTS, Detector, Instrument, gaps_of, instrument_named
 from analysis.geometry.scan import ScanGeometry, check_units
 from analysis.geometry.vectors import (
+    FRAMES,
     circle_arm,
     circle_axis,
+    direction,
     geometry_document,
     geometry_of_document,
     pixel_geometry,
+    turned,
     two_theta,
 )
 from analysis.geometry.voxels import (
@@ -36,6 +39,7 @@ from analysis.geometry.voxels import (
 )
 
 __all__ = [
+    "FRAMES",
     "INSTRUMENTS",
     "Detector",
     "Instrument",
@@ -48,6 +52,7 @@ __all__ = [
     "cubic_grid",
     "detector_q",
     "detector_rotation",
+    "direction",
     "gaps_of",
     "geometry_document",
     "geometry_of_document",
@@ -63,6 +68,7 @@ __all__ = [
     "sample_rotation",
     "sampling",
     "scattering_vectors",
+    "turned",
     "two_theta",
     "voxel_basis",
 ]

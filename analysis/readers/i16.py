@@ -16,7 +16,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.geometry import ScanGeometry, instrument_named, pixel_geometry, rotation
+from analysis.geometry import (
+    FRAMES,
+    ScanGeometry,
+    detector_q,
+    instrument_named,
+    pixel_geometry,
+    rotation,
+    sample_rotation,
+)
 from analysis.readers.hdf5 import images_beside
 from analysis.readers.linked import linked_frames, opened
 from analysis.readers.scan import Given, MeasuredScan, ReadError, lacks, mean, measured, moment, text
@@ -73,7 +81,11 @@ def _nexus_scan(path: Path, entry: h5py.Group, given: Given, folder: Path | None
     geometry = None
     if detector is not None and axis and energy and shape:
         geometry = _chain_geometry(entry, detector, name, axis, positions, angles, energy, shape, given)
-    cell, ub, notes = _crystal(entry, positions)
+    cell, ub, notes = _crystal(entry)
+    hkl = _indices(sample)
+    reflection = given.reflection or _whole(hkl)
+    if axis and energy and sample is not None and ub is not None and hkl is not None:
+        notes += _against_angles(ub, hkl, {**positions, axis: float(sample[axis][()])}, energy)
     temperature = given.temperature if given.temperature is not None else _temperature(entry, scanned)
     return MeasuredScan(
         path=path,
@@ -93,7 +105,7 @@ def _nexus_scan(path: Path, entry: h5py.Group, given: Given, folder: Path | None
         exposure=mean(scanned.get("count_time")),
         started=moment(_value(entry, "start_time")),
         cell=given.cell() or cell,
-        reflection=given.reflection,
+        reflection=reflection,
         ub=ub,
         missing=(
             *((note,) if note else ()),
@@ -190,13 +202,14 @@ def _chain_geometry(
         energy=energy,
         shape=size,
         frame="nexus",
+        gaps=I16.detector.gaps(*size),
         saturation=float(np.ravel(_value(detector, "saturation_value") or np.inf)[0]),
         instrument=I16.name,
         angles=middle,
     )
 
 
-_NX_OF_YOU = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+_NX_OF_YOU = FRAMES["nexus"].T
 
 
 def _placed(
@@ -241,23 +254,60 @@ def _centre(entry: h5py.Group, name: str, shape: tuple[int, int]) -> tuple[float
     return float(row), float(column)
 
 
-def _crystal(
-    entry: h5py.Group, positions: Mapping[str, float]
-) -> tuple[UnitCell | None, NDArray[np.float64] | None, list[str]]:
-    """Return lattice and UB (2π included, You's frame) of ``xtlinfo_extra``, and what disagrees."""
+def _crystal(entry: h5py.Group) -> tuple[UnitCell | None, NDArray[np.float64] | None, list[str]]:
+    """Return lattice and UB (2π included, You's frame), and what disagrees.
+
+    Of ``xtlinfo_extra`` if it is there: the ``ub_matrix`` of some files is wrong.
+    """
+    stated, constants = _value(entry, "sample/ub_matrix"), _value(entry, "sample/unit_cell")
+    nexus = None if stated is None else 2 * np.pi * _NX_OF_YOU.T @ np.asarray(stated, float).reshape(3, 3)
     extra = _first(entry, "before_scan/xtlinfo_extra", "instrument/xtlinfo_extra", "sample/xtlinfo_extra")
     if extra is None or "UB11" not in extra:
-        return None, None, []
+        cell = None if constants is None else UnitCell(*(float(one) for one in np.ravel(constants)[:6]))
+        return cell, nexus, []
     ub = np.array([[float(extra[f"UB{row}{col}"][()]) for col in (1, 2, 3)] for row in (1, 2, 3)])
     names = ("a", "b", "c", "alpha1", "alpha2", "alpha3")
     cell = UnitCell(*(float(extra[name][()]) for name in names)) if "a" in extra else None
-    notes = []
-    stated = _value(entry, "sample/ub_matrix")
-    if stated is not None:
-        nexus = np.asarray(stated, dtype=float).reshape(3, 3)
-        if not np.allclose(_NX_OF_YOU @ ub, 2 * np.pi * nexus, atol=1e-4 * np.abs(ub).max()):
-            notes.append("sample/ub_matrix disagrees with xtlinfo_extra, which is used")
-    return cell, ub, notes
+    if nexus is not None and not np.allclose(ub, nexus, atol=1e-4 * np.abs(ub).max()):
+        return cell, ub, ["sample/ub_matrix disagrees with xtlinfo_extra, which is used"]
+    return cell, ub, []
+
+
+def _indices(sample: h5py.Group | None) -> NDArray[np.float64] | None:
+    """Return h, k, l as the file states them before the scan, (3,) float64; they are rarely whole."""
+    if sample is None or not all(name in sample for name in "hkl"):
+        return None
+    return np.array([float(sample[name][()]) for name in "hkl"])
+
+
+def _whole(hkl: NDArray[np.float64] | None) -> tuple[int, int, int] | None:
+    """Return the reflection that is meant, if it is near to whole numbers."""
+    if hkl is None or np.abs(hkl - np.rint(hkl)).max() > NEAR or not np.rint(hkl).any():
+        return None
+    h, k, l = (int(one) for one in np.rint(hkl))  # noqa: E741  the field's own name
+    return h, k, l
+
+
+NEAR = 0.1
+"""How far h, k and l may lie from whole numbers, off a reflection's peak."""
+
+OFF = 1e-3
+"""Relative difference of UB·hkl from the angles' q that is named."""
+
+
+def _against_angles(
+    ub: NDArray[np.float64], hkl: NDArray[np.float64], positions: Mapping[str, float], energy: float
+) -> list[str]:
+    """Hold Z·UB·hkl against the q that the arm sees, and name a difference."""
+    if any(name not in positions for name in CIRCLES):
+        return []
+    z = sample_rotation(*(positions[name] for name in ("mu", "eta", "chi", "phi")))
+    seen = detector_q(
+        positions["delta"], positions["gam"], 0, 0, energy=energy, distance=1, pixel_size=1, centre=(0, 0)
+    )
+    off = float(np.linalg.norm(z @ ub @ hkl - seen) / np.linalg.norm(seen))
+    said = f"UB·hkl is {100 * off:.2g} % off the q of the angles: UB, hkl or energy is not of this scan"
+    return [said] if off > OFF else []
 
 
 def _temperature(entry: h5py.Group, scanned: Mapping[str, Any]) -> Any:

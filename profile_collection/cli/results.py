@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from profile_collection.cli.common import (
+    DataOption,
     OverwriteOption,
     ResultsOption,
     TakesMinusOne,
     configured,
     console,
     explained,
+    opened,
     output_folder,
 )
 
@@ -55,7 +57,8 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="vti: cubic voxels along the laboratory axes; vts: the measured ones; npy: Bonsu.",
+            help="vti: cubic voxels along the laboratory axes; vts: the measured ones; npy: Bonsu. Of the "
+            "measured frames: nexus, as I16 writes its own, or id01.",
         ),
     ] = "vti",
     percent: Annotated[
@@ -63,14 +66,20 @@ def export(
     ] = 95.0,
     output: OutputOption = None,
     overwrite: OverwriteOption = False,
+    data: DataOption = None,
     results: ResultsOption = None,
 ) -> None:
-    """Export amplitude, phase, support, strain and displacement for ParaView, or arrays for Bonsu."""
-    from profile_collection.session.exporting import export_target
+    """Export amplitude, phase, support, strain and displacement, or the frames as their beamline has them."""
+    from callbacks.nexus_export import LAYOUTS
+    from profile_collection.session.exporting import export_runs, export_target
 
     with explained(), console.status("exporting"):
-        goal = output_folder(output, overwrite=overwrite)
-        paths = export_target(configured(None, results).results, target, kind, goal, percent)
+        goal, settings = output_folder(output, overwrite=overwrite), configured(data, results)
+        if kind in LAYOUTS:
+            with opened(settings) as catalogue:
+                paths = export_runs(catalogue, settings, target, kind, goal)
+        else:
+            paths = export_target(settings.results, target, kind, goal, percent)
     for path in paths:
         console.print(str(path), highlight=False, soft_wrap=True)
 

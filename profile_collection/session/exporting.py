@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from callbacks.nexus_export import LAYOUTS
 from callbacks.series import FAILED, SCANS, last_started, read_repeats, read_results
 
 if TYPE_CHECKING:
     from analysis.report import Report
     from analysis.results import ScanResult, SeriesResult
     from analysis.results.vtk_files import Volume
+    from callbacks.catalogue import Catalogue
+    from profile_collection.session.settings import Settings
 
-FORMATS = ("vti", "vts", "npy")
+FORMATS = ("vti", "vts", "npy", *LAYOUTS)
 LATEST = "-1"
 
 
@@ -92,6 +95,38 @@ def export_target(
         return export_scan(read_scan(Path(target)), kind, output or Path(target).parent, percent)
     folder = series_folder(results, target)
     return export_series(folder, kind, output or folder / "export", percent)
+
+
+def export_runs(
+    catalogue: Catalogue, settings: Settings, target: str, kind: str, output: Path | None = None
+) -> list[Path]:
+    """Write measured scans in their beamline's own layout and return the files to open.
+
+    Parameters
+    ----------
+    catalogue, settings
+        Where runs and frames are.
+    target
+        A series, -1 for the last, a run's uid, or a frame file.
+    kind
+        "nexus" or "id01".
+    output
+        Folder to write into; by default ``export`` in that of the series' results.
+    """
+    from callbacks.catalogue import UnknownRunError, find_run, last_series, series_runs
+    from callbacks.nexus_export import write_run
+    from profile_collection.session.stored_runs import file_job, job_of
+
+    if Path(target).is_file():
+        jobs = [file_job(Path(target), settings)]
+    else:
+        try:
+            runs = series_runs(catalogue, last_series(catalogue) if target == LATEST else target)
+        except UnknownRunError:
+            runs = [find_run(catalogue, target)]
+        jobs = [job_of(run.documents(), settings, Path()) for run in runs]
+    folder = output or settings.results / jobs[0].series_uid / "export"
+    return [write_run(job, folder, number, kind)[0] for number, job in enumerate(jobs, start=1)]
 
 
 def export_series(folder: Path, kind: str, goal: Path, percent: float) -> list[Path]:

@@ -176,11 +176,11 @@ def test_in_order_of_time_a_stream_is_described_before_its_points(ingested):
 
 def test_the_analysis_takes_the_mask_beside_the_frames(tmp_path, ingest_npz, collecting):
     """What was given is what preparation gets, a mask for each frame too."""
-    from callbacks.analyse import _bad_pixels
+    from callbacks.analyse import known_bad_pixels
 
     each = np.zeros(COUNTS.shape, bool)
     each[3, 1, 1] = True
     for mask in (each, each[3]):
         collecting.jobs.clear()
         (job,) = jobs_of(collecting, ingest_npz(COUNTS, tmp_path / "frames", mask=mask))
-        np.testing.assert_array_equal(_bad_pixels(job, scan_geometry(job)), mask)
+        np.testing.assert_array_equal(known_bad_pixels(job, scan_geometry(job)), mask)
