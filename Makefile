@@ -20,7 +20,7 @@ quick: $(VENV)/installed
 	$(BIN)/vo2 series --quick
 
 test: lint
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --cov
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov
 
 benchmark: $(VENV)/installed-dev
 	$(BIN)/python tests/benchmarks/engine_cost.py

@@ -36,6 +36,12 @@ os.environ |= {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """Put files with slow tests first: at the end no worker is left alone with one (`make test`)."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def eventually():
     """Return a function that waits until a condition holds and returns its value.
