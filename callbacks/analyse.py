@@ -78,7 +78,9 @@ def scan_geometry(job: ScanJob) -> ScanGeometry:
     if job.start.get("geometry"):  # a file of another beamline said it
         return geometry_of_document(job.start["geometry"])
     scanned = {job.start["scan"]["axis"]: float(np.mean(job.eta))}
-    return instrument_named(_instrument_name(job)).geometry(job.start, {**job.positions, **scanned})
+    found = instrument_named(_instrument_name(job)).geometry(job.start, {**job.positions, **scanned})
+    other = Experiment.of_start(job.start).counterpart
+    return replace(found, neighbour_d=other.d_spacing if other else None)
 
 
 def _instrument_name(job: ScanJob) -> str:

@@ -71,7 +71,9 @@ class ScanGeometry:
     saturation : float, counts
         Counts in one exposure from which a pixel no longer counts right.
     expected_d : float or None, Å
-        Plane spacing of the reflection, if known: separates it from a neighbouring peak.
+        Plane spacing of the reflection, if known.
+    neighbour_d : float or None, Å
+        That of another lattice's reflection which lies beside it and must not be taken for it.
     crystal_size : tuple of float or None, nm
         Extent along (rocking, row, column), if known beforehand.
     instrument : str
@@ -91,6 +93,7 @@ class ScanGeometry:
     gaps: tuple[int, ...] = ()
     saturation: float = np.inf
     expected_d: float | None = None
+    neighbour_d: float | None = None
     crystal_size: tuple[float, float, float] | None = None
     instrument: str = ""
     angles: Mapping[str, float] = field(default_factory=dict)

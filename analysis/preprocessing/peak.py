@@ -22,10 +22,6 @@ from analysis.preprocessing.frames import Counts, RockingStack
 BLOCK = 4
 """Pixels along the side of the blocks of the coarse look."""
 
-SPACING_WINDOW = 2.1e-3
-"""Half the relative distance in d between M1 (011) and rutile (110): beyond it the other's peak begins."""
-
-
 NARROWER, WIDER = 0.8, 1.6
 """Windows, in units of the chosen one, between which a centre of mass may wander: 16 to 32 pixels for 20."""
 
@@ -126,8 +122,9 @@ def _background(blocks: Counts, good: Counts, present: NDArray[np.bool_]) -> flo
 def coarse_peak(view: Survey, geometry: ScanGeometry) -> tuple[float, float, float]:
     """Return (step, row, col) of the brightest local maximum whose spacing is the expected one.
 
-    Rows and columns count within the frames. Where `ScanGeometry.expected_d` is known, only pixels within
-    half the distance to the rutile peak are looked at: late in the transition rutile can be the brighter one.
+    Rows and columns count within the frames. Where a neighbouring reflection is known
+    (`ScanGeometry.neighbour_d`), only pixels within half the distance to it are looked at: late in the
+    transition rutile can be the brighter one.
     """
     smooth = ndimage.uniform_filter(view.blocks, (3, 3, 3), mode="constant")
     allowed = np.broadcast_to(_spacing_window(view, geometry), smooth.shape)
@@ -143,13 +140,14 @@ def coarse_peak(view: Survey, geometry: ScanGeometry) -> tuple[float, float, flo
 
 
 def _spacing_window(view: Survey, geometry: ScanGeometry) -> NDArray[np.bool_]:
-    if geometry.expected_d is None:
+    if geometry.expected_d is None or geometry.neighbour_d is None:
         return np.ones(view.good.shape, dtype=bool)
     row0, _, col0, _ = geometry.roi
     rows = row0 + (np.arange(view.good.shape[0]) + 0.5) * BLOCK - 0.5
     cols = col0 + (np.arange(view.good.shape[1]) + 0.5) * BLOCK - 0.5
     q = np.linalg.norm(geometry.lab_q(rows[:, None], cols[None, :]), axis=-1)
-    return np.abs(q * geometry.expected_d / (2 * np.pi) - 1) < SPACING_WINDOW
+    halfway = abs(1 - geometry.expected_d / geometry.neighbour_d) / 2
+    return np.abs(q * geometry.expected_d / (2 * np.pi) - 1) < halfway
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import lru_cache
 
 import h5py
@@ -6,6 +7,7 @@ import pytest
 
 from analysis.geometry import ScanGeometry, instrument_named
 from analysis.preprocessing import WRAPS, autocorrelation_wrap, hidden_voxels, prepare_scan
+from analysis.unit_cells import VO2_RUTILE
 
 I16 = instrument_named("Diamond I16")
 ANGLES = {"mu": 0.0, "eta": 17.8, "chi": 90.0, "phi": 0.0, "delta": 24.807 + 0.31, "gam": 0.31}
@@ -25,7 +27,7 @@ def geometry(**changes) -> ScanGeometry:
         "scan": {"axis": "eta"},
     }
     start["detector"] |= changes.pop("detector", {})
-    return I16.geometry(start | changes, ANGLES)
+    return replace(I16.geometry(start | changes, ANGLES), neighbour_d=VO2_RUTILE.d_spacing((1, 1, 0)))
 
 
 def peak_at(place, peak, width=(1.67, 2.05, 1.82)):
