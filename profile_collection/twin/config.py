@@ -353,6 +353,9 @@ class ThermalConfig:
 class TwinConfig:
     """The whole simulated beamline; vary it with ``dataclasses.replace``.
 
+    What its defaults repeat of the paper's experiment a session takes from the experiment's description
+    (`profile_collection.session.simulation.twin_config`); a test holds the two equal.
+
     Attributes
     ----------
     threads : int or None

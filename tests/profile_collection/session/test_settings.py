@@ -1,7 +1,8 @@
 import pytest
 
 from profile_collection.session.settings import Settings, load_settings
-from profile_collection.session.simulation import described
+from profile_collection.session.simulation import described, twin_config
+from profile_collection.twin import TwinConfig
 
 
 def test_an_argument_beats_the_environment_and_that_beats_the_file(tmp_path):
@@ -69,3 +70,7 @@ def test_an_experiment_on_an_unknown_instrument_is_refused_before_anything_is_me
     file.write_text('extends = "paper"\ninstrument = "ESRF ID99"\n', encoding="utf-8")
     with pytest.raises(ValueError, match="the instrument must be one of .*'ESRF ID99'"):
         described(Settings(experiment=str(file)))
+
+
+def test_the_simulated_beamline_of_the_papers_experiment_is_the_usual_one():
+    assert twin_config(Settings()) == TwinConfig()
