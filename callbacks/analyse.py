@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from analysis.experiment import Experiment
 from analysis.geometry import ScanGeometry, geometry_of_document, instrument_named
 from analysis.order_parameter import analyse_series
+from analysis.phasing.first_guess import first_guess
 from analysis.phasing.two_lattices import phase
 from analysis.preprocessing import PreparedScan, prepare_scan
 from analysis.results import ScanResult, SeriesResult, read_series, write_scan, write_series
 from analysis.structure import strain_table, structure_summary
 from analysis.unit_cells import UnitCell
 from callbacks.frames import DARK, FLAT_FIELD, PIXEL_MASK, open_frames, read_array, read_beside
-from callbacks.jobs import ScanJob
+from callbacks.jobs import CAPTION, ScanJob
 from callbacks.series import SEEDS, read_repeats, read_results, series_lock
 
 if TYPE_CHECKING:
@@ -37,8 +38,48 @@ logger = logging.getLogger(__name__)
 PACKAGES = ("vo2-bcdi", "numpy", "scipy", "torch", "h5py")
 
 
-def analyse(job: ScanJob) -> ScanResult:
+def analyse(job: ScanJob, at_crop: Callable[[PreparedScan], None] = lambda prepared: None) -> ScanResult:
     """Return the reconstruction of one scan with its provenance.
+
+    Parameters
+    ----------
+    job
+        The scan.
+    at_crop
+        Is shown the crop before it is phased.
+
+    Raises
+    ------
+    ValueError
+        The frames cannot be read or used; the message says why.
+    """
+    prepared = prepare(job)
+    at_crop(prepared)
+    experiment = Experiment.of_start(job.start)
+    found = phase(prepared, job.seed, strain=experiment.transformation_strain, band=experiment.crop)
+    return _result(job, prepared, phasing_values(found, prepared.voxel_basis, prepared.q_vector))
+
+
+def guessed(job: ScanJob, prepared: PreparedScan) -> ScanResult:
+    """Return the network's guess of a prepared scan in the form of a result, which says that it is none."""
+    guess = first_guess(prepared)
+    values = {
+        "object": guess.object,
+        "support": guess.support,
+        "chi_squared": guess.chi_squared,
+        "noise_ratio": guess.noise_ratio,
+        "trusted": False,
+        "reasons": (CAPTION["preview"],),
+        "loss_history": np.empty(0),
+        "seed": job.seed,
+        "seconds": guess.seconds,
+        "weights_hash": guess.weights_hash,
+    }
+    return _result(job, prepared, values)
+
+
+def prepare(job: ScanJob) -> PreparedScan:
+    """Return the crop about the peak of a job's frames, masked and normalised.
 
     Raises
     ------
@@ -48,7 +89,7 @@ def analyse(job: ScanJob) -> ScanResult:
     geometry = scan_geometry(job)
     bad, shape = known_bad_pixels(job, geometry), crop_shape(job)
     with open_frames(job.frame_file, job.dataset, job.frame_index) as frames:
-        prepared = prepare_scan(
+        return prepare_scan(
             frames,
             job.eta,
             job.monitor,
@@ -60,9 +101,6 @@ def analyse(job: ScanJob) -> ScanResult:
             frame_index=job.frame_index,
             stopped_early=job.incomplete,
         )
-    experiment = Experiment.of_start(job.start)
-    found = phase(prepared, job.seed, strain=experiment.transformation_strain, band=experiment.crop)
-    return _result(job, prepared, found)
 
 
 def crop_shape(job: ScanJob) -> tuple[int, int, int]:
@@ -105,14 +143,13 @@ def known_bad_pixels(job: ScanJob, geometry: ScanGeometry) -> NDArray[np.bool_] 
     return mask[row0:row1, col0:col1]
 
 
-def _result(job: ScanJob, prepared: PreparedScan, found: Reconstruction) -> ScanResult:
-    """Put a reconstruction and its provenance together."""
+def _result(job: ScanJob, prepared: PreparedScan, phased: Mapping[str, Any]) -> ScanResult:
+    """Put what phasing gave, by the names of the fields, and its provenance together."""
     start = job.start
-    phased = phasing_values(found, prepared.voxel_basis, prepared.q_vector)
     notes = (
         *job.notes,
         *_said_of_file(job, prepared),
-        *_said_of_flat_field(prepared, found),
+        *_said_of_flat_field(prepared, phased),
         *prepared.notes,
     )
     return ScanResult(
@@ -165,15 +202,15 @@ def _said_of_file(job: ScanJob, prepared: PreparedScan) -> list[str]:
     return notes
 
 
-def _said_of_flat_field(prepared: PreparedScan, found: Reconstruction) -> list[str]:
+def _said_of_flat_field(prepared: PreparedScan, phased: Mapping[str, Any]) -> list[str]:
     """Hold the flat field that was found with the object against the one that was given."""
-    given = prepared.given_flat_field
-    if given is None or not found.calibrated:
+    given, found = prepared.given_flat_field, phased.get("flat_field")
+    if given is None or found is None or phased.get("exposure") is None:
         return []
     lit = (np.where(prepared.mask, 0, prepared.intensity).sum(axis=0) > LIT) & (given > 0)
     if not lit.any():
         return []
-    off = 100 * float(np.std(found.flat_field[lit] / given[lit]))
+    off = 100 * float(np.std(found[lit] / given[lit]))
     return [
         f"the flat field that was found differs from the one given by {off:.1f} % (pixels of > {LIT} counts)"
     ]

@@ -75,6 +75,8 @@ class ScanCollector(DocumentRouter):
         True for stored documents.
     crop
         Voxels about the peak that are phased, where not the usual ones.
+    preview
+        Whether the network's guess of a scan is to be shown before its result.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class ScanCollector(DocumentRouter):
         seed: int = 0,
         replayed: bool = False,
         crop: tuple[int, int, int] | None = None,
+        preview: bool = False,
     ) -> None:
         super().__init__()
         self._submit = submit
@@ -96,6 +99,7 @@ class ScanCollector(DocumentRouter):
         self._seed = seed
         self._replayed = replayed
         self._crop = crop
+        self._preview = preview
         self._runs: dict[str, _Run] = {}
         self._run_of: dict[str, _Run] = {}  # descriptor uid to run
 
@@ -196,6 +200,7 @@ class ScanCollector(DocumentRouter):
             crop=self._crop,
             incomplete=bool(stopped),
             notes=(*stopped, *notes),
+            preview=self._preview,
         )
 
 

@@ -35,6 +35,13 @@ early result that of the first frames of a scan that still runs; transfer is wor
 FINAL: Stage = "final"
 
 
+CAPTION: dict[Stage, str] = {
+    "preview": "a guess of the network, not a result",
+    "early": "from the first frames of the scan, until the final result replaces it",
+}
+"""What is said of a result that is not final, wherever it is shown."""
+
+
 def stage_of(start: Mapping[str, Any]) -> str:
     """Return the stage of a derived run by its start document; one of before there were stages is final."""
     return str(start.get("stage", FINAL))

@@ -18,6 +18,7 @@ from callbacks.queue import Analysis, AnalysisQueue, PendingRecord
 from callbacks.series import SeriesState, finish_series
 
 DEFAULT_ANALYSIS = "callbacks.worker:analyse_scan"
+BESIDE = "callbacks.worker:analyse_beside"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class PipelineSettings:
         File for the worker's log; standard error where there is none.
     analysis
         Importable function, ``module:name``, called in the worker with a job and the address.
+    live
+        True where the scans are being measured: each is previewed. Only the usual `analysis` does that.
     """
 
     folder_of: Callable[[str], Path]
@@ -58,6 +61,7 @@ class PipelineSettings:
     replayed: bool = False
     log: Path | None = None
     analysis: str = DEFAULT_ANALYSIS
+    live: bool = False
 
 
 class Pipeline:
@@ -81,12 +85,14 @@ class Pipeline:
     ) -> None:
         self.settings = settings
         self.listener = listener
+        usual = settings.analysis == DEFAULT_ANALYSIS
         self.queue = AnalysisQueue(
             import_function(settings.analysis),
             make_executor or partial(make_pool, threads=settings.threads, log=settings.log),
             listener=listener,
             address=settings.address,
             pending=PendingRecord(settings.pending) if settings.pending else None,
+            beside=import_function(BESIDE) if usual else None,
         )
         self.collector = ScanCollector(
             self.queue.submit,
@@ -96,6 +102,7 @@ class Pipeline:
             seed=settings.seed,
             crop=settings.crop,
             replayed=settings.replayed,
+            preview=settings.live and usual,
         )
 
     @property

@@ -10,17 +10,11 @@ from typing import Any
 import event_model
 
 from callbacks.catalogue import Address, connect
-from callbacks.jobs import FINAL, ScanJob, ScanSummary
+from callbacks.jobs import CAPTION, FINAL, ScanJob, ScanSummary
 from callbacks.journal.journal import SUFFIX, Document, keep
 
 UNPUBLISHED = "unpublished"
 """Folder, beside the series' results, of derived runs that the catalogue did not take."""
-
-CAPTION = {
-    "preview": "a guess of the network, not a result",
-    "early": "from the first frames of the scan, until the final result replaces it",
-}
-"""What is said of a result that is not final, wherever it is shown."""
 
 SCALARS = {
     "temperature": "K",

@@ -6,16 +6,18 @@ Nothing heavy is imported before it is needed: a pool's process must first have 
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from callbacks.catalogue import Address
-from callbacks.jobs import ScanJob, ScanSummary, failed
+from callbacks.jobs import ScanJob, ScanSummary, Stage, failed
 from callbacks.series import SeriesState, forget_failure, note_failure, scan_file, update_series
 
 if TYPE_CHECKING:
+    from analysis.preprocessing import PreparedScan
     from analysis.results import ScanResult
 
 logger = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ def analyse_scan(job: ScanJob, address: Address | None = None) -> ScanSummary:
     """
     begun = time.monotonic()
     try:
-        result = _reconstruct(job)
+        result = _reconstruct(job, address)
         summary = summarise(job, result)
         provenance = _provenance(result)
     except Exception as error:
@@ -54,12 +56,62 @@ def analyse_scan(job: ScanJob, address: Address | None = None) -> ScanSummary:
     return published(job, summary, address, provenance)
 
 
-def _reconstruct(job: ScanJob) -> ScanResult:
-    """Compute and store the scan's result."""
+def analyse_beside(job: ScanJob, address: Address | None = None) -> ScanSummary:
+    """Do what is done beside the final results, by the stage of the job; a failure is in the summary.
+
+    Parameters
+    ----------
+    job
+        Its stage is not "final".
+    address
+        Of the catalogue to publish in; None publishes nothing.
+    """
+    begun = time.monotonic()
+    try:
+        return BESIDE[job.stage](job, address, begun)
+    except Exception as error:
+        logger.info("no %s result of %s", job.stage, job.run_uid, exc_info=True)
+        return replace(failed(job, str(error) or type(error).__name__), seconds=time.monotonic() - begun)
+
+
+def _preview(job: ScanJob, address: Address | None, begun: float) -> ScanSummary:
+    """Store and publish the network's guess of a scan that another keeps waiting."""
+    from callbacks.analyse import prepare
+
+    return _show_guess(job, address, begun, prepare(job))
+
+
+def _show_guess(job: ScanJob, address: Address | None, begun: float, prepared: PreparedScan) -> ScanSummary:
+    """Store and publish the network's guess of a prepared scan as its preview."""
+    from analysis.results import write_scan
+    from callbacks.analyse import guessed
+
+    job = replace(job, stage="preview")
+    result = guessed(job, prepared)
+    write_scan(scan_file(job), result)
+    summary = replace(summarise(job, result), seconds=time.monotonic() - begun)
+    return published(job, summary, address, _provenance(result))
+
+
+BESIDE: dict[Stage, Callable[[ScanJob, Address | None, float], ScanSummary]] = {"preview": _preview}
+"""What is called for each stage that is not final, with the job, the address and when it began."""
+
+
+def _reconstruct(job: ScanJob, address: Address | None) -> ScanResult:
+    """Compute and store the scan's result; before it is phased the network's guess is shown, if asked for."""
     from analysis.results import write_scan
     from callbacks.analyse import analyse
 
-    result = analyse(job)
+    begun = time.monotonic()
+
+    def show(prepared: PreparedScan) -> None:
+        if job.preview and not scan_file(replace(job, stage="preview")).exists():
+            try:
+                _show_guess(job, address, begun, prepared)
+            except Exception:  # the result does without it
+                logger.exception("no preview of %s", job.run_uid)
+
+    result = analyse(job, show)
     write_scan(scan_file(job), result)
     forget_failure(job)
     return result
@@ -76,11 +128,12 @@ def summarise(job: ScanJob, result: ScanResult) -> ScanSummary:
         temperature=float(result.temperature),
         chi_squared=float(result.chi_squared),
         noise_ratio=float(result.noise_ratio),
-        strain_sigma=float(result.strain["95"]["sigma"]),
+        strain_sigma=float(result.strain["95"]["sigma"]) if result.strain else math.nan,
         trusted=bool(result.trusted),
         reasons=tuple(result.reasons),
         notes=tuple(result.notes),
         result_file=scan_file(job),
+        stage=job.stage,
     )
 
 

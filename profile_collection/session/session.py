@@ -158,6 +158,7 @@ class Session:
             threads=settings.analysis_threads,
             log=settings.log,
             analysis=settings.analysis,
+            live=True,
         )
 
     def _make_run_engine(self, metadata: MutableMapping[str, Any]) -> RunEngine:

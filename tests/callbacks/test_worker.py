@@ -12,7 +12,7 @@ from analysis.results import read_scan
 from callbacks import series as series_module
 from callbacks.catalogue import Address
 from callbacks.series import finish_series, scan_file, update_series
-from callbacks.worker import analyse_scan
+from callbacks.worker import analyse_beside, analyse_scan
 
 
 def result_of(job, make_scan):
@@ -39,14 +39,20 @@ def result_of(job, make_scan):
 def reconstruction(monkeypatch, make_scan):
     """Stand in for `callbacks.analyse.analyse`; ``fails`` makes it raise."""
     stand_in = types.ModuleType("callbacks.analyse")
-    stand_in.fails = ""
+    stand_in.fails, stand_in.guess_fails = "", ""
 
-    def analyse(job):
+    def analyse(job, at_crop):
+        at_crop(None)
         if stand_in.fails:
             raise ValueError(stand_in.fails)
         return result_of(job, make_scan)
 
-    stand_in.analyse = analyse
+    def guessed(job, prepared):
+        if stand_in.guess_fails:
+            raise ValueError(stand_in.guess_fails)
+        return replace(result_of(job, make_scan), trusted=False, strain={})
+
+    stand_in.analyse, stand_in.guessed, stand_in.prepare = analyse, guessed, lambda job: None
     monkeypatch.setitem(sys.modules, "callbacks.analyse", stand_in)
     monkeypatch.setattr(series_module, "draw_figures", lambda *_: [])
     return stand_in
@@ -129,3 +135,32 @@ def test_a_series_that_ended_early_gets_its_figures(job, reconstruction, monkeyp
 def test_an_empty_series_has_no_order_parameter(tmp_path):
     state = update_series(tmp_path, 3)
     assert (state.order, state.complete) == ((), False)
+
+
+def test_a_preview_lies_beside_the_result_and_counts_nowhere(job, reconstruction):
+    reconstruction.fails = "the phasing failed"
+    failure = analyse_scan(replace(job, preview=True))
+    assert failure.error == "the phasing failed"
+    assert failure.order == ()
+    (preview,) = (job.folder / "previews").glob("*.h5")
+    assert read_scan(preview).run_uid == job.run_uid
+    assert list((job.folder / "scans").glob("*.h5")) == []
+    reconstruction.fails, reconstruction.guess_fails = "", "no network"
+    preview.unlink()
+    assert analyse_scan(replace(job, preview=True)).error == ""  # the result does without it
+    assert list((job.folder / "previews").glob("*.h5")) == []
+
+
+def test_a_preview_made_beside_is_not_made_again(job, reconstruction):
+    summary = analyse_beside(replace(job, stage="preview"))
+    assert (summary.stage, summary.trusted, summary.order) == ("preview", False, ())
+    assert summary.result_file == job.folder / "previews" / f"{job.stem}.h5"
+    reconstruction.guess_fails = "asked twice"
+    assert analyse_scan(replace(job, preview=True)).error == ""
+    summary.result_file.unlink()
+    assert analyse_beside(replace(job, stage="preview")).error == "asked twice"
+
+
+def test_only_what_is_asked_for_is_previewed(job, reconstruction):
+    analyse_scan(job)
+    assert not (job.folder / "previews").exists()
