@@ -20,13 +20,14 @@ from analysis.experiment import Experiment
 from analysis.geometry import ScanGeometry, geometry_of_document, instrument_named
 from analysis.order_parameter import analyse_series
 from analysis.phasing.first_guess import first_guess
+from analysis.phasing.registration import overlap
 from analysis.phasing.two_lattices import phase
 from analysis.preprocessing import PreparedScan, prepare_scan
 from analysis.results import ScanResult, SeriesResult, read_series, write_scan, write_series
 from analysis.structure import strain_table, structure_summary
 from analysis.unit_cells import UnitCell
 from callbacks.frames import DARK, FLAT_FIELD, PIXEL_MASK, open_frames, read_array, read_beside
-from callbacks.jobs import CAPTION, ScanJob
+from callbacks.jobs import CAPTION, ScanJob, SoFar
 from callbacks.series import SEEDS, read_repeats, read_results, series_lock
 
 if TYPE_CHECKING:
@@ -60,6 +61,44 @@ def analyse(job: ScanJob, at_crop: Callable[[PreparedScan], None] = lambda prepa
     return _result(job, prepared, phasing_values(found, prepared.voxel_basis, prepared.q_vector))
 
 
+def analyse_early(job: ScanJob, before: ScanResult | None) -> tuple[ScanResult, SoFar]:
+    """Return the reconstruction of the first points of a scan that still runs, and how far it has come.
+
+    The planes of the crop that are not there yet count as not measured.
+
+    Parameters
+    ----------
+    job
+        What there is of the scan.
+    before
+        Early result before this one, if there is one.
+
+    Raises
+    ------
+    ValueError
+        The frames cannot be read or used, or the peak has not passed; the message says why.
+    """
+    prepared, steps = prepare(job), len(job.eta)
+    planes = prepared.intensity.shape[0]
+    least = planes // 8
+    if steps - 1 - prepared.peak[0] < least:
+        raise ValueError(
+            f"an early result needs {least} points after the peak, which is at point "
+            f"{prepared.peak[0] + 1:.0f} of {steps} so far: wait for more"
+        )
+    experiment = Experiment.of_start(job.start)
+    found = phase(prepared, job.seed, strain=experiment.transformation_strain, band=experiment.crop)
+    result = _result(job, prepared, phasing_values(found, prepared.voxel_basis, prepared.q_vector))
+    alike = before is not None and before.object.shape == result.object.shape
+    so_far = SoFar(
+        points=steps,
+        wanted=int(job.start["scan"]["num"]),
+        overlap=overlap(result.object, before.object) if before is not None and alike else float("nan"),
+        covered=prepared.crop[0] + planes <= steps,
+    )
+    return result, so_far
+
+
 def guessed(job: ScanJob, prepared: PreparedScan) -> ScanResult:
     """Return the network's guess of a prepared scan in the form of a result, which says that it is none."""
     guess = first_guess(prepared)
@@ -88,7 +127,8 @@ def prepare(job: ScanJob) -> PreparedScan:
     """
     geometry = scan_geometry(job)
     bad, shape = known_bad_pixels(job, geometry), crop_shape(job)
-    with open_frames(job.frame_file, job.dataset, job.frame_index) as frames:
+    growing = job.stage == "early"
+    with open_frames(job.frame_file, job.dataset, job.frame_index, growing=growing) as frames:
         return prepare_scan(
             frames,
             job.eta,

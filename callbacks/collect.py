@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from analysis.geometry import INSTRUMENTS
 from callbacks.frames import path_of
-from callbacks.jobs import ScanJob
+from callbacks.jobs import FINAL, ScanJob, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,42 @@ def _circles() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*CIRCLES, *every)))
 
 
+@dataclass(frozen=True)
+class EarlyRule:
+    """From when on, and how often, a scan that still runs is analysed.
+
+    Parameters
+    ----------
+    begin
+        Share of the scan. Of 221 points the middle 64 are phased, and the search needs few beyond the peak:
+        docs/beamline.md has the numbers, `tests/benchmarks/stages.py` prints them.
+    every
+        Share of the scan between two early results; one that is not begun when the next is due is dropped.
+    least_left
+        Seconds that the rest of the scan must take at its pace so far: below, the final result is as near.
+    """
+
+    begin: float = 0.55
+    every: float = 0.02
+    least_left: float = 30.0
+
+    def due(self, points: int, wanted: int, asked: int, seconds: float) -> bool:
+        """Return whether an early result is due.
+
+        Parameters
+        ----------
+        points, wanted
+            Measured so far, and asked for.
+        asked
+            Points that the last early result was made of, 0 where there is none.
+        seconds
+            Since the first point.
+        """
+        if not max(self.begin * wanted, asked + self.every * wanted) <= points < wanted:
+            return False
+        return seconds / max(points - 1, 1) * (wanted - points) >= self.least_left
+
+
 class IncompleteScanError(ValueError):
     """The documents of a scan do not add up to one that can be analysed."""
 
@@ -54,6 +90,8 @@ class _Run:
     baseline: dict[str, Any] = field(default_factory=dict)
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
     ranges: list[tuple[str, int, int]] = field(default_factory=list)  # resource uid, first, last + 1
+    begun: float | None = None  # time of the first point
+    asked: int = 0  # points of the last early result
 
 
 class ScanCollector(DocumentRouter):
@@ -77,6 +115,8 @@ class ScanCollector(DocumentRouter):
         Voxels about the peak that are phased, where not the usual ones.
     preview
         Whether the network's guess of a scan is to be shown before its result.
+    early
+        When a scan that still runs is handed on for an early result; None for never.
     """
 
     def __init__(
@@ -90,6 +130,7 @@ class ScanCollector(DocumentRouter):
         replayed: bool = False,
         crop: tuple[int, int, int] | None = None,
         preview: bool = False,
+        early: EarlyRule | None = None,
     ) -> None:
         super().__init__()
         self._submit = submit
@@ -100,6 +141,7 @@ class ScanCollector(DocumentRouter):
         self._replayed = replayed
         self._crop = crop
         self._preview = preview
+        self._early = early
         self._runs: dict[str, _Run] = {}
         self._run_of: dict[str, _Run] = {}  # descriptor uid to run
 
@@ -132,9 +174,26 @@ class ScanCollector(DocumentRouter):
         stream = run.streams[doc["descriptor"]]
         if stream == "primary":
             run.points[doc["seq_num"]] = dict(doc["data"])
+            self._ask_early(run, float(doc["time"]))
         elif stream == "baseline" and not run.baseline:
             run.baseline = dict(doc["data"])
         return doc
+
+    def _ask_early(self, run: _Run, now: float) -> None:
+        """Hand on what there is of a scan, if an early result of it is due."""
+        run.begun = now if run.begun is None else run.begun
+        wanted, points = _wanted(run), len(run.points)
+        if self._early is None or wanted is None:
+            return
+        if not self._early.due(points, wanted, run.asked, now - run.begun):
+            return
+        try:
+            job = self._assemble(run, (f"from the first {points} of {wanted} points",), "early")
+        except ValueError as error:
+            logger.info("no early result from %d points: %s", points, error)
+            return
+        run.asked = points
+        self._submit(job)
 
     def stream_resource(self, doc: Mapping[str, Any]) -> None:
         """Keep where frames are."""
@@ -161,7 +220,7 @@ class ScanCollector(DocumentRouter):
             self._warn(f"{name}: {doc.get('exit_status')} after {len(run.points)} points, not analysed")
             return
         try:
-            job = self._assemble(run, broken_off=broken_off)
+            job = self._assemble(run, _stopped_early(run, broken_off))
         except ValueError as error:
             self._warn(f"{name}: not analysed: {error}")
             return
@@ -171,15 +230,14 @@ class ScanCollector(DocumentRouter):
             self._warn(f"{name}: {job.extra_frames} frames belong to no point (taken again); left out")
         self._submit(job)
 
-    def _assemble(self, run: _Run, *, broken_off: bool) -> ScanJob:
-        """Put the job together, or raise `IncompleteScanError`."""
+    def _assemble(self, run: _Run, stopped: tuple[str, ...], stage: Stage = FINAL) -> ScanJob:
+        """Put the job together, or raise `IncompleteScanError`; `stopped` says why points lack at the end."""
         missing = [key for key in NEEDED_OF_START if key not in run.start]
         if missing:
             raise IncompleteScanError(
                 f"the start document must have {missing}; measure with vo2_plans.rocking_scan"
             )
         axis = run.start.get("scan", {}).get("axis", "eta")
-        stopped = _stopped_early(run, broken_off)
         points, notes = _measured(run, (axis, "ic1monitor", "Tsample", FRAME_INDEX))
         index = _frame_index(points)
         uri, dataset, available = _frames_of(run)
@@ -200,7 +258,8 @@ class ScanCollector(DocumentRouter):
             crop=self._crop,
             incomplete=bool(stopped),
             notes=(*stopped, *notes),
-            preview=self._preview,
+            stage=stage,
+            preview=self._preview and stage == FINAL,
         )
 
 

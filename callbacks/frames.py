@@ -45,7 +45,9 @@ def path_of(uri: str, folders: Sequence[Path]) -> Path:
 
 
 @contextlib.contextmanager
-def open_frames(path: Path, dataset: str, index: NDArray[np.int64]) -> Iterator[Any]:
+def open_frames(
+    path: Path, dataset: str, index: NDArray[np.int64], *, growing: bool = False
+) -> Iterator[Any]:
     """Open the frames of a scan for reading in blocks: an HDF5 dataset (n, rows, cols), counts.
 
     Parameters
@@ -56,6 +58,9 @@ def open_frames(path: Path, dataset: str, index: NDArray[np.int64]) -> Iterator[
         Name of the (n, rows, cols) dataset in it.
     index
         (points,) which frame belongs to each point.
+    growing
+        True for a file that the detector still writes: a frame counts only where its index is there, which is
+        written after it, and what comes behind the last frame asked for does not exist.
 
     Raises
     ------
@@ -65,16 +70,18 @@ def open_frames(path: Path, dataset: str, index: NDArray[np.int64]) -> Iterator[
     import h5py
     import hdf5plugin  # noqa: F401  registers the decompression filters
 
+    last = int(index.max()) if index.size else -1
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with _open_growing(path) if growing else h5py.File(path, "r", locking=False) as file:
             frames = file[dataset]
             _refuse_links(frames, file, path)
-            if index.size and index.max() >= frames.shape[0]:
+            held = _complete_frames(frames) if growing else frames.shape[0]
+            if last >= held:
                 raise FrameFileError(
-                    f"frame {int(index.max())} was recorded and {path} holds {frames.shape[0]}; "
+                    f"frame {last} was recorded and {path} holds {held}; "
                     "the file was cut short: repeat the scan, or 'vo2 recover' its first points"
                 )
-            yield frames
+            yield _FirstFrames(frames, last + 1) if growing else frames
     except (OSError, KeyError) as error:
         raise FrameFileError(
             f"frames were expected in {path} at {dataset}, and could not be read: {error}"
@@ -123,12 +130,34 @@ def read_last_frame(path: Path, dataset: str) -> tuple[NDArray[Any], int]:
         with _open_growing(path) as file:
             frames = file[dataset]
             _refuse_links(frames, file, path)
-            number = min(int(file[dataset].parent["frame_index"].shape[0]), int(frames.shape[0])) - 1
+            number = _complete_frames(frames) - 1
             return (np.asarray(frames[number]) if number >= 0 else np.zeros(frames.shape[1:])), number
     except (OSError, KeyError) as error:
         raise FrameFileError(
             f"frames were expected in {path} at {dataset}, and could not be read: {error}"
         ) from error
+
+
+def _complete_frames(frames: Any) -> int:
+    """Return how many frames of a dataset that may still be written are there with their index."""
+    return min(int(frames.parent["frame_index"].shape[0]), int(frames.shape[0]))
+
+
+@dataclass(frozen=True)
+class _FirstFrames:
+    """The first `count` frames of an HDF5 dataset (n, rows, cols), read as the dataset is."""
+
+    frames: Any
+    count: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(count, rows, cols)."""
+        return (self.count, *self.frames.shape[1:])
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return frames by their numbers, all of which are below `count`."""
+        return self.frames[key]
 
 
 def _open_growing(path: Path) -> Any:
@@ -151,10 +180,8 @@ def read_beside(path: Path, dataset: str, name: str, index: NDArray[np.int64]) -
     name
         Of the values, for example ``transmission``: the (n,) dataset beside the frames.
     """
-    import h5py
-
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with _open_growing(path) as file:
             values = file[dataset].parent.get(name)
             if values is None or values.ndim != 1 or (index.size and index.max() >= values.shape[0]):
                 return None
@@ -185,11 +212,10 @@ gain; its counts without light."""
 
 def read_array(path: Path, dataset: str, name: str) -> NDArray[Any] | None:
     """Return an array that lies beside the frames, as it is; None where there is none."""
-    import h5py
     import hdf5plugin  # noqa: F401  registers the decompression filters
 
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with _open_growing(path) as file:
             values = file[dataset].parent.get(name)
             return None if values is None else np.asarray(values[()])
     except (OSError, KeyError):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.catalogue import Address
-from callbacks.collect import ScanCollector
+from callbacks.collect import EarlyRule, ScanCollector
 from callbacks.jobs import Listener, ScanSummary
 from callbacks.pool import make_pool
 from callbacks.queue import Analysis, AnalysisQueue, PendingRecord
@@ -49,6 +49,8 @@ class PipelineSettings:
         Importable function, ``module:name``, called in the worker with a job and the address.
     live
         True where the scans are being measured: each is previewed. Only the usual `analysis` does that.
+    early
+        When there are early results of a scan that still runs, None for never; the same holds.
     """
 
     folder_of: Callable[[str], Path]
@@ -62,6 +64,7 @@ class PipelineSettings:
     log: Path | None = None
     analysis: str = DEFAULT_ANALYSIS
     live: bool = False
+    early: EarlyRule | None = None
 
 
 class Pipeline:
@@ -103,6 +106,7 @@ class Pipeline:
             crop=settings.crop,
             replayed=settings.replayed,
             preview=settings.live and usual,
+            early=settings.early if usual else None,
         )
 
     @property

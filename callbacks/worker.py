@@ -81,6 +81,18 @@ def _preview(job: ScanJob, address: Address | None, begun: float) -> ScanSummary
     return _show_guess(job, address, begun, prepare(job))
 
 
+def _early(job: ScanJob, address: Address | None, begun: float) -> ScanSummary:
+    """Phase the first points of a scan that still runs, store and publish what comes of them."""
+    from analysis.results import read_scan, write_scan
+    from callbacks.analyse import analyse_early
+
+    path = scan_file(job)
+    result, so_far = analyse_early(job, read_scan(path) if path.exists() else None)
+    write_scan(path, result)
+    summary = replace(summarise(job, result), seconds=time.monotonic() - begun, so_far=so_far)
+    return published(job, summary, address, _provenance(result))
+
+
 def _show_guess(job: ScanJob, address: Address | None, begun: float, prepared: PreparedScan) -> ScanSummary:
     """Store and publish the network's guess of a prepared scan as its preview."""
     from analysis.results import write_scan
@@ -93,7 +105,10 @@ def _show_guess(job: ScanJob, address: Address | None, begun: float, prepared: P
     return published(job, summary, address, _provenance(result))
 
 
-BESIDE: dict[Stage, Callable[[ScanJob, Address | None, float], ScanSummary]] = {"preview": _preview}
+BESIDE: dict[Stage, Callable[[ScanJob, Address | None, float], ScanSummary]] = {
+    "preview": _preview,
+    "early": _early,
+}
 """What is called for each stage that is not final, with the job, the address and when it began."""
 
 

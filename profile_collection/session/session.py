@@ -18,6 +18,7 @@ from bluesky import RunEngine
 import vo2_plans
 from analysis.file_names import require_file_name
 from callbacks.catalogue import Catalogue, unanalysed_runs
+from callbacks.collect import EarlyRule
 from callbacks.jobs import Listeners, OrderPoint
 from callbacks.journal.recovery import unfinished_runs
 from callbacks.journal.reingest import report
@@ -53,6 +54,13 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
+
+
+def early_rule(settings: Settings) -> EarlyRule | None:
+    """Return when a scan that still runs is analysed: by default at true pace, where it takes long enough."""
+    if settings.early_results == "auto":
+        return EarlyRule() if settings.realtime or settings.devices == "epics" else None
+    return EarlyRule(least_left=0.0) if settings.early_results == "on" else None
 
 
 def _check_names(start: Mapping[str, Any]) -> None:
@@ -159,6 +167,7 @@ class Session:
             log=settings.log,
             analysis=settings.analysis,
             live=True,
+            early=early_rule(settings),
         )
 
     def _make_run_engine(self, metadata: MutableMapping[str, Any]) -> RunEngine:

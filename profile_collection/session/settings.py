@@ -44,6 +44,9 @@ class Settings(BaseModel):
         Threads of the analysis worker; fixed, because the same seed must give the same result.
     analysis
         Importable function, ``module:name``, that the worker calls for each scan.
+    early_results
+        Whether a scan that still runs is analysed from its first frames: "on", "off", or "auto", which does
+        so with real devices and at true pace, where what is left of the scan takes long enough.
     operator, proposal, sample
         Written into every start document; the sample is the experiment's where none is given.
     experiment
@@ -72,6 +75,7 @@ class Settings(BaseModel):
     crop: str = ""
     analysis_threads: int = 1
     analysis: str = "callbacks.worker:analyse_scan"
+    early_results: Literal["auto", "on", "off"] = "auto"
     operator: str = "simulated operator"
     proposal: str = "vo2-demo"
     sample: str = ""

@@ -1,6 +1,9 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from callbacks.collect import EarlyRule, ScanCollector
 from callbacks.frames import FrameFileError, path_of, read_frames, write_frames
 
 
@@ -214,3 +217,56 @@ def test_a_scan_that_was_stopped_before_half_is_not(collecting, documents, long_
     feed(collecting, stream)
     assert collecting.jobs == []
     assert "20 points were asked for and 9 came" in collecting.remarks[0]
+
+
+def early_collector(tmp_path, **rule):
+    jobs, remarks = [], []
+    collector = ScanCollector(
+        jobs.append,
+        warn=remarks.append,
+        folder_of=lambda uid: tmp_path / "results" / uid,
+        folders=[tmp_path / "frames"],
+        preview=True,
+        early=EarlyRule(**{"least_left": 0.0, **rule}),
+    )
+    return SimpleNamespace(collector=collector, jobs=jobs, remarks=remarks)
+
+
+def test_a_scan_that_still_runs_is_handed_on_from_a_share_on_and_then_now_and_again(
+    tmp_path, documents, frame_file
+):
+    collecting = feed(early_collector(tmp_path, every=0.1), documents(frame_file, 20, retaken=(2,)))
+    *early, final = collecting.jobs
+    assert [len(job.eta) for job in early] == [11, 13, 15, 17, 19]
+    assert {job.stage for job in early} == {"early"}
+    assert not any(job.preview for job in early)
+    np.testing.assert_array_equal(early[0].frame_index, [0, *range(2, 12)])
+    assert early[0].frame_file == final.frame_file
+    assert early[0].notes == ("from the first 11 of 20 points",)
+    assert (final.stage, final.preview, len(final.eta), final.notes) == ("final", True, 20, ())
+    assert len(collecting.remarks) == 1  # that of the frame taken again, of the final job
+
+
+def test_an_early_result_waits_until_the_frames_are_announced(tmp_path, documents, frame_file):
+    live = documents(frame_file, 8)
+    frames = [document for document in live if document[0] == "stream_datum"]
+    late = [document for document in live if document[0] != "stream_datum"]
+    late[-1:-1] = frames
+    assert [job.stage for job in feed(early_collector(tmp_path), late).jobs] == ["final"]
+
+
+@pytest.mark.parametrize(
+    ("points", "asked", "seconds", "due"),
+    [
+        (121, 0, 3600.0, False),
+        (122, 0, 3600.0, True),
+        (126, 122, 3600.0, False),
+        (127, 122, 3600.0, True),
+        (220, 122, 36000.0, True),
+        (221, 122, 36000.0, False),  # the final result follows
+        (122, 0, 24.2, False),  # 19.8 s are left
+        (122, 0, 48.4, True),
+    ],
+)
+def test_when_an_early_result_is_due(points, asked, seconds, due):
+    assert EarlyRule().due(points, 221, asked, seconds) is due

@@ -11,6 +11,7 @@ import pytest
 from analysis.results import read_scan
 from callbacks import series as series_module
 from callbacks.catalogue import Address
+from callbacks.jobs import SoFar
 from callbacks.series import finish_series, scan_file, update_series
 from callbacks.worker import analyse_beside, analyse_scan
 
@@ -52,6 +53,12 @@ def reconstruction(monkeypatch, make_scan):
             raise ValueError(stand_in.guess_fails)
         return replace(result_of(job, make_scan), trusted=False, strain={})
 
+    def analyse_early(job, before):
+        stand_in.before = before
+        found = result_of(job, make_scan)
+        return replace(found, chi_squared=0.02), SoFar(len(job.eta), 9, covered=before is not None)
+
+    stand_in.analyse_early = analyse_early
     stand_in.analyse, stand_in.guessed, stand_in.prepare = analyse, guessed, lambda job: None
     monkeypatch.setitem(sys.modules, "callbacks.analyse", stand_in)
     monkeypatch.setattr(series_module, "draw_figures", lambda *_: [])
@@ -164,3 +171,19 @@ def test_a_preview_made_beside_is_not_made_again(job, reconstruction):
 def test_only_what_is_asked_for_is_previewed(job, reconstruction):
     analyse_scan(job)
     assert not (job.folder / "previews").exists()
+
+
+def test_an_early_result_replaces_the_one_before_and_counts_nowhere(job, reconstruction):
+    early = replace(job, stage="early")
+    summary = analyse_beside(early)
+    assert (summary.stage, summary.error, summary.order, summary.complete) == ("early", "", (), False)
+    assert (summary.so_far.points, summary.so_far.covered, summary.chi_squared) == (5, False, 0.02)
+    assert reconstruction.before is None
+    assert analyse_beside(early).so_far.covered
+    assert reconstruction.before.run_uid == job.run_uid
+    assert len(list((job.folder / "early").glob("*.h5"))) == 1
+    assert not (job.folder / "scans").exists()
+    assert update_series(job.folder, 1).order == ()
+    final = analyse_scan(job)
+    assert [point.run_uid for point in final.order] == [job.run_uid]
+    assert read_scan(scan_file(job)).chi_squared == 0.012

@@ -1,0 +1,187 @@
+"""Preview, early and final results of one series: when each comes, and how near it is to the final one.
+
+Prints; judges nothing. ``python tests/benchmarks/stages.py`` measures the default series at 0.5 s a point,
+``--quick`` the quick one; ``--stored RESULTS`` asks the network about the scans of a stored series instead.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from analysis.phasing.first_guess import first_guess
+from analysis.phasing.network.pretrained import load_pretrained
+from analysis.phasing.pattern import checked_pattern
+from analysis.phasing.projections import to_centre, to_corner
+from analysis.phasing.registration import overlap
+from analysis.phasing.schedules import resample
+from analysis.results import read_scan
+from callbacks.catalogue import connect, derived_runs
+from callbacks.live import LiveView
+from profile_collection.catalogue.client import stop_server
+from profile_collection.session import session as session_module
+from profile_collection.session import simulation
+from profile_collection.session.settings import Settings
+from profile_collection.twin import Clock
+
+EXPOSURE = 30.0
+"""Seconds of the beamline that a point takes in the default series."""
+
+
+@dataclass
+class Scan:
+    """When the last frame of a scan came and when its results did, seconds of one clock."""
+
+    last_frame: float = 0.0
+    preview: float = float("nan")
+    final: float = float("nan")
+    early: list = field(default_factory=list)  # summary and object of each
+
+
+class Watch(LiveView):
+    """Remembers when results come, and reads early ones at once: the next replaces the file."""
+
+    def __init__(self):
+        super().__init__(Console(file=io.StringIO(), width=160))
+        self.scans: dict[str, Scan] = {}
+        self.summaries = {}
+
+    def scan(self, uid):
+        return self.scans.setdefault(uid, Scan())
+
+    def other_result(self, summary):
+        if summary.stage == "early":
+            found = None if summary.error else read_scan(summary.result_file).object
+            self.scan(summary.run_uid).early.append((summary, found))
+
+    def scan_analysed(self, summary):
+        self.scan(summary.run_uid).final = time.monotonic()
+        self.summaries[summary.run_uid] = summary
+        super().scan_analysed(summary)
+
+
+class PreviewClock:
+    """Looks, after each scan, when its preview is in the catalogue."""
+
+    def __init__(self, address, watch):
+        self.address, self.watch, self.uid = address, watch, ""
+
+    def __call__(self, name, doc):
+        if name == "start":
+            self.uid = doc["uid"] if doc.get("purpose") == "rocking" else ""
+        elif name == "event" and self.uid:
+            self.watch.scan(self.uid).last_frame = time.monotonic()
+        elif name == "stop" and doc["run_start"] == self.uid:
+            threading.Thread(target=self.look, args=(self.uid,), daemon=True).start()
+
+    def look(self, uid):
+        with contextlib.closing(connect(self.address)) as catalogue:
+            until = time.monotonic() + 60
+            while time.monotonic() < until:
+                if derived_runs(catalogue, uid, "preview"):
+                    self.watch.scan(uid).preview = time.monotonic()
+                    return
+                time.sleep(0.1)
+
+
+def measure(folder, *, quick, pace, temperatures):
+    """Measure a series and return what was seen of it."""
+    watch = Watch()
+    settings = Settings(data=folder / "data", results=folder / "results", quick=quick, early_results="on")
+    clock = (lambda _, start: Clock(EXPOSURE / pace, start)) if pace else Clock
+    with mock.patch.object(simulation, "Clock", clock):
+        session = session_module.open_session(settings, view=watch)
+        try:
+            session.pipeline.queue.call(os.getpid).result()
+            session.RE.subscribe(PreviewClock(session.catalogue.address, watch))
+            session.RE(session.temperature_series(temperatures))
+            session.drain()
+        finally:
+            session.close()
+            with contextlib.suppress(Exception):
+                stop_server(settings.data)
+    return watch
+
+
+def report(watch):
+    """Print a line for each result that is not final, and one for each scan."""
+    for uid, scan in watch.scans.items():
+        summary = watch.summaries[uid]
+        if summary.error:
+            print(f"{summary.temperature_setpoint:g} K: {summary.error}")
+            continue
+        final = read_scan(summary.result_file)
+        path = summary.result_file.parents[1] / "previews" / summary.result_file.name
+        print(f"{final.label}, final after {scan.final - scan.last_frame:.1f} s, trusted {final.trusted}")
+        if path.exists():
+            guess = read_scan(path)
+            print(
+                f"  preview {scan.preview - scan.last_frame:.2f} s after the last frame, "
+                f"χ² {guess.chi_squared:.3f}, "
+                f"overlap with the final object {overlap(guess.object, final.object):.3f}"
+            )
+        for early, found in scan.early:
+            if early.error:
+                print(f"  early: none, {early.error}")
+                continue
+            so_far = early.so_far
+            alike = overlap(found, final.object) if found.shape == final.object.shape else float("nan")
+            print(
+                f"  early from {so_far.points} of {so_far.wanted} points "
+                f"({so_far.points / so_far.wanted:.0%}), {early.seconds:.1f} s, trusted {early.trusted}, "
+                f"crop covered {so_far.covered}, overlap with the one before {so_far.overlap:.3f}, "
+                f"with the final object {alike:.4f}"
+            )
+
+
+def guesses(results):
+    """Print how near the network's guess is to each stored object, from freed counts and from raw ones."""
+    network, rows = load_pretrained(), []
+    for path in sorted(results.glob("scans/*.h5")):
+        scan = read_scan(path)
+        pattern = checked_pattern(
+            scan.intensity, scan.mask, scan.pixel_kernel, scan.background, scan.given_flat_field, scan.dark
+        )
+        raw = to_centre((pattern.counts - pattern.background).clamp_min(0)).numpy()
+        plain = torch.from_numpy(network.guess(raw, to_centre(pattern.mask).numpy(), threads=1)[0])
+        plain = to_centre(resample(to_corner(plain)[None], pattern.shape)[0]).numpy()
+        begun = time.process_time()
+        guess = first_guess(scan)
+        cost = time.process_time() - begun
+        rows.append((overlap(guess.object, scan.object), overlap(plain, scan.object)))
+        print(
+            f"{scan.label:16} χ² {guess.chi_squared:.3f}, {cost:.2f} CPU s; overlap with the object: "
+            f"from freed counts {rows[-1][0]:.3f}, from counts as they are {rows[-1][1]:.3f}",
+            flush=True,
+        )
+    print(f"mean: {np.mean(rows, axis=0).round(3)}")
+
+
+def main():
+    """Read the arguments and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--pace", type=float, default=0.5, help="seconds a point; 0 as fast as it goes")
+    parser.add_argument("--temperatures", default="320,345,355", help="of the default series, K")
+    parser.add_argument("--stored", type=Path, help="results folder of a series")
+    given = parser.parse_args()
+    if given.stored:
+        guesses(given.stored)
+        return
+    wanted = None if given.quick else [float(one) for one in given.temperatures.split(",")]
+    with tempfile.TemporaryDirectory() as folder:
+        report(measure(Path(folder), quick=given.quick, pace=given.pace, temperatures=wanted))
+
+
+if __name__ == "__main__":
+    main()
