@@ -1,6 +1,7 @@
 """Hand-made scans: frames in a file, and the documents a detector would have emitted for them."""
 
 import itertools
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -135,6 +136,7 @@ class Recorder:
 
     def __init__(self):
         self.queued, self.analysed, self.others, self.remarks = [], [], [], []
+        self.changed = threading.Condition()
 
     def scan_queued(self, job):
         self.queued.append(job)
@@ -143,7 +145,9 @@ class Recorder:
         self.analysed.append(summary)
 
     def other_result(self, summary):
-        self.others.append(summary)
+        with self.changed:
+            self.others.append(summary)
+            self.changed.notify_all()
 
     def warn(self, message):
         self.remarks.append(message)
