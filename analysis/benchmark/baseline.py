@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.fft import fftn, ifftn
 
-from analysis.phasing.residual import amplitude_chi_squared
+from analysis.phasing.forward import amplitude_chi_squared
 
 CYCLES, HIO, ER = 12, 40, 10
 """Cycles of a start, and the iterations in each; after each, the support is wrapped."""

@@ -27,8 +27,8 @@ from analysis.figures.style import (
     title,
 )
 from analysis.geometry import reciprocal_steps
+from analysis.phasing.forward import PixelKernel
 from analysis.phasing.network.model import SIZE
-from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.results import ScanResult, numbered_labels
 
 BRANCHES = {"amplitude": 1, "phase": -1, "direction": -1}

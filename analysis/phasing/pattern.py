@@ -15,10 +15,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from analysis.phasing.device import DEVICE
-from analysis.phasing.pixel_kernel import PixelKernel, deconvolved, lag_transfer
-from analysis.phasing.projections import SPACE, to_corner
-from analysis.phasing.residual import amplitude_chi_squared, root_variance
+from analysis.phasing.forward import (
+    PixelKernel,
+    amplitude_chi_squared,
+    deconvolved,
+    lag_transfer,
+    root_variance,
+)
+from analysis.phasing.projections import DEVICE, SPACE, to_corner
 from analysis.phasing.schedules import crop
 
 Triple = tuple[float, float, float]

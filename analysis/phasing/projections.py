@@ -16,6 +16,7 @@ arrays in corner order.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -27,6 +28,15 @@ SPACE = (-3, -2, -1)
 """The three axes of a crystal; a leading axis counts the batch."""
 
 _TINY = 1e-20
+
+
+def choose_device(rank: int = 0) -> torch.device:
+    """Return accelerator ``rank`` where there is one, else the CPU."""
+    return torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
+
+
+DEVICE = torch.device(os.environ.get("VO2_PHASING_DEVICE") or choose_device())
+"""Of every reconstruction; VO2_PHASING_DEVICE names another, as torch does ("cpu", "cuda:1")."""
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from analysis.phasing.calibration import Calibrated, calibrate, shared
 from analysis.phasing.config import DEFAULT, PhasingConfig
+from analysis.phasing.forward import chi_squared, noise_ratio
 from analysis.phasing.network.pretrained import load_pretrained
 from analysis.phasing.pattern import COHERENT, Pattern, Triple, checked_pattern
 from analysis.phasing.projections import (
@@ -35,7 +36,6 @@ from analysis.phasing.refinement import (
     predicted_counts,
 )
 from analysis.phasing.registration import Candidate, centre, confirmations, register
-from analysis.phasing.residual import chi_squared, noise_ratio
 from analysis.phasing.schedules import Level, coarsest
 from analysis.phasing.search import Found, Search
 from analysis.phasing.starts import Guesses

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from analysis.phasing.config import DEFAULT, PhasingConfig, RefinementConfig
+from analysis.phasing.forward import PixelKernel, amplitude_chi_squared, noise_ratio
 from analysis.phasing.pattern import COHERENT, GRID, Pattern, Triple, fit_coherence
-from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import Smoother, extent_of, power
 from analysis.phasing.registration import Candidate, register
-from analysis.phasing.residual import amplitude_chi_squared, noise_ratio
 from analysis.phasing.schedules import REFINE, Level, crop, finer, iterate, resample, support_of
 from analysis.phasing.search import Found
 

@@ -18,11 +18,10 @@ import numpy as np
 from torch import Tensor
 
 from analysis.phasing.config import DEFAULT, PhasingConfig
+from analysis.phasing.forward import PixelKernel, noise_chi_squared
 from analysis.phasing.pattern import COHERENT, Pattern, Triple, fit_coherence
-from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import box, extent_of
 from analysis.phasing.registration import AGAIN, NETWORK, Candidate, agreement, consensus, leaders
-from analysis.phasing.residual import noise_chi_squared
 from analysis.phasing.schedules import (
     CONVERGE,
     FILL,

@@ -21,8 +21,7 @@ from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
 from analysis.phasing.config import DEFAULT
-from analysis.phasing.device import DEVICE
-from analysis.phasing.projections import fixed_threads, to_centre, to_corner
+from analysis.phasing.projections import DEVICE, fixed_threads, to_centre, to_corner
 from analysis.phasing.reconstruction import THREADS, Reconstruction, checked_pattern, from_truth, reconstruct
 from analysis.phasing.schedules import Level
 from analysis.structure.density import amplitude_level, isosurface

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 
 import torch
 
+from analysis.phasing.forward import amplitude_chi_squared, lag_transfer
 from analysis.phasing.network.model import twin
-from analysis.phasing.pixel_kernel import lag_transfer
-from analysis.phasing.residual import amplitude_chi_squared
 
 _AXES = (-3, -2, -1)
 _SMALL = 1e-12

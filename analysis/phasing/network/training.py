@@ -24,11 +24,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from analysis.phasing.device import choose_device
 from analysis.phasing.network.losses import eqn1, fourier_loss, overlap, overlap_loss
 from analysis.phasing.network.model import NetworkConfig, build_network
 from analysis.phasing.network.pretrained import load_checkpoint, read_recipe, save_checkpoint, save_weights
 from analysis.phasing.network.training_data import VALIDATION_SEED, Batch, TrainingSetConfig, simulate_block
+from analysis.phasing.projections import choose_device
 
 FOUND = 0.8
 """Overlap above which an iterative engine usually finishes the work."""

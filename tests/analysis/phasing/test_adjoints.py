@@ -14,7 +14,7 @@ import torch
 from analysis.geometry.voxels import _held
 from analysis.geometry.voxels import resample as on_other_voxels
 from analysis.phasing.calibration import Response
-from analysis.phasing.pixel_kernel import PixelKernel
+from analysis.phasing.forward import PixelKernel
 from analysis.phasing.projections import SPACE, Smoother, to_centre, to_corner
 from analysis.phasing.registration import shift
 from analysis.phasing.schedules import crop, pad, resample

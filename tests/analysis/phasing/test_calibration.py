@@ -9,8 +9,8 @@ import torch
 from analysis import reconstruct
 from analysis.phasing.calibration import Response, calibrate, fit_response
 from analysis.phasing.config import DEFAULT
+from analysis.phasing.forward import PixelKernel
 from analysis.phasing.pattern import COHERENT
-from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import fixed_threads, to_centre, to_corner
 from analysis.phasing.reconstruction import checked_pattern, from_truth
 from analysis.phasing.refinement import final_support, finish

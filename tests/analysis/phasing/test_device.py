@@ -7,7 +7,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from analysis import reconstruct
-from analysis.phasing import device, from_truth, pattern
+from analysis.phasing import from_truth, pattern, projections
 from analysis.phasing.calibration import shared
 from analysis.phasing.config import DEFAULT
 from analysis.phasing.pattern import COHERENT
@@ -139,7 +139,7 @@ def test_what_many_starts_share_stays_on_its_device(counts, accelerated, make_cr
 
 
 def test_the_device_is_chosen_once_and_can_be_named(monkeypatch):
-    assert pattern.DEVICE is device.DEVICE
-    assert device.choose_device(1) in (torch.device("cpu"), torch.device("cuda", 1))
+    assert pattern.DEVICE is projections.DEVICE
+    assert projections.choose_device(1) in (torch.device("cpu"), torch.device("cuda", 1))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert device.choose_device(1) == torch.device("cuda", 1)
+    assert projections.choose_device(1) == torch.device("cuda", 1)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
+from analysis.phasing.forward import amplitude_chi_squared
 from analysis.phasing.projections import (
     SPACE,
     Engine,
@@ -18,7 +19,6 @@ from analysis.phasing.projections import (
     to_centre,
     to_corner,
 )
-from analysis.phasing.residual import amplitude_chi_squared
 from analysis.phasing.schedules import (
     Level,
     Recipe,

@@ -6,8 +6,8 @@ import torch
 
 from analysis.phasing.calibration import largest_cluster, mean, shared, split
 from analysis.phasing.config import DEFAULT
+from analysis.phasing.forward import PixelKernel
 from analysis.phasing.pattern import COHERENT
-from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import fixed_threads, to_centre, to_corner
 from analysis.phasing.reconstruction import checked_pattern
 from analysis.phasing.registration import Candidate, register

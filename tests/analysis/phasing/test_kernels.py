@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.phasing.forward import PixelKernel, deconvolved
 from analysis.phasing.pattern import fit_coherence
-from analysis.phasing.pixel_kernel import PixelKernel, deconvolved
 from analysis.phasing.projections import power, to_corner
 from analysis.phasing.refinement import descend
 

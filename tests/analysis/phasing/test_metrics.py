@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.phasing.residual import chi_squared, noise_ratio, root_variance
+from analysis.phasing.forward import chi_squared, noise_ratio, root_variance
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.3, 1.1, 4.0, 30.0, 2e3])

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from analysis.phasing.config import TransferConfig
+from analysis.phasing.forward import PixelKernel
 from analysis.phasing.network.losses import CountsLoss
 from analysis.phasing.network.model import NetworkConfig, build_network
 from analysis.phasing.network.pretrained import load_pretrained, save_weights
 from analysis.phasing.network.training_data import VALIDATION_SEED, TrainingSetConfig, simulate_block
 from analysis.phasing.network.transfer import fine_tune, phase_rms, transfer
 from analysis.phasing.pattern import checked_pattern
-from analysis.phasing.pixel_kernel import PixelKernel
 from analysis.phasing.projections import to_centre, to_corner
 
 TINY = NetworkConfig(width=8, refiner_width=8, refinements=1)
