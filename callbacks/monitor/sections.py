@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from callbacks.jobs import CAPTION
 from callbacks.monitor.follower import Derived, Measured, Run
 from callbacks.series import FAILED, SCANS
 
@@ -289,11 +290,7 @@ def frame(measured: Measured) -> dict[str, Any]:
 def results(measured: Measured, stored: Stored) -> dict[str, Any]:
     """Return the analysed temperatures, each with its verdict, and the order parameter with its fit."""
     record = stored.record
-    early = {
-        str(one.start.get("parent_run_uid")): one
-        for one in measured.derived.values()
-        if one.stage != "final" and one.stop
-    }
+    early = _not_final(measured)
     order_of = {run.uid: number for number, run in enumerate(measured.rocking)}
     rows: list[dict[str, Any]] = []
     for given, structure in _paired(record):
@@ -355,23 +352,43 @@ def verdict(row: Mapping[str, Any], series: str) -> tuple[str, str]:
     return "trusted", ""
 
 
+def _not_final(measured: Measured) -> dict[str, Derived]:
+    """Return for each scan, by uid, the newest early result, or the preview where there is none."""
+    found = [one for one in measured.derived.values() if one.stage in CAPTION and one.stop and one.values]
+    found = [one for one in found if not one.values.get("failed")]
+    found.sort(key=lambda one: (one.stage == "early", float(one.start.get("time", 0))))
+    return {str(one.start.get("parent_run_uid")): one for one in found}
+
+
 def _early_row(one: Derived) -> dict[str, Any]:
-    """Return the row of a scan of which there is only an early result."""
+    """Return the row of a scan of which there is only a preview, or an early result."""
     values = one.values
     row: dict[str, Any] = dict.fromkeys(ROW.values())
     row |= {name: values.get(name) for name in ("temperature", "chi_squared", "noise_ratio")}
-    row |= {
+    return row | {
         "uid": one.start.get("parent_run_uid"),
         "label": label(one.start),
         "setpoint": one.start.get("temperature_setpoint"),
         "branch": one.start.get("branch"),
         "stage": one.stage,
         "trusted": bool(values.get("trusted")),
-        "verdict": f"{one.stage}, {'trusted so far' if values.get('trusted') else 'not trusted yet'}",
-        "advice": "From the first frames alone; the final result replaces it.",
+        "verdict": _so_far(one),
+        "advice": "It counts nowhere; the final result replaces it.",
         "readable": False,
     }
-    return row
+
+
+def _so_far(one: Derived) -> str:
+    """Return in words what a preview or an early result is worth."""
+    values = one.values
+    if one.stage != "early":
+        return f"{one.stage}: {one.start.get('caption', CAPTION['preview'])}"
+    words = [f"early, {'trusted so far' if values.get('trusted') else 'not trusted yet'}"]
+    if values.get("points"):
+        words.append(f"from {int(values['points'])} of {int(values['points_wanted'])} points")
+    if math.isfinite(values.get("overlap_before") or math.nan):
+        words.append(f"overlap {values['overlap_before']:.3f} with the one before")
+    return ", ".join(words)
 
 
 def _failed_row(stem: str, why: str, series: str) -> dict[str, Any]:

@@ -172,13 +172,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--pace", type=float, default=0.5, help="seconds a point; 0 as fast as it goes")
-    parser.add_argument("--temperatures", default="320,345,355", help="of the default series, K")
+    parser.add_argument("--temperatures", default="320,345,355", help="K")
     parser.add_argument("--stored", type=Path, help="results folder of a series")
     given = parser.parse_args()
     if given.stored:
         guesses(given.stored)
         return
-    wanted = None if given.quick else [float(one) for one in given.temperatures.split(",")]
+    wanted = [float(one) for one in given.temperatures.split(",")]
     with tempfile.TemporaryDirectory() as folder:
         report(measure(Path(folder), quick=given.quick, pace=given.pace, temperatures=wanted))
 

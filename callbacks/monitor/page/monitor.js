@@ -227,7 +227,13 @@ function drawStructure() {
   draw("domains", kinds.map(([kind, color]) => ({ type: "bar", x, y: found.map((row) => row[kind]), name: kind,
     marker: { color }, hovertemplate: `${kind} %{y:.1%}<extra></extra>` })),
   { barmode: "stack", bargap: 0.15, showlegend: true, xaxis: labels, yaxis: { tickformat: ".0%", range: [0, 1] } });
-  draw("quality", [line("χ²", "chi_squared", "--blue"), { ...line("noise ratio", "noise_ratio", "--warm"), yaxis: "y2" }],
+  // Early results and previews are drawn hollow, behind the final ones, and joined by no line.
+  const early = rows().filter((row) => ["early", "preview"].includes(row.stage));
+  const hollow = { x: early.map((row) => row.label), y: early.map((row) => row.chi_squared), mode: "markers",
+    name: "χ², not final", text: early.map((row) => row.verdict), hovertemplate: "%{text}<br>χ² %{y:.4f}<extra></extra>",
+    marker: { size: 9, color: css("--blue"), symbol: early.map((row) => (row.stage === "early" ? "circle-open" : "diamond-open")) } };
+  draw("quality", [line("χ²", "chi_squared", "--blue"), { ...line("noise ratio", "noise_ratio", "--warm"), yaxis: "y2" },
+    ...(early.length ? [hollow] : [])],
     { showlegend: true, xaxis: labels, yaxis: { rangemode: "tozero" }, margin: { l: 8, r: 36, t: 8, b: 8 },
       yaxis2: { overlaying: "y", side: "right", rangemode: "tozero", showgrid: false, color: css("--warm") } });
 }

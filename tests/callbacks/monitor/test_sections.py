@@ -84,6 +84,27 @@ def test_an_early_result_is_told_apart_and_gives_way_to_the_final_one(tmp_path):
     series.derived["d"] = Derived(start, {"exit_status": "success"}, {"trusted": True, "chi_squared": 0.02})
     (row,) = sections.results(series, stored)["rows"]
     assert (row["stage"], row["verdict"], row["order"]) == ("early", "early, trusted so far", None)
+    preview = {
+        "uid": "p",
+        "parent_run_uid": "00000000-0000",
+        "stage": "preview",
+        "temperature_setpoint": 320.0,
+    }
+    series.derived["p"] = Derived(preview | {"time": 9.0}, {"exit_status": "success"}, {"chi_squared": 0.1})
+    (row,) = sections.results(series, stored)["rows"]
+    assert row["stage"] == "early"  # phased, which the preview is not
+    so_far = {"points": 126, "points_wanted": 221, "overlap_before": 0.9963}
+    series.derived["d"].values |= so_far
+    (row,) = sections.results(series, stored)["rows"]
+    assert (
+        row["verdict"] == "early, trusted so far, from 126 of 221 points, overlap 0.996 with the one before"
+    )
+    del series.derived["d"]
+    (row,) = sections.results(series, stored)["rows"]
+    assert (row["stage"], row["trusted"], row["order"]) == ("preview", False, None)
+    assert row["verdict"] == "preview: a guess of the network, not a result"
+    series.derived["t"] = Derived({**preview, "stage": "transfer"}, {"exit_status": "success"}, {"x": 1.0})
+    assert [row["stage"] for row in sections.results(series, stored)["rows"]] == ["preview"]
     stored.record = {"temperatures": [dict.fromkeys(sections.ROW) | {"run_uid": "00000000-0000"}]}
     (row,) = sections.results(series, stored)["rows"]
     assert row["stage"] == "final"
