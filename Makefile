@@ -1,6 +1,7 @@
 # make series:    the paper's experiment, simulated, from motors to order parameter
 # make quick:     the same with three temperatures and a small detector region
 # make test:      lint, types, import contracts and all tests, with their coverage
+# make docs:      the pages and the API reference as HTML in build/docs, to be read without a network
 # make benchmark: what an iteration, the live analysis and the monitor cost on this machine; judges nothing
 # PYTHON=/path/to/python3 chooses the interpreter (3.11 or newer), VENV=folder the environment.
 
@@ -10,7 +11,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: series quick test benchmark lint clean-env python
+.PHONY: series quick test docs benchmark lint clean-env python
 .DEFAULT_GOAL := series
 
 series: $(VENV)/installed
@@ -21,6 +22,10 @@ quick: $(VENV)/installed
 
 test: lint
 	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov
+
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx --quiet --builder html --conf-dir docs . build/docs
+	@echo "open build/docs/index.html"
 
 benchmark: $(VENV)/installed-dev
 	$(BIN)/python tests/benchmarks/engine_cost.py
@@ -50,6 +55,11 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/installed
 	@echo "installing the test tools into $(VENV)"
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/installed-docs: pyproject.toml constraints.txt | $(VENV)/installed
+	@echo "installing what builds the documentation into $(VENV)"
+	$(PIP) --editable '.[docs]'
 	@touch $@
 
 clean-env:

@@ -4,13 +4,15 @@ Nothing of training set or solver.
 
 Which seeds are for what, the one place that says so:
 
-| seeds     | generator                                | used for                                            |
-|-----------|------------------------------------------|-----------------------------------------------------|
-| 1000–1999 | `analysis.phasing.network.training_data` | training the network                                |
-| 2000–2999 | `analysis.phasing.network.training_data` | validation: choices about network and training      |
-| 5000–5999 | this package                             | calibration: numbers of the search, trust limits    |
-| 7000–8999 | this package                             | judging: run once all above is frozen, never before |
-| others    | either                                   | unit tests and examples                             |
+=========  ========================================  ===================================================
+seeds      generator                                 used for
+=========  ========================================  ===================================================
+1000–1999  `analysis.phasing.network.training_data`  training the network
+2000–2999  `analysis.phasing.network.training_data`  validation: choices about network and training
+5000–5999  this package                              calibration: numbers of the search, trust limits
+7000–8999  this package                              judging: run once all above is frozen, never before
+others     either                                    unit tests and examples
+=========  ========================================  ===================================================
 
 No crystal is shared: the two generators have no code in common, and a seed belongs to one row.
 

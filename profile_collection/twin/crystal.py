@@ -6,9 +6,9 @@ Sign and meaning of the phase: a density displaced by u scatters as ρ exp(−i 
 Q·u is minus the density's argument and a tensile region has a phi that grows along Q
 (docs/science.md section 3.1).
 
-Rutile carries the full transformation strain of (110)R: its phase ramps along Q with |Q_M1| − |Q_R|, a period
-of 74 nm, which puts its scattering 0.43 % lower in |q|. Nothing is masked: whether rutile is missing follows
-from the q-volume analysed.
+Rutile carries the full transformation strain of (110)R: its phase ramps along Q with abs(Q_M1) − abs(Q_R),
+a period of 74 nm, which puts its scattering 0.43 % lower in abs(q). Nothing is masked: whether rutile
+is missing follows from the q-volume analysed.
 
 M2 is a clamped variant: bulk M2 would scatter −1.8 % and +1.5 % away in d and vanish, not show as islands.
 Here it is a phase offset and an eigenstrain of at most 5e-4, this project's choice.
@@ -95,7 +95,7 @@ class CrystalState:
     density : float
         Common factor of the density.
     q_m1, q_rutile : float, Å⁻¹; q_rutile None where rutile has no reflection near
-        |Q| of M1 and of rutile at this temperature.
+        abs(Q) of M1 and of rutile at this temperature.
     """
 
     temperature: float
@@ -110,7 +110,7 @@ class CrystalState:
 
     @property
     def carrier(self) -> float:
-        """|q| midway between the two lattices, Å⁻¹: the density on the grid is modulated about it."""
+        """abs(q) midway between the two lattices, Å⁻¹: the density on the grid is modulated about it."""
         return (self.q_m1 + (self.q_rutile or self.q_m1)) / 2
 
     @property
@@ -134,7 +134,7 @@ class CrystalState:
         return self.monoclinic() + self._lattice(self.rutile, self.q_rutile)
 
     def strain(self) -> Field:
-        """Strain of the monoclinic lattice along Q, (n0, n1, n2): ∂phi/∂x_Q / |Q| (1 Å⁻¹ = 10 nm⁻¹)."""
+        """Strain of the monoclinic lattice along Q, (n0, n1, n2): ∂phi/∂x_Q / abs(Q) (1 Å⁻¹ = 10 nm⁻¹)."""
         step = float(self.axes[1][1] - self.axes[1][0])
         return np.asarray(np.gradient(self.phase, step, axis=1) / (10 * self.q_m1), dtype=np.float32)
 
