@@ -238,6 +238,38 @@ def test_imported_names_exist(page):
 # -- what is said --------------------------------------------------------------------------------------------
 
 
+def messages(path):
+    """Yield the texts of a module, what is put into them as an ellipsis."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_messages_that_troubleshooting_explains_are_in_the_code():
+    told = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/troubleshooting.md").read_text("utf-8"), flags=re.M)
+    assert len(told) >= 40
+    texts = [(ROOT / "Makefile").read_text(encoding="utf-8")]
+    for path in (path for folder in SOURCES[:-1] for path in sorted((ROOT / folder).rglob("*.py"))):
+        texts += [" ".join(text.split()) for text in messages(path)]
+    patterns = {one: ".*".join(re.escape(part.strip()) for part in one.split("…")) for one in told}
+    assert [
+        one for one, wanted in patterns.items() if not any(re.search(wanted, text) for text in texts)
+    ] == []
+
+
+def test_every_figure_of_a_report_is_explained():
+    """By the names that `analysis.report.drawings` gives them; those of slices end in their axis."""
+    text = (ROOT / "docs" / "plots.md").read_text(encoding="utf-8")
+    tree = ast.parse((ROOT / "analysis/report/drawings.py").read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Drawing"]
+    drawn = {name.value for name in names if isinstance(name, ast.Constant)}
+    drawn |= {f"phase_slices_{normal}" for normal in "xyz"}
+    assert set(re.findall(r"^### (\w+)$", text, flags=re.MULTILINE)) == drawn
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= MOST_WORDS
 
