@@ -23,7 +23,14 @@ from analysis.phasing.first_guess import first_guess
 from analysis.phasing.registration import overlap
 from analysis.phasing.two_lattices import phase
 from analysis.preprocessing import PreparedScan, prepare_scan
-from analysis.results import ScanResult, SeriesResult, read_series, write_scan, write_series
+from analysis.results import (
+    ScanResult,
+    SeriesResult,
+    read_scan,
+    read_series,
+    write_scan,
+    write_series,
+)
 from analysis.structure import strain_table, structure_summary
 from analysis.unit_cells import UnitCell
 from callbacks.frames import DARK, FLAT_FIELD, PIXEL_MASK, open_frames, read_array, read_beside
@@ -355,14 +362,28 @@ def repeat_series(
         raise ValueError(f"results are required in {str(folder)!r}, none came: analyse the series first")
     for scan in sorted(scans, key=lambda one: one.series_index):
         for seed in sorted(set(seeds) - {scan.seed}):
-            path = folder / SEEDS / f"{Path(scan.filename).stem}_seed{seed}.h5"
-            if not path.is_file():
+            if not seed_file(folder, scan, seed).is_file():
                 progress(f"{scan.label}, seed {seed}")
-                write_scan(path, phased_again(scan, seed))
+                repeated(folder, scan, seed)
     with series_lock(folder):
-        series = analyse_series([*scans, *read_repeats(folder, scans)], expected=_expected(folder))
+        series = analyse_series([*scans, *read_repeats(folder, scans)], expected=expected_scans(folder))
         write_series(folder, series)
     return series
+
+
+def seed_file(folder: Path, scan: ScanResult, seed: int) -> Path:
+    """Return the path of a scan phased from another seed."""
+    return folder / SEEDS / f"{Path(scan.filename).stem}_seed{seed}.h5"
+
+
+def repeated(folder: Path, scan: ScanResult, seed: int) -> ScanResult:
+    """Return a scan phased from another seed: the stored one, else it is computed and stored."""
+    path = seed_file(folder, scan, seed)
+    if path.is_file():
+        return read_scan(path)
+    again = phased_again(scan, seed)
+    write_scan(path, again)
+    return again
 
 
 def phased_again(scan: ScanResult, seed: int) -> ScanResult:
@@ -372,7 +393,8 @@ def phased_again(scan: ScanResult, seed: int) -> ScanResult:
     return replace(scan, **phasing_values(found, scan.voxel_basis, scan.q_vector))
 
 
-def _expected(folder: Path) -> int | None:
+def expected_scans(folder: Path) -> int | None:
+    """Return how many scans a series is to have, None where its record does not say."""
     try:
         expected = read_series(folder)["expected"]
     except FileNotFoundError:

@@ -212,6 +212,8 @@ class ScanSummary:
         Why the analysis failed, in words; empty where it did not.
     warnings
         What else a person should read.
+    analysis
+        1 for the first analysis of the scan; later ones stand beside it.
     complete
         True where every scan of the series has been analysed.
     stage
@@ -239,6 +241,7 @@ class ScanSummary:
     error: str = ""
     warnings: tuple[str, ...] = field(default=())
     complete: bool = False
+    analysis: int = 1
     stage: Stage = FINAL
     so_far: SoFar | None = None
 

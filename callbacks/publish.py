@@ -95,6 +95,7 @@ def _metadata(job: ScanJob, summary: ScanSummary, provenance: Mapping[str, Any])
         **({"caption": CAPTION[job.stage]} if job.stage in CAPTION else {}),
         "branch": summary.branch,
         "attempt": summary.attempt,
+        "analysis": summary.analysis,
         "temperature_setpoint": summary.temperature_setpoint,
         "replayed": job.replayed,
         "seed": job.seed,

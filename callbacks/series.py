@@ -26,6 +26,7 @@ SCANS = "scans"
 FOLDERS: dict[Stage, str] = {"final": SCANS, "preview": "previews", "early": "early"}
 """Where the result of each stage lies; the series reads the final ones alone."""
 SEEDS = "seeds"
+REANALYSED = "reanalysed"
 FIGURES = "figures"
 FAILED = ".failed.json"
 
@@ -85,10 +86,10 @@ def read_results(folder: Path) -> list[ScanResult]:
 
 
 def read_attempts(folder: Path) -> list[ScanResult]:
-    """Return all of the series' stored scans, every attempt."""
+    """Return all of the series' stored scans, every attempt and every analysis."""
     from analysis.results import read_scan
 
-    return [read_scan(path) for path in sorted((folder / SCANS).glob("*.h5"))]
+    return [read_scan(path) for name in (SCANS, REANALYSED) for path in sorted((folder / name).glob("*.h5"))]
 
 
 def last_started(starts: Iterable[tuple[str, float]]) -> str | None:

@@ -9,6 +9,7 @@ from analysis.figures.order_parameter import order_parameter
 from analysis.figures.phase_retrieval import diffraction_comparison, loss_curves
 from analysis.figures.phase_slices import phase_slices
 from analysis.figures.style import NAMES
+from analysis.order_parameter import counting
 from analysis.results import ScanResult, SeriesResult, replacing
 
 RESOLUTION = 200
@@ -18,10 +19,9 @@ RESOLUTION = 200
 def save_all(folder: Path, results: Sequence[ScanResult], series: SeriesResult) -> list[Path]:
     """Draw every figure of a series and write them as PNG into ``folder``; return their paths.
 
-    Only the attempt of each temperature that the series counts is drawn.
+    Only what the series counts of each temperature is drawn.
     """
-    counted = {uid: place for place, uid in enumerate(series.scans.run_uids)}
-    chosen = sorted((r for r in results if r.run_uid in counted), key=lambda result: counted[result.run_uid])
+    chosen = counting(results)
     figures = {"order_parameter": order_parameter(series)}
     figures |= {f"phase_slices_{normal}": phase_slices(series, normal=normal) for normal in NAMES}
     figures["diffraction"] = diffraction_comparison(chosen)

@@ -34,8 +34,8 @@ class Selection:
 def counting(results: Iterable[ScanResult]) -> tuple[ScanResult, ...]:
     """Return what counts of ``results``, one for each place in the series (``series_index``), in its order.
 
-    Of several attempts at one place it is the last trusted one, else the last; of several seeds of one scan
-    the lowest trusted one, else the lowest.
+    Of several attempts at one place it is the last trusted one, else the last; of several analyses of one
+    scan the last trusted one, else the last; of several seeds the lowest trusted one, else the lowest.
     """
     best: dict[int, ScanResult] = {}
     for result in sorted(results, key=_standing):
@@ -139,8 +139,8 @@ def repeated_rows(chosen: Sequence[ScanResult]) -> list[list[int]]:
     return [group for group in groups if len(group) > 1]
 
 
-def _standing(result: ScanResult) -> tuple[bool, int, str, int]:
-    return result.trusted, result.attempt, result.run_uid, -result.seed
+def _standing(result: ScanResult) -> tuple[bool, int, str, int, int]:
+    return result.trusted, result.attempt, result.run_uid, result.analysis, -result.seed
 
 
 def _other_seeds(one: ScanResult, results: Sequence[ScanResult]) -> tuple[ScanResult, ...]:

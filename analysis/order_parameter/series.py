@@ -157,6 +157,7 @@ def _scans(
         run_uids=tuple(result.run_uid for result in chosen),
         labels=numbered_labels(chosen),
         attempts=tuple(result.attempt for result in chosen),
+        analyses=tuple(result.analysis for result in chosen),
         path=path,
         legs=legs(chosen),
         notes=tuple(result.notes for result in chosen),

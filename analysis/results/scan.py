@@ -109,6 +109,8 @@ class ScanResult:
         Mean and standard deviation over the scan, and what was asked for.
     branch : {"heating", "cooling"}
     attempt, series_index : int
+    analysis : int
+        1 for the scan's first analysis; later ones, with more effort, stand beside it.
     series_uid, run_uid : str
     started : float, s
         When the scan began, since 1970-01-01 UTC; NaN in files that were written before it was kept.
@@ -177,6 +179,7 @@ class ScanResult:
     given_flat_field: NDArray[np.float32] | None = None
     dark: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = ()
+    analysis: int = 1
     transfer: Transfer | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)

@@ -77,7 +77,7 @@ class SeriesScans:
     branches, run_uids : tuple of str
     labels : tuple of str
         Temperature in words; one that was measured before on its branch has its number behind it.
-    attempts : tuple of int
+    attempts, analyses : tuple of int
     path : ndarray, (n,) float64, K
         How far along the way that the sample went: the setpoints' steps summed up, up or down alike. It
         begins at the first temperature.
@@ -102,6 +102,7 @@ class SeriesScans:
     run_uids: tuple[str, ...]
     labels: tuple[str, ...]
     attempts: tuple[int, ...]
+    analyses: tuple[int, ...]
     path: Floats
     legs: NDArray[np.int64]
     notes: tuple[tuple[str, ...], ...]

@@ -23,6 +23,7 @@ _COLUMNS = {
     "branch": "scans.branches",
     "leg": "scans.legs",
     "attempt": "scans.attempts",
+    "analysis": "scans.analyses",
     "order_parameter_rad": "order.parameter",
     "fit_rad": "fit.values",
     "residual_rad": "fit.residual",

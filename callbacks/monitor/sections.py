@@ -15,7 +15,7 @@ from typing import Any
 
 from callbacks.jobs import CAPTION
 from callbacks.monitor.follower import Derived, Measured, Run
-from callbacks.series import FAILED, SCANS
+from callbacks.series import FAILED, REANALYSED, SCANS
 
 MOST_IN_TRACE = 1500
 """Points of the temperature trace that are sent; more are thinned out."""
@@ -28,6 +28,7 @@ ROW = {
     "setpoint_K": "setpoint",
     "branch": "branch",
     "attempt": "attempt",
+    "analysis": "analysis",
     "chi_squared": "chi_squared",
     "noise_ratio": "noise_ratio",
     "d_spacing_angstrom": "d_spacing",
@@ -125,9 +126,12 @@ class Stored:
             There is none.
         """
         try:
-            return self.files[run_uid[:8]]
+            first = self.files[run_uid[:8]]
         except KeyError:
             raise LookupError(f"no result of the run {run_uid!r} is in {self.folder.name}") from None
+        rows = [row for row in self.record.get("temperatures", ()) if row.get("run_uid") == run_uid]
+        analysis = (rows[0].get("analysis") if rows else None) or 1
+        return first if analysis == 1 else self.folder / REANALYSED / f"{first.stem}_{analysis}.h5"
 
 
 def damage(path: Path, series: str) -> str:
@@ -344,8 +348,9 @@ def verdict(row: Mapping[str, Any], series: str) -> tuple[str, str]:
     if not row["trusted"]:
         return (
             f"not trusted: {why or 'the blind checks failed'}",
-            "It is left out of the order parameter. Whether other starts agree shows "
-            f"'vo2 repeat {series} --seeds 1,2,3'; where they do not, measure it again, exposed longer.",
+            "It is left out of the order parameter and drawn hollow. "
+            f"'vo2 reanalyse {series} --seeds 5' looks from more starts; where it stays so, measure it "
+            f"again, exposed longer: retake({row['setpoint'] or math.nan:g}).",
         )
     if row["provisional"]:
         return f"trusted, provisional: {why or 'the series is not complete'}", "It settles with the series."

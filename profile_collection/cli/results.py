@@ -1,4 +1,4 @@
-"""Commands of ``vo2`` about analysed series: report, export, repeat, transfer."""
+"""Commands of ``vo2`` about analysed series: report, export, repeat, reanalyse, transfer."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from profile_collection.cli.common import (
     explained,
     opened,
     output_folder,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -107,6 +108,47 @@ def repeat(
             f"{found.order.bootstrap_error[n]:10.2f} {over:>11} {found.order.seeds[n]:6d}"
         )
         console.print(line, highlight=False, soft_wrap=True)
+
+
+@results_app.command(cls=TakesMinusOne)
+def reanalyse(
+    series: Annotated[str, typer.Argument(help="Uid or folder of an analysed series; -1 is the newest.")],
+    seeds: Annotated[int, typer.Option(min=2, help="Seeds that each scan is phased from.")] = 5,
+    data: DataOption = None,
+    results: ResultsOption = None,
+) -> None:
+    """Analyse a series again with more effort, beside the first analysis; a later call goes on."""
+    from callbacks.reanalyse import finish, publish_reanalyses, reanalyse_series
+    from profile_collection.session.exporting import series_folder
+
+    with explained():
+        settings = configured(data, results)
+        folder = series_folder(settings.results, series)
+        with console.status("phasing again") as status:
+
+            def told(what: str, done: int, of: int) -> None:
+                status.update(f"{what}, {done} of {of}")
+
+            for made in reanalyse_series(folder, seeds, progress=told):
+                verdict = (
+                    "trusted" if made.result.trusted else f"not trusted: {'; '.join(made.result.reasons)}"
+                )
+                before = "trusted" if made.before.trusted else "not trusted"
+                how = (
+                    made.result.notes[-1] if made.fresh else f"analysis {made.result.analysis}: there already"
+                )
+                console.print(
+                    f"{made.result.label:>9}  {before} before, now {verdict}; {how}",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+            status.update("order parameter and figures")
+            state = finish(folder)
+        with opened(settings) as catalogue:
+            remarks = publish_reanalyses(catalogue, folder, state)
+    for remark in (*state.warnings, *remarks):
+        warn(remark)
+    console.print(f"results: {folder}, the first analysis stays in scans/", highlight=False, soft_wrap=True)
 
 
 @results_app.command(cls=TakesMinusOne)

@@ -145,7 +145,7 @@ def test_the_numbers_on_the_page_are_those_of_the_stored_results(experiment, pag
 def test_a_distrusted_result_is_hollow_and_says_why_and_what_to_do(page):
     shown = cells(page, 1)
     assert WHY in shown[2]
-    assert "vo2 repeat" in shown[2]
+    assert "vo2 reanalyse" in shown[2]
     symbols = page.evaluate(
         "element('order').data.filter(t => t.marker).map(t => [t.marker.symbol, t.x.length])"
     )
