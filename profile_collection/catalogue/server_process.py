@@ -20,9 +20,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from callbacks.locks import exclusive_lock, lock_holder, this_process
+from profile_collection.catalogue.addresses import decode_paths, guard_assets, relocate
 from profile_collection.catalogue.background import announce, leave_signals_to_uvicorn, private_folder
-from profile_collection.catalogue.guard import decode_paths, guard_assets
-from profile_collection.catalogue.relocation import relocate
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import pytest
 
 from analysis.readers import Given, read_scans
 from callbacks.ingest import Extras, checked, ingest_documents
+from profile_collection.catalogue.addresses import relocate, relocated
 from profile_collection.catalogue.client import ensure_server, status, stop_server
-from profile_collection.catalogue.relocation import relocate, relocated
 from profile_collection.session.storage import open_catalogue
 
 THETA = Given(

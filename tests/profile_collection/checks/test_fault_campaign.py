@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from callbacks.frames import write_frames
-from profile_collection.checks.campaign.campaign import is_sound, tally_lines
-from profile_collection.checks.campaign.judge import judge_frames
+from profile_collection.checks.campaign.campaign import is_sound, judge_frames, tally_lines
 from profile_collection.checks.campaign.series import (
     KINDS,
     POINTS,
