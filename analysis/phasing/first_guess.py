@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from analysis.phasing.forward import chi_squared, noise_ratio
 from analysis.phasing.network.pretrained import load_pretrained
 from analysis.phasing.pattern import checked_pattern
 from analysis.phasing.projections import fixed_threads, to_centre, to_corner
 from analysis.phasing.reconstruction import THREADS
 from analysis.phasing.refinement import final_support, predicted_counts
 from analysis.phasing.registration import NETWORK, Candidate, centre
-from analysis.phasing.residual import chi_squared, noise_ratio
 from analysis.phasing.schedules import resample
 from analysis.phasing.two_lattices import Measured
 
