@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +101,30 @@ def last_started(starts: Iterable[tuple[str, float]]) -> str | None:
     starts
         Uid of the series and start of a scan (seconds since 1970-01-01 UTC), for every scan there is.
     """
-    latest = max(starts, key=lambda one: (one[1], one[0]), default=None)
-    return None if latest is None else latest[0]
+    return next(iter(last_first(starts)), None)
+
+
+def last_first(starts: Iterable[tuple[str, float]]) -> list[str]:
+    """Return the series by the start of their last scans, the last one first."""
+    latest: dict[str, float] = {}
+    for series_uid, began in starts:
+        latest[series_uid] = max(began, latest.get(series_uid, began))
+    return sorted(latest, key=lambda uid: (latest[uid], uid), reverse=True)
+
+
+def stored_starts(results: Path) -> Iterator[tuple[str, float]]:
+    """Yield folder and start of every scan that has a result; a file that cannot be read names no series."""
+    for path in results.glob(f"*/{SCANS}/*.h5"):
+        with contextlib.suppress(OSError):
+            yield path.parent.parent.name, _began(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _began(path: Path, written: int) -> float:
+    """Return when the scan of a result file began; it is read anew where the file was ``written`` anew."""
+    from analysis.results import read_started
+
+    return read_started(path)
 
 
 def read_repeats(folder: Path, results: Sequence[ScanResult]) -> list[ScanResult]:

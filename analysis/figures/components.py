@@ -89,14 +89,29 @@ def clusters(series: SeriesResult, ax: Axes | None = None) -> Figure:
 
 
 def _name_points(axes: Axes, series: SeriesResult) -> None:
-    """Write each temperature beside its point, away from the middle of all of them."""
+    """Write each temperature beside its point, away from the middle of all of them.
+
+    One that was measured more than once has the scan's number in the series behind it; points that lie upon
+    each other share a name.
+    """
+    scans = series.scans
     middle = series.order.scores[:, :2].mean(axis=0)
     spread = np.maximum(np.ptp(series.order.scores[:, :2], axis=0), 1e-9)
+    places = series.order.scores[:, :2] / spread
+    named: dict[int, str] = {}
     for row in range(len(series)):
+        several = np.count_nonzero(np.isclose(scans.setpoints, scans.setpoints[row])) > 1
+        number = f" #{scans.indices[row] + 1}" if several else ""
+        upon = next((other for other in named if np.abs(places[other] - places[row]).max() < SHARED), None)
+        if upon is not None and np.isclose(scans.setpoints[upon], scans.setpoints[row]):
+            named[upon] += f",{number}"
+        else:
+            named[row] = f"{scans.setpoints[row]:g}{number}"
+    for row, text in named.items():
         away = (series.order.scores[row, :2] - middle) / spread
         away /= max(float(np.linalg.norm(away)), 1e-9)
         axes.annotate(
-            f"{series.scans.setpoints[row]:g}",
+            text,
             (float(series.order.scores[row, 0]), float(series.order.scores[row, 1])),
             xytext=tuple(9 * away),
             textcoords="offset points",
@@ -105,6 +120,10 @@ def _name_points(axes: Axes, series: SeriesResult) -> None:
             va="bottom" if away[1] > 0.25 else "top" if away[1] < -0.25 else "center",
             color="black" if series.trusted[row] else VERMILLION,
         )
+
+
+SHARED = 0.03
+"""Share of the figure's width and height within which two points have one name."""
 
 
 def _doubts(series: SeriesResult) -> tuple[str, ...]:

@@ -10,7 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analysis.figures.style import BLUE, GREY, LINES, MARKERS, SKY, VERMILLION, drawing, leg_colours, panels
+from analysis.figures.style import (
+    BLUE,
+    GREY,
+    LINES,
+    MARKERS,
+    SKY,
+    VERMILLION,
+    drawing,
+    leg_colours,
+    panels,
+    show_kelvin,
+)
 from analysis.results import SeriesResult
 from analysis.unit_cells import M1_ATOMS, RUTILE_ATOMS, VO2_M1, VO2_RUTILE, Atoms, UnitCell
 
@@ -181,7 +192,8 @@ def d_spacing(series: SeriesResult, ax: Axes | None = None) -> Figure:
                         elinewidth=0.9,
                         label=name,
                     )
-        axes.set(xlabel="temperature (K)", ylabel="plane spacing $d$ (Å)")
+        axes.set_ylabel("plane spacing $d$ (Å)")
+        show_kelvin(axes, series.scans.temperatures)
         axes.ticklabel_format(axis="y", useOffset=False)
         start = float(series.lattice.d_spacing[series.gauge.reference])
         change = axes.secondary_yaxis("right", functions=_relative(start))

@@ -25,6 +25,7 @@ from analysis.figures.style import (
     label_phase,
     leg_colours,
     panels,
+    show_kelvin,
     title,
 )
 from analysis.results import SeriesResult, Transition
@@ -54,8 +55,9 @@ def order_parameter(series: SeriesResult, ax: Axes | None = None) -> Figure:
         for leg, colour in enumerate(leg_colours(int(series.scans.legs[-1]) + 1)):
             _draw_points(axes, series, leg, colour)
         _draw_untrusted(axes, series)
-        axes.set(xlabel="temperature (K)", ylabel="order parameter $O$ (rad)")
+        axes.set_ylabel("order parameter $O$ (rad)")
         axes.margins(x=0.06, y=0.12)
+        show_kelvin(axes, series.scans.temperatures)
         if not series.order.parameter.any():
             axes.set_ylim(-1, 1)
         axes.legend(

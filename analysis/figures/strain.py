@@ -22,6 +22,7 @@ from analysis.figures.style import (
     drawing,
     figure_of,
     panels,
+    show_kelvin,
     temperature_colours,
     title,
 )
@@ -56,7 +57,8 @@ def strain(results: Sequence[ScanResult], ax: Axes | None = None) -> Figure:
             axes = figure.add_subplot(grid[0, column])
             for percent, colour in zip(percents, colours, strict=True):
                 _curves(axes, known, percent, quantity, colour)
-            axes.set(xlabel="temperature (K)", title=name)
+            axes.set_title(name)
+            show_kelvin(axes, [one.temperature for one in known])
             axes.set_ylim(0, 1.08 * max(axes.dataLim.y1, 1e-9))
             axes.margins(x=0.06)
             if quantity == "max_abs":

@@ -94,6 +94,20 @@ def temperature_colours(temperatures: list[float]) -> list[Any]:
     return [colours(0.9 * (t - low) / max(high - low, 1e-9)) for t in temperatures]
 
 
+def show_kelvin(ax: Axes, temperatures: Any) -> None:
+    """Label a temperature axis; where all are the same setpoint, show a kelvin about it, not its noise."""
+    ax.set_xlabel("temperature (K)")
+    low, high = float(np.min(temperatures)), float(np.max(temperatures))
+    if high - low < NARROWEST:
+        middle = (low + high) / 2
+        ax.set_xlim(middle - NARROWEST / 2, middle + NARROWEST / 2)
+    ax.ticklabel_format(axis="x", useOffset=False)
+
+
+NARROWEST = 2.0
+"""Kelvin that a temperature axis shows at least."""
+
+
 def leg_colours(count: int) -> list[Any]:
     """Return a colour for each leg of a series: blue alone, or one for each cycle."""
     if count <= len(LINES):

@@ -294,6 +294,42 @@ class TransferConfig:
 
 
 @dataclass(frozen=True)
+class NullModelConfig:
+    """When a constant and a blob explain a pattern.
+
+    Source: chosen on calibration crystals (seeds 5901–5908): those of 300 photons and more at their peak
+    leave 24 standard deviations and more, flat counts and blobs up to 3. What the fit leaves of any pattern:
+    `analysis.phasing.null_model.null_fit`.
+
+    Parameters
+    ----------
+    sigmas, slack : float
+        The deviance may differ by so many of its standard deviations, and by this share, from what noise
+        leaves.
+    exact : float
+        Deviance over the sum of the counts below which the model is the pattern itself: no counts at all.
+    hot_pixels : int
+        Brightest pixels of the detector whose rows are left out.
+    edge : int
+        Voxels along each side of the box, about the brightest place, that is fitted.
+    steps, settled : int, float
+        Steps of the fit, at most; it ends where one gains less than this per voxel.
+    slow, hopeless : float
+        It is given up where a step gains less than this share and the deviance per voxel is still above this.
+    """
+
+    sigmas: float = 5.0
+    slack: float = 0.03
+    exact: float = 1e-3
+    hot_pixels: int = 4
+    edge: int = 32
+    steps: int = 30
+    settled: float = 1e-5
+    slow: float = 0.1
+    hopeless: float = 3.0
+
+
+@dataclass(frozen=True)
 class SecondLatticeConfig:
     """The second of two lattices.
 
@@ -339,6 +375,7 @@ class PhasingConfig:
     trust: TrustConfig = field(default_factory=TrustConfig)
     second: SecondLatticeConfig = field(default_factory=SecondLatticeConfig)
     transfer: TransferConfig = field(default_factory=TransferConfig)
+    null_model: NullModelConfig = field(default_factory=NullModelConfig)
 
 
 DEFAULT = PhasingConfig()

@@ -20,6 +20,7 @@ from analysis.phasing.calibration import Calibrated, calibrate, shared
 from analysis.phasing.config import DEFAULT, PhasingConfig
 from analysis.phasing.forward import chi_squared, noise_ratio
 from analysis.phasing.network.pretrained import load_pretrained
+from analysis.phasing.null_model import refuse_nothing
 from analysis.phasing.pattern import COHERENT, Pattern, Triple, checked_pattern
 from analysis.phasing.projections import (
     autocorrelation_extent,
@@ -153,9 +154,16 @@ def reconstruct(
         What each pixel counts without light in the exposure of a frame; part of the model, too.
     config : PhasingConfig
         The tuned numbers.
+
+    Raises
+    ------
+    ValueError
+        These are no counts of a Bragg pattern; in words.
     """
     began = time.perf_counter()
     pattern = checked_pattern(intensity, mask, pixel_kernel, background, flat_field, dark)
+    counts, hidden = (to_centre(a).cpu().numpy() for a in (pattern.counts, pattern.mask))
+    refuse_nothing(counts, hidden, config.null_model)
     pretrained = load_pretrained()
     guesses = Guesses(pretrained, pattern, seed, config=config.start)
     return from_guesses(pattern, guesses, seed, pretrained.hash, began, config)

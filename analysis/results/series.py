@@ -186,8 +186,8 @@ class Order:
         """What `spread` is made of, in words."""
         seeds = np.isfinite(self.seed_spread)
         words = ["spread over seeds"] if seeds.any() else []
-        words += ["bootstrap over voxels"] if not seeds.all() else []
-        least = ", at least the scatter of repeats" if np.isfinite(self.repeat_error).any() else ""
+        words += ["bootstrap"] if not seeds.all() else []
+        least = ", at least repeats' scatter" if np.isfinite(self.repeat_error).any() else ""
         return f"error: {' or '.join(words)}{least}"
 
 

@@ -40,7 +40,7 @@ from callbacks.frames import FrameFileError
 from callbacks.monitor import pictures, sections
 from callbacks.monitor.follower import Follower, Measured
 from callbacks.pool import make_pool
-from callbacks.series import SCANS
+from callbacks.series import last_first, stored_starts
 
 logger = logging.getLogger(__name__)
 
@@ -144,9 +144,11 @@ class Hub:
 
     def known_series(self) -> list[str]:
         """Return the series that have results, and the present one, newest first."""
-        found = {path.parent.name for path in self.settings.results.glob(f"*/{SCANS}")}
-        found |= {self.settings.opened.name} if self.settings.opened else set()
-        return sorted(found | ({self.follower.current} - {""}), reverse=True)
+        found = last_first(stored_starts(self.settings.results))
+        if self.settings.opened is not None and self.settings.opened.name not in found:
+            found.append(self.settings.opened.name)
+        current = self.follower.current
+        return [current, *(uid for uid in found if uid != current)] if current else found
 
     def newest(self) -> str:
         """Return the series to show where none is named."""

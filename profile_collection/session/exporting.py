@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from callbacks.nexus_export import LAYOUTS
-from callbacks.series import FAILED, SCANS, last_started, read_repeats, read_results
+from callbacks.series import FAILED, SCANS, last_started, read_repeats, read_results, stored_starts
 
 if TYPE_CHECKING:
     from analysis.report import Report
@@ -33,7 +31,7 @@ def series_folder(results: Path, which: str) -> Path:
         There is none with scans in it.
     """
     if which == LATEST:
-        found = last_started(_starts(results))
+        found = last_started(stored_starts(results))
         if found is None:
             raise FileNotFoundError(f"no series with results is in {str(results)!r}: measure one first")
         return results / found
@@ -44,15 +42,6 @@ def series_folder(results: Path, which: str) -> Path:
         f"a series with results is required; {which!r} is none in {str(results)!r}, nor a folder with "
         f"{SCANS}/*.h5: give its uid or its path"
     )
-
-
-def _starts(results: Path) -> Iterator[tuple[str, float]]:
-    """Yield folder and start of every scan that has a result; a file that cannot be read names no series."""
-    from analysis.results import read_started
-
-    for path in results.glob(f"*/{SCANS}/*.h5"):
-        with contextlib.suppress(OSError):
-            yield path.parent.parent.name, read_started(path)
 
 
 def report_series(folder: Path, output: Path | None = None) -> Report:

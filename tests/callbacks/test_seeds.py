@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import analysis.phasing.two_lattices as phasing_module
 from analysis.results import read_series, write_scan
 from callbacks.analyse import repeat_series
-from callbacks.series import last_started, read_attempts, read_results, update_series
+from callbacks.series import last_first, last_started, read_attempts, read_results, update_series
 from profile_collection.cli.app import app
 
 UID = "20260101-000000-abcdef"
@@ -131,4 +131,5 @@ def test_the_last_trusted_attempt_counts_wherever_a_series_is_read(tmp_path, mak
 def test_the_last_series_is_the_one_whose_last_scan_began_last():
     starts = [("aps34idc-z", 10.0), ("20261122-a", 12.0), ("20261121-b", 11.0)]
     assert last_started(starts) == "20261122-a"
+    assert last_first(starts) == ["20261122-a", "20261121-b", "aps34idc-z"]
     assert last_started([]) is None

@@ -102,6 +102,9 @@ def at_most(starts):
 def test_noise_is_not_trusted():
     counts = np.random.default_rng(0).poisson(3.0, (32, 32, 32))
     counts[16, 16, 16] = 200
+    with pytest.raises(ValueError, match="no crystal to be seen"):
+        reconstruct(counts)
+    counts = np.random.default_rng(0).poisson(np.random.default_rng(1).gamma(0.5, 6.0, (32, 32, 32)))
     result = reconstruct(counts, config=at_most(6))
     assert not result.trusted
     assert result.reasons
