@@ -37,7 +37,7 @@ def asked(monkeypatch, scans):
     """Put a phasing in place that starts from the answer and errs by the seed; return the calls."""
     calls = []
 
-    def phasing(intensity, mask, *, seed, pixel_kernel, background):
+    def phasing(intensity, mask, *, seed, pixel_kernel, background, flat_field=None, dark=None):
         kelvin = min(scans, key=lambda one: np.abs(scans[one].intensity - intensity).sum())
         calls.append((kelvin, seed, pixel_kernel, background))
         noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=intensity.shape), 1)
