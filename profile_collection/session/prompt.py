@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import csv
 import datetime
 import importlib.util
 import logging
@@ -12,13 +10,11 @@ import shutil
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Group
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
@@ -27,6 +23,7 @@ from rich.text import Text
 from callbacks.catalogue import UnknownRunError, last_series, rocking_starts
 from callbacks.queue import PendingRecord
 from profile_collection.session.monitor_process import monitor_status
+from profile_collection.session.series_view import SeriesView
 
 if TYPE_CHECKING:
     from bluesky.utils import MsgGenerator
@@ -37,12 +34,7 @@ logger = logging.getLogger(__name__)
 
 AXES = ("eta", "delta", "gam", "mu", "chi", "phi")
 """Axes that ``%wa`` lists."""
-FIGURE = "order_parameter.png"
-SHOWN = (
-    "setpoint_K", "branch", "attempt", "order_parameter_rad", "bootstrap_error_rad",
-    "seed_spread_rad", "repeat_error_rad", "chi_squared", "noise_ratio", "trusted", "provisional",
-)  # fmt: skip
-"""Columns of a series' table that are shown, where it has them."""
+STARTUP = Path(__file__).resolve().parents[1] / "startup"
 
 
 def prompt_names(session: Session) -> dict[str, Any]:
@@ -70,6 +62,30 @@ def prompt_names(session: Session) -> dict[str, Any]:
     }
 
 
+def start() -> None:
+    """Run the startup files in this notebook, or in any IPython that was not begun with the profile.
+
+    Raises
+    ------
+    RuntimeError
+        There is no IPython, or its session is open already.
+
+    Examples
+    --------
+    In the first cell of a notebook::
+
+        from profile_collection.session.prompt import start
+        start()
+    """
+    shell = interactive_shell()
+    if shell is None:
+        raise RuntimeError("start() fills a notebook or an IPython, and none runs here: use open_session()")
+    if "session" in shell.user_ns:
+        raise RuntimeError("a session is open here already: session.close() ends it, then restart the kernel")
+    for path in sorted(STARTUP.glob("*.py")):
+        exec(compile(path.read_text(encoding="utf-8"), path, "exec"), shell.user_ns)  # noqa: S102
+
+
 def interactive_shell() -> Any | None:
     """Return the IPython at whose prompt somebody types, or None."""
     from IPython.core.getipython import get_ipython
@@ -84,11 +100,21 @@ def commands(session: Session) -> dict[str, Any]:
     """Return the functions of the prompt; ``name?`` explains each."""
 
     def status() -> None:
-        """Show the beamline and the analysis on one screen."""
+        """Show the beamline and the analysis on one screen.
+
+        Examples
+        --------
+        >>> status()
+        """
         session.view.console.print(status_screen(session))
 
     def list_series() -> None:
-        """Show all stored series, the last one at the end."""
+        """Show all stored series, the last one at the end.
+
+        Examples
+        --------
+        >>> list_series()
+        """
         session.view.console.print(series_list(session))
 
     def series(which: str | int = -1) -> SeriesView:
@@ -98,6 +124,10 @@ def commands(session: Session) -> dict[str, Any]:
         ----------
         which
             Uid, or -1 for the last.
+
+        Examples
+        --------
+        >>> series(-1)
         """
         uid = last_series(session.catalogue) if str(which) == "-1" else str(which)
         return SeriesView.read(uid, session.settings.series_folder(uid))
@@ -114,14 +144,30 @@ def steering_commands(session: Session) -> dict[str, Any]:
     """Return the functions that change a series which is paused; ``RE.resume()`` then goes on."""
 
     def skip_temperature() -> None:
-        """Give up the temperature that is being measured: its scan ends at the next point."""
+        """Give up the temperature that is being measured: its scan ends at the next point.
+
+        Examples
+        --------
+        Press Ctrl-C twice, then:
+
+        >>> skip_temperature()
+        >>> RE.resume()
+        """
         _require_paused(session, "skip_temperature()")
         session.steering.skip = True
         session.shift_log.note("**decision**: this temperature is skipped")
         session.view.say("this temperature ends at its next point; go on with RE.resume()")
 
     def stop_after_this_scan() -> None:
-        """End the series after the scan that is being measured; it can be resumed later."""
+        """End the series after the scan that is being measured; it can be resumed later.
+
+        Examples
+        --------
+        Press Ctrl-C twice, then:
+
+        >>> stop_after_this_scan()
+        >>> RE.resume()
+        """
         _require_paused(session, "stop_after_this_scan()")
         session.steering.stop = True
         session.shift_log.note("**decision**: the series ends after this scan")
@@ -137,6 +183,10 @@ def steering_commands(session: Session) -> dict[str, Any]:
         ----------
         temperature
             One of the series', K.
+
+        Examples
+        --------
+        >>> RE(retake(345))
         """
         if session.RE.state == "idle":
             return session.retake(temperature)
@@ -197,7 +247,10 @@ def _open_windows(shell: Any) -> None:
     """Have matplotlib draw in windows, where the extra ``gui`` is installed and there is a screen."""
     screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if screen and importlib.util.find_spec("PyQt6") is not None:
-        shell.enable_matplotlib("qt")
+        try:
+            shell.enable_matplotlib("qt")
+        except ImportError as error:  # a library of the system's is missing, or nobody answers at the screen
+            logger.warning("plots open no windows: %s", error)
 
 
 class BestEffortForOthers:
@@ -336,77 +389,3 @@ def series_list(session: Session) -> Table:
             "simulated" if first.get("simulated") else "measured",
         )
     return table
-
-
-@dataclass(frozen=True)
-class SeriesView:
-    """A stored series as it shows itself: a table at the prompt, table and figure in Jupyter.
-
-    Parameters
-    ----------
-    uid
-        Of the series.
-    folder
-        Of its results.
-    rows
-        Of ``order_parameter.csv``, by column.
-    """
-
-    uid: str
-    folder: Path
-    rows: tuple[Mapping[str, str], ...]
-
-    @classmethod
-    def read(cls, uid: str, folder: Path) -> SeriesView:
-        """Read the results of a series.
-
-        Raises
-        ------
-        FileNotFoundError
-            It has none.
-        """
-        path = folder / "order_parameter.csv"
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"a series with results was expected, {uid!r} came, and {str(folder)!r} has no "
-                "order_parameter.csv: list_series() shows what is stored, replay(uid) analyses it"
-            )
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = tuple(csv.DictReader(line for line in file if not line.startswith("#")))
-        return cls(uid, folder, rows)
-
-    def table(self) -> Table:
-        """Return the order parameter as a table."""
-        columns = list(self.rows[0]) if self.rows else []
-        shown = [name for name in columns if name in SHOWN] or columns[:8]
-        table = Table(*shown, title=f"series {self.uid}", title_justify="left", box=box.SIMPLE_HEAD)
-        for row in self.rows:
-            table.add_row(*(escape(_short(row[name])) for name in shown))
-        return table
-
-    def __rich__(self) -> Table:
-        return self.table()
-
-    def __repr__(self) -> str:
-        console = Console(file=StringIO(), width=120)
-        console.print(self.table())
-        return str(console.file.getvalue()).rstrip()  # type: ignore[attr-defined]
-
-    def _repr_html_(self) -> str:
-        """Return table and figure for Jupyter."""
-        console = Console(file=StringIO(), width=120, record=True)
-        console.print(self.table())
-        text = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
-        figure = next(iter(sorted((self.folder / "figures").rglob(FIGURE))), None)
-        if figure is None:
-            return text
-        picture = base64.b64encode(figure.read_bytes()).decode("ascii")
-        return f'{text}<img src="data:image/png;base64,{picture}" alt="order parameter of {self.uid}">'
-
-
-def _short(text: str) -> str:
-    """Return a number with the digits that matter, other text as it is."""
-    try:
-        return f"{float(text):.4g}"
-    except ValueError:
-        return text

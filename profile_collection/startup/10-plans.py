@@ -43,6 +43,11 @@ def temperature_series(
         Choose the attenuator at each temperature by a short exposure at the peak.
     resume
         Uid of a series that was interrupted, -1 for the last; it goes on with its own arguments.
+
+    Examples
+    --------
+    >>> RE(temperature_series([320, 335, 350], exposure=10))
+    >>> RE(temperature_series(resume=-1))
     """
     window = changed_window(session.experiment, eta_start, eta_stop, eta_step, exposure)
     return (
@@ -71,6 +76,10 @@ def rocking_scan(
         Step of eta, degrees.
     exposure
         Seconds per point.
+
+    Examples
+    --------
+    >>> RE(rocking_scan(eta_start=17.3, eta_stop=18.3))
     """
     window = changed_window(session.experiment, eta_start, eta_stop, eta_step, exposure)
     return (yield from vo2_plans.rocking_scan(beamline, window or window_of(session.experiment)))
@@ -84,6 +93,10 @@ def locate_reflection(exposure: float = 1.0) -> MsgGenerator:
     ----------
     exposure
         Seconds per point.
+
+    Examples
+    --------
+    >>> RE(locate_reflection())
     """
     return (yield from vo2_plans.locate_reflection(beamline, exposure=exposure))
 
@@ -96,5 +109,9 @@ def soak(temperature: float) -> MsgGenerator:
     ----------
     temperature
         K.
+
+    Examples
+    --------
+    >>> RE(soak(300))
     """
     return (yield from vo2_plans.soak(beamline, temperature))

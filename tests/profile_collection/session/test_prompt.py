@@ -11,8 +11,9 @@ from rich.console import Console
 
 import profile_collection
 from callbacks.catalogue import series_runs
-from profile_collection.session.prompt import SeriesView, banner, commands, series_list, status_screen
+from profile_collection.session.prompt import banner, commands, series_list, status_screen
 from profile_collection.session.resuming import series_progress
+from profile_collection.session.series_view import SeriesView
 from vo2_plans import EtaWindow
 
 WINDOW = EtaWindow(17.76, 17.84, 0.02, 30.0)
@@ -85,6 +86,11 @@ def test_banner_and_status_say_what_this_beamline_is(session):
     screen = text(status_screen(session))
     for word in ("idle", "closed", "mA", "K, setpoint", "in work or waiting", "eta 17."):
         assert word in screen
+
+
+def test_every_function_explains_itself_with_an_example(session):
+    for name, function in commands(session).items():
+        assert f"{name}(" in (function.__doc__ or "").split("Examples")[-1], name
 
 
 def test_a_series_shows_itself_as_a_table_and_in_jupyter_with_its_figure(tmp_path):

@@ -1,0 +1,96 @@
+"""A stored series as it shows itself: a table at the prompt, table and figure in Jupyter."""
+
+from __future__ import annotations
+
+import base64
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+FIGURE = "order_parameter.png"
+SHOWN = (
+    "setpoint_K", "branch", "attempt", "order_parameter_rad", "bootstrap_error_rad",
+    "seed_spread_rad", "repeat_error_rad", "chi_squared", "noise_ratio", "trusted", "provisional",
+)  # fmt: skip
+"""Columns of a series' table that are shown, where it has them."""
+
+
+@dataclass(frozen=True)
+class SeriesView:
+    """A stored series as it shows itself: a table at the prompt, table and figure in Jupyter.
+
+    Parameters
+    ----------
+    uid
+        Of the series.
+    folder
+        Of its results.
+    rows
+        Of ``order_parameter.csv``, by column.
+    """
+
+    uid: str
+    folder: Path
+    rows: tuple[Mapping[str, str], ...]
+
+    @classmethod
+    def read(cls, uid: str, folder: Path) -> SeriesView:
+        """Read the results of a series.
+
+        Raises
+        ------
+        FileNotFoundError
+            It has none.
+        """
+        path = folder / "order_parameter.csv"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"a series with results was expected, {uid!r} came, and {str(folder)!r} has no "
+                "order_parameter.csv: list_series() shows what is stored, replay(uid) analyses it"
+            )
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = tuple(csv.DictReader(line for line in file if not line.startswith("#")))
+        return cls(uid, folder, rows)
+
+    def table(self) -> Table:
+        """Return the order parameter as a table."""
+        columns = list(self.rows[0]) if self.rows else []
+        shown = [name for name in columns if name in SHOWN] or columns[:8]
+        table = Table(*shown, title=f"series {self.uid}", title_justify="left", box=box.SIMPLE_HEAD)
+        for row in self.rows:
+            table.add_row(*(escape(_short(row[name])) for name in shown))
+        return table
+
+    def __rich__(self) -> Table:
+        return self.table()
+
+    def __repr__(self) -> str:
+        console = Console(file=StringIO(), width=120)
+        console.print(self.table())
+        return str(console.file.getvalue()).rstrip()  # type: ignore[attr-defined]
+
+    def _repr_html_(self) -> str:
+        """Return table and figure for Jupyter."""
+        console = Console(file=StringIO(), width=120, record=True)
+        console.print(self.table())
+        text = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+        figure = next(iter(sorted((self.folder / "figures").rglob(FIGURE))), None)
+        if figure is None:
+            return text
+        picture = base64.b64encode(figure.read_bytes()).decode("ascii")
+        return f'{text}<img src="data:image/png;base64,{picture}" alt="order parameter of {self.uid}">'
+
+
+def _short(text: str) -> str:
+    """Return a number with the digits that matter, other text as it is."""
+    try:
+        return f"{float(text):.4g}"
+    except ValueError:
+        return text
