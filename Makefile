@@ -1,4 +1,5 @@
 # make series:    the paper's experiment, simulated, from motors to order parameter
+#                 (MONITOR=1: its page in the browser, too; the address is printed)
 # make quick:     the same with three temperatures and a small detector region
 # make test:      lint, types, import contracts and all tests, with their coverage
 # make docs:      the pages and the API reference as HTML in build/docs, to be read without a network
@@ -9,16 +10,17 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done || echo python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+WATCHED := $(if $(filter-out 0 no,$(MONITOR)),--monitor)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: series quick test docs benchmark lint clean-env python
 .DEFAULT_GOAL := series
 
 series: $(VENV)/installed
-	$(BIN)/vo2 series
+	$(BIN)/vo2 series $(WATCHED)
 
 quick: $(VENV)/installed
-	$(BIN)/vo2 series --quick
+	$(BIN)/vo2 series --quick $(WATCHED)
 
 test: lint
 	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov

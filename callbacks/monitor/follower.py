@@ -216,6 +216,7 @@ class Follower:
         place = "/".join(quote(part, safe="") for part in path)
         uri = f"{address.uri.rstrip('/')}/api/v1/stream/single/{place}?envelope_format=msgpack&start=0"
         headers = {"Authorization": f"Apikey {address.api_key}"} if address.api_key else {}
+        opened = False
         try:
             async with open_socket(
                 "ws" + uri.removeprefix("http"),
@@ -224,6 +225,7 @@ class Follower:
                 ping_timeout=PATIENCE,
                 proxy=None,
             ) as socket:
+                opened = True
                 async for message in socket:
                     self._news.put_nowait(_News(path, msgpack.unpackb(message)))
             raise ConnectionError("its stream ended")  # noqa: TRY301
@@ -231,7 +233,9 @@ class Follower:
             # A server that streams nothing, or a node that has no more to say: looking now and then will do.
             logger.info("no stream of %s: %s", place, refused)
         except Exception as error:
-            if len(path) == 1:
+            # One that never opened, behind a proxy for instance, says nothing of the catalogue: looking will.
+            logger.info("the stream of %s was %s: %s", place, "lost" if opened else "not to be had", error)
+            if opened and len(path) == 1:
                 self._news.put_nowait(error)
 
     async def _take(self, address: Address, news: _News) -> None:

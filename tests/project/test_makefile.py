@@ -68,3 +68,13 @@ def test_an_installed_environment_is_not_installed_again(tmp_path):
     assert result.returncode == 0
     assert " install " not in result.stdout
     assert "-m venv" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "watched"), [("MONITOR=1", True), ("MONITOR=0", False), ("MONITOR=", False)]
+)
+@pytest.mark.parametrize("target", ["series", "quick"])
+def test_a_series_starts_its_monitor_on_request(target, given, watched):
+    result = make("--dry-run", target, given)
+    assert result.returncode == 0, result.stderr
+    assert ("--monitor" in result.stdout) == watched

@@ -235,7 +235,7 @@ function drawStructure() {
   draw("quality", [line("χ²", "chi_squared", "--blue"), { ...line("noise ratio", "noise_ratio", "--warm"), yaxis: "y2" },
     ...(early.length ? [hollow] : [])],
     { showlegend: true, xaxis: labels, yaxis: { rangemode: "tozero" }, margin: { l: 8, r: 36, t: 8, b: 8 },
-      yaxis2: { overlaying: "y", side: "right", rangemode: "tozero", showgrid: false, color: css("--warm") } });
+      yaxis2: { overlaying: "y", side: "right", rangemode: "tozero", nticks: 6, tickformat: ".2f", tickmode: "auto", showgrid: false, color: css("--warm") } });
 }
 
 function drawTable() {

@@ -231,5 +231,28 @@ def test_what_is_not_there_or_damaged_is_said_in_a_sentence(experiment, page):
     said = page.evaluate("element('messages').innerText")
     assert "The result file 325K" in said
     assert "series.json of 20250101-000000-copied is damaged" in said
+    # It recovers by itself: record and result come back, and what was said of them goes.
     shutil.copy(experiment.folder / "series.json", copied)
-    page.wait_for("state.results.rows.length === 3", 120)  # it recovers by itself
+    page.wait_for("state.results.rows.length === 3", 120)
+    page.wait_for("!element('messages').innerText.includes('series.json')", 120)
+    whole = next((experiment.folder / "scans").glob("325K*.h5"))
+    shutil.copyfile(whole, copied / "scans" / whole.name)
+    page.wait_for("!element('messages').innerText.includes('is damaged')", 120)
+
+
+def test_an_unknown_series_appears_when_its_results_come(experiment, page):
+    later = experiment.settings.results / "20250202-000000-later"
+    page.open(f"{monitor_status(experiment.settings).uri}/?series={later.name}")
+    page.wait_for("element('messages').innerText.includes('is known: neither the catalogue nor')", 120)
+    shutil.copytree(experiment.folder, later)
+    page.wait_for("state.results.rows.length === 3", 120)
+    page.wait_for("!element('messages').innerText.includes('is known: neither')", 120)
+
+
+def test_a_wrong_key_is_a_page_that_says_so_and_the_right_one_opens(experiment, page):
+    found = monitor_status(experiment.settings)
+    page.open(f"{found.uri}/?key=mistyped")
+    page.wait_for("document.body.innerText.includes('The key that came is not this monitor')", 120)
+    page.open(found.address)
+    page.wait_for("typeof state !== 'undefined' && state.results && state.results.rows.length === 3", 120)
+    assert "key=" not in page.evaluate("location.href")  # it is not left in the browser's history

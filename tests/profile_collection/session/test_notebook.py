@@ -51,7 +51,9 @@ def test_a_notebook_does_what_the_prompt_does(own_settings, tmp_path):
     outputs = [output for cell in book.cells for output in cell.get("outputs", ())]
     errors = ["\n".join(output.traceback) for output in outputs if output.output_type == "error"]
     assert errors == []
-    said = "".join(output.get("text", "") for output in outputs)
+    said = "".join(
+        output.get("text", "") + str(output.get("data", {}).get("text/plain", "")) for output in outputs
+    )
     for word in ("SIMULATED", "in work or waiting", "heated_stage", "seq_num", "3 points"):
         assert word in said, said[-3000:]
     shown = "".join(str(output.get("data", {}).get("text/html", "")) for output in outputs)
