@@ -118,3 +118,65 @@ def make_scan():
         return ScanResult(**(values | changes))
 
     return make
+
+
+class Documents(list):
+    """Documents as (name, document), in the order in which they came."""
+
+    def of(self, name):
+        return [document for kind, document in self if kind == name]
+
+    def events(self, stream="primary"):
+        descriptors = {d["uid"] for d in self.of("descriptor") if d["name"] == stream}
+        return [event for event in self.of("event") if event["descriptor"] in descriptors]
+
+
+@pytest.fixture
+def documents():
+    return Documents()
+
+
+@pytest.fixture
+def engine(documents):
+    """Return a RunEngine that validates its documents and keeps them in ``documents``."""
+    from bluesky import RunEngine
+    from event_model import DocumentNames, schema_validators
+
+    engine = RunEngine({}, context_managers=[])
+
+    def keep(name, document):
+        schema_validators[DocumentNames[name]].validate(document)
+        documents.append((name, document))
+
+    engine.subscribe(keep)
+    return engine
+
+
+@pytest.fixture
+def make_beamline(tmp_path):
+    """Return a maker of simulated beamlines of a small crystal, milliseconds per frame."""
+    from profile_collection.devices.simulated.beamline import make_simulated
+    from profile_collection.twin import Clock, CrystalConfig, DetectorConfig, Twin, TwinConfig
+
+    small = TwinConfig(
+        crystal=CrystalConfig(
+            size=(500, 500, 500), pitch=(12.5, 12.5, 12.5), correlation_length=200, domain_length=150
+        ),
+        detector=DetectorConfig(roi=(96, 160, 96, 160), quadrature=1),
+        threads=1,
+    )
+
+    def make(pace=float("inf")):
+        twin = Twin(small, Clock(pace))
+        twin.set_axis("delta", 25.1079)  # puts the peak on the region that is read out
+        twin.set_axis("gam", 0.3428)
+        beamline = make_simulated(twin, tmp_path / "data")
+        beamline.twin = twin  # for the tests' own look behind the scenes
+        return beamline
+
+    return make
+
+
+@pytest.fixture
+def beamline(make_beamline):
+    return make_beamline()
