@@ -48,7 +48,7 @@ class FirstGuess:
 def first_guess(measured: Measured) -> FirstGuess:
     """Return the pretrained network's guess of a prepared scan.
 
-    It is fed with counts freed of background, pixel kernel and, where pixels have a width, the narrowest
+    It is fed with counts corrected for background, pixel kernel and, where pixels have a width, the narrowest
     blur that a search begins with: on the default series the mean overlap with the final object is 0.57 so,
     and 0.55 with the counts as they are (`tests/benchmarks/stages.py`).
     """
@@ -63,9 +63,9 @@ def first_guess(measured: Measured) -> FirstGuess:
         measured.dark,
     )
     with fixed_threads(THREADS):
-        freed = to_centre(pattern.amplitude(pattern.coherence_guesses()[0])).square().cpu().numpy()
+        corrected = to_centre(pattern.amplitude(pattern.coherence_guesses()[0])).square().cpu().numpy()
         hidden = to_centre(pattern.mask).cpu().numpy()
-        guess = torch.from_numpy(pretrained.guess(freed, hidden, threads=THREADS)[0])
+        guess = torch.from_numpy(pretrained.guess(corrected, hidden, threads=THREADS)[0])
         x = resample(to_corner(guess)[None].to(pattern.counts.device), pattern.shape)
         candidate = Candidate(x, final_support(pattern, x), 0.0, pattern.coherence_guesses()[0], NETWORK)
         predicted = to_centre(pattern.responding(predicted_counts(pattern, candidate))).cpu().numpy()

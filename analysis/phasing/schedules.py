@@ -1,7 +1,7 @@
 """One pattern at several resolutions, and the sequences of projections that were found to work on them.
 
-A level is a central crop in q, the same box with larger voxels. A recipe is a function of a level, an
-object and a support.
+A level is a central crop in q, the same box with larger voxels. A recipe says how many iterations of HIO,
+RAAR and error reduction an object gets, and how its support is updated between them.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def coarsest(
         Extent of the crystal as a fraction of each axis, 0.5 where unknown: an axis on which it is thin
         starts with more voxels, so that the crystal is never thinner than ``config.thinnest`` of them.
     signal : Tensor, (n0, n1, n2), counts less background, corner order, optional
-        An axis also gets voxels until no more than ``config.cut`` of it lies further out: of a steep phase
-        a crop that is narrower shows a part that no compact object explains.
+        An axis also gets voxels until no more than ``config.cut`` of it lies further out: a steep phase
+        scatters far from the centre, and a narrower crop would be a pattern that no compact object has.
     """
     a, b, c = (_coarsest(n, r, config) for n, r in zip(full, reach, strict=True))
     if signal is not None:
@@ -79,7 +79,7 @@ def _coarsest(n: int, reach: float, config: LevelConfig) -> int:
 
 
 def _holding(profile: Tensor, least: int, config: LevelConfig) -> int:
-    """Return how many voxels, ``least`` or more, hold the ``profile`` (n,), corner order, but for ``cut``."""
+    """Return the voxels, ``least`` or more, that hold ``profile`` (n,), corner order, but a share ``cut``."""
     line, n = to_centre(profile[None, None])[0, 0], len(profile)
     while least < n and line[_window(n, least)].sum() < (1 - config.cut) * line.sum():
         least = min(n, least + config.step)
@@ -207,10 +207,10 @@ QUICK_STRATEGIES, NEAR_STRATEGIES = (
 
 
 def wrap(level: Level, x: Tensor, support: Tensor, sigma: float, threshold: float, floor: float) -> Tensor:
-    """Return the voxels whose smoothed amplitude exceeds ``threshold`` × its rms inside ``support``; bool.
+    """Return a new support, bool: shrink wrap, after Marchesini et al. 2003, doi:10.1103/PhysRevB.68.140101.
 
-    And ``floor`` × its maximum (see `Recipe`). Shrink wrap, after Marchesini et al. 2003,
-    doi:10.1103/PhysRevB.68.140101.
+    The voxels whose amplitude, smoothed by a Gaussian of ``sigma`` voxels, exceeds both ``threshold`` × the
+    rms amplitude inside ``support`` and ``floor`` × its own maximum (see `Recipe`).
     """
     density = power(x)
     inside = density[support]
@@ -222,9 +222,10 @@ def wrap(level: Level, x: Tensor, support: Tensor, sigma: float, threshold: floa
 
 
 def flattened(x: Tensor, support: Tensor, exponent: float, faintest: float) -> Tensor:
-    """Return ``x`` with a part of its amplitudes a, in units of their rms inside ``support``, as a^exponent.
+    """Return ``x`` with less contrast: amplitudes raised to the power ``exponent``, phases as they are.
 
-    Those inside ``support`` (1, n0, n1, n2) bool and above ``faintest``, which is in the same units.
+    Amplitudes count in units of their rms inside ``support`` (1, n0, n1, n2) bool; those outside it, and
+    those below ``faintest``, stay.
     """
     density = power(x) / power(x)[support].mean()
     strong = support & (density > faintest**2)
@@ -250,7 +251,7 @@ def iterate(level: Level, x: Tensor, support: Tensor, recipe: Recipe) -> tuple[T
 def support_of(
     level: Level, x: Tensor, sigma: float = 1.0, threshold: float = 0.25, floor: float = 0.15
 ) -> Tensor:
-    """Return a support for a guess: above ``threshold`` × the rms of the voxels that hold its mass."""
+    """Return a support for a guess: `wrap` about the voxels above a tenth of its largest amplitude."""
     amplitude = power(x).sqrt()
     heavy = amplitude > 0.1 * amplitude.max()
     return wrap(level, x, heavy, sigma, threshold, floor) if bool(heavy.any()) else torch.ones_like(heavy)

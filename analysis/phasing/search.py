@@ -210,7 +210,8 @@ class Search:
     def run(self, limit: int, least: int = 0) -> Found:
         """Go on until two starts agree and ``least`` have been made in all, or ``limit`` of them.
 
-        Where two are alike but not the same, a further round may bring one that is.
+        Two that are alike but not the same (overlap between `likely` and `same`) get one more round of
+        starts, which may bring one that is the same.
         """
         alike: int | None = None
         while self.tried < limit:

@@ -84,6 +84,7 @@ def random_start(support: Tensor) -> Start:
     """Return a start of random amplitude and phase in ``support`` (1, n0, n1, n2) bool."""
 
     def make(level: Level, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Draw amplitude and phase of each voxel."""
         amplitude, phase = rng.random(level.shape), rng.random(level.shape)
         noise = torch.from_numpy((amplitude * np.exp(2j * np.pi * phase)).astype(np.complex64))
         return noise.to(support.device)[None] * support, support
@@ -95,6 +96,7 @@ def guessed_start(guess: Tensor) -> Start:
     """Return a start from a network's ``guess`` (32, 32, 32) complex64, corner order."""
 
     def make(level: Level, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Bring the guess to the level's voxels, and cut it to its own support."""
         x = resample(guess[None].to(torch.complex64), level.shape)
         support = support_of(level, x)
         return x * support, support
@@ -125,6 +127,7 @@ def curved_start(
     """
 
     def make(level: Level, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Put the phase of the measured second moments on an even box, with a little smooth noise."""
         support = box(level.shape, extent, level.engine.device)[None]
         curvature = matched_curvature(
             second_moments(level, config.least_share), [config.spread * e**2 for e in extent], signs

@@ -145,7 +145,7 @@ def report(watch):
 
 
 def guesses(results):
-    """Print how near the network's guess is to each stored object, from freed counts and from raw ones."""
+    """Print how near the network's guess is to each stored object, from corrected and from raw counts."""
     network, rows = load_pretrained(), []
     for path in sorted(results.glob("scans/*.h5")):
         scan = read_scan(path)
@@ -161,7 +161,7 @@ def guesses(results):
         rows.append((overlap(guess.object, scan.object), overlap(plain, scan.object)))
         print(
             f"{scan.label:16} χ² {guess.chi_squared:.3f}, {cost:.2f} CPU s; overlap with the object: "
-            f"from freed counts {rows[-1][0]:.3f}, from counts as they are {rows[-1][1]:.3f}",
+            f"from corrected counts {rows[-1][0]:.3f}, from counts as they are {rows[-1][1]:.3f}",
             flush=True,
         )
     print(f"mean: {np.mean(rows, axis=0).round(3)}")

@@ -51,8 +51,8 @@ def transfer(
 ) -> Transfer:
     """Fine-tune on one pattern, leaving the pretrained weights as they are.
 
-    One thread computes, however many torch has. The network sees the counts freed of voxel width and blur
-    (`Pattern.amplitude`); its object answers for the counts themselves.
+    One thread computes, however many torch has. The network sees the counts corrected for voxel width and
+    blur (`Pattern.amplitude`); its object answers for the counts themselves.
 
     Parameters
     ----------
@@ -75,11 +75,11 @@ def transfer(
     began = time.thread_time()
     number = seed % len(ORIENTATIONS)
     with fixed_threads(1):
-        loss, freed, mask = _centre_of(pattern, coherence, response)
+        loss, corrected, mask = _centre_of(pattern, coherence, response)
         known = None if reference is None else _coarse(reference)
         losses, epochs, overlaps = [], [], []
         guess = torch.empty(0)
-        inputs = turned_inputs(freed, mask, [number])
+        inputs = turned_inputs(corrected, mask, [number])
         for epoch, (turned, value) in enumerate(
             _tuned(pretrained, *inputs, lambda g: loss(orient_back(g, number)), config)
         ):
@@ -126,7 +126,7 @@ def _check(config: TransferConfig) -> None:
 def _centre_of(
     pattern: Pattern, coherence: Triple, response: NDArray[np.float32] | None
 ) -> tuple[CountsLoss, torch.Tensor, torch.Tensor]:
-    """Return the loss on the central voxels of q, and freed counts and mask there, (32, 32, 32) centred."""
+    """Return the loss on the central voxels of q, corrected counts and mask there, (32, 32, 32) centred."""
     given = torch.ones_like(pattern.counts) if pattern.gain is None else pattern.gain
     factor = given
     if response is not None:
@@ -142,8 +142,8 @@ def _centre_of(
         )
     behind = central(pattern.responding(pattern.background))
     loss = CountsLoss(counts, ~mask, behind, pattern.widths, coherence, central(factor))
-    freed = central(pattern.corrected(factor / given).amplitude(coherence)).square() * ~mask
-    return loss, freed, mask
+    corrected = central(pattern.corrected(factor / given).amplitude(coherence)).square() * ~mask
+    return loss, corrected, mask
 
 
 def _coarse(reference: NDArray[np.complex64]) -> torch.Tensor:
