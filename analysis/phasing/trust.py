@@ -7,9 +7,8 @@ of counts leaves, neither more nor less, that there is an object at all, and tha
 fits the box.
 
 Agreement at full resolution is close to the overlap with the truth where the object is right. Of 96
-calibration crystals (`vo2 benchmark trust --seed 5800 --crystals 96`) 93 were trusted, 92 of those right, and
-1 of 93 right ones was not trusted. The wrong one (5833, overlap 0.940) had an agreement of 0.987: below
-`TrustConfig.close_agreement` the search goes on for another round since, and finds that crystal.
+calibration crystals (`vo2 benchmark trust --seed 5800 --crystals 96`) 94 were right and trusted, the other 2
+neither; what trust does where the model of the measurement lacks a part is in docs/benchmark.md.
 
 Arrays in, arrays out: objects of one shape, each a reconstruction of the same pattern from another seed.
 """

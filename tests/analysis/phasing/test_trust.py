@@ -44,6 +44,7 @@ def test_good_evidence_is_trusted():
     [
         ({"agreement": 0.6}, "do not agree"),
         ({"noise_ratio": 40.0}, "Poisson noise"),
+        ({"noise_ratio": 4.7, "pixel_kernel": False, "agreement": 0.993}, "at most 1.85 is accepted"),
         ({"noise_ratio": float("nan")}, "Poisson noise"),
         ({"compactness": 0.5}, "in pieces"),
         ({"oversampling": (1.8, 1.05, 2.0)}, "larger than the box along axis 1"),
