@@ -66,11 +66,11 @@ def test_each_doubt_has_its_reason(change, words):
     [
         (0.975, 1, 1.2, True),
         (0.96, 4, 1.2, False),
-        (0.975, 1, 3.0, False),
-        (0.96, 3, 3.0, False),
-        (0.96, 8, 3.0, True),
+        (0.975, 1, 1.7, False),
+        (0.96, 3, 1.7, False),
+        (0.96, 8, 1.7, True),
         (0.985, 1, 1.4, False),
-        (0.99, 1, 3.0, True),
+        (0.99, 1, 1.7, True),
     ],
 )
 def test_point_samples_that_noise_does_not_explain_need_more(agreement, confirmations, noise_ratio, expected):
@@ -88,7 +88,8 @@ def test_an_object_that_brought_a_response_needs_more_though_nothing_is_left():
 
 
 @pytest.mark.parametrize(
-    ("kernel", "ratio", "expected"), [(True, 2.0, True), (True, 2.2, False), (False, 5.0, True)]
+    ("kernel", "ratio", "expected"),
+    [(True, 2.0, True), (True, 2.2, False), (False, 1.8, True), (False, 1.9, False)],
 )
 def test_how_much_may_be_left_depends_on_what_the_model_knows(kernel, ratio, expected):
     assert verdict(changed(pixel_kernel=kernel, noise_ratio=ratio))[0] is expected
