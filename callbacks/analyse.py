@@ -35,6 +35,7 @@ from analysis.structure import strain_table, structure_summary
 from analysis.unit_cells import UnitCell
 from callbacks.frames import DARK, FLAT_FIELD, PIXEL_MASK, open_frames, read_array, read_beside
 from callbacks.jobs import CAPTION, ScanJob, SoFar
+from callbacks.locks import alone
 from callbacks.series import SEEDS, read_repeats, read_results, series_lock
 
 if TYPE_CHECKING:
@@ -356,10 +357,17 @@ def repeat_series(
     ------
     ValueError
         There is nothing to repeat.
+    RuntimeError
+        Another process repeats this series.
     """
-    scans = read_results(folder)
-    if not scans:
+    if not read_results(folder):
         raise ValueError(f"results are required in {str(folder)!r}, none came: analyse the series first")
+    with alone(folder / ".repeat.lock", f"{folder.name} is being repeated"):
+        return _repeat_series(folder, seeds, progress)
+
+
+def _repeat_series(folder: Path, seeds: Iterable[int], progress: Callable[[str], None]) -> SeriesResult:
+    scans, seeds = read_results(folder), list(seeds)
     for scan in sorted(scans, key=lambda one: one.series_index):
         for seed in sorted(set(seeds) - {scan.seed}):
             if not seed_file(folder, scan, seed).is_file():

@@ -7,7 +7,10 @@ runs, so that ``db[-1]`` is always a measurement. Everything here reads runs thr
 
 from __future__ import annotations
 
+import logging
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +20,8 @@ from callbacks.series import last_started
 
 os.environ.setdefault("TILED_RETRY_ATTEMPTS", "4")  # read when Tiled's client is first imported
 os.environ.setdefault("TILED_RETRY_TIMEOUT", "5")  # its own 45 s would hold the measurement up
+
+logger = logging.getLogger(__name__)
 
 RAW = "raw"
 PROCESSED = "processed"
@@ -112,6 +117,65 @@ def _child(root: Any, name: str) -> Any:
         return root.create_container(key=name, specs=[Spec(*_SPEC)])
     except ClientError:  # another process made it between the two calls
         return root[name]
+
+
+def server_said(error: BaseException) -> str | None:
+    """Return an error of the catalogue's server, or of the way to it, in one line; None of another."""
+    if not any(one.__module__.partition(".")[0] in ("httpx", "tiled") for one in type(error).__mro__):
+        return None
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    return (
+        f"the catalogue's server could not do what was asked ({said}); what it says itself is in "
+        "<data>/.vo2/server.log. Start it anew with 'vo2 serve --stop', then try again"
+    )
+
+
+def tiled_writer(container: Any, **options: Any) -> Callable[[str, Any], None]:
+    """Return what writes documents into `container`, each row once.
+
+    Bluesky's writer sends rows again where the server said 500, which it also says of rows that it has
+    stored, and a run then has points twice.
+
+    Parameters
+    ----------
+    container
+        Tiled client of a half of the catalogue.
+    **options
+        Of ``TiledWriter``.
+    """
+    from bluesky_tiled_plugins import TiledWriter
+    from bluesky_tiled_plugins.writing import tiled_writer as plugin
+
+    plugin._RunWriter._append_with_retry = _append_once  # noqa: SLF001  it offers no other way
+    writer: Callable[[str, Any], None] = TiledWriter(container, **options)
+    return writer
+
+
+APPEND_AGAIN = (0.2, 1.0, 3.0)
+"""Seconds before rows that the server did not take are looked for, and sent again where they are missing."""
+
+
+def _append_once(_: Any, client: Any, rows: Any, stream: str) -> None:
+    """Append ``rows`` (pyarrow, with a column seq_num) to a stream's table, unless they are there.
+
+    Raises
+    ------
+    httpx.HTTPError
+        The server did not take them; or the connection broke, and what became of them is not known.
+    """
+    import httpx
+
+    for wait in (*APPEND_AGAIN, None):
+        try:
+            client.append_partition(0, rows)
+            return
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code < 500 or wait is None:
+                raise
+            logger.warning("%s of stream %r: %s", rows["seq_num"].to_pylist(), stream, error)
+        time.sleep(wait)
+        if set(rows["seq_num"].to_pylist()) <= set(client.read(["seq_num"])["seq_num"].tolist()):
+            return
 
 
 def as_v3(run: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import event_model
 
-from callbacks.catalogue import Address, connect
+from callbacks.catalogue import Address, connect, tiled_writer
 from callbacks.jobs import CAPTION, FINAL, ScanJob, ScanSummary
 from callbacks.journal.journal import SUFFIX, Document, keep
 
@@ -58,10 +58,8 @@ def publish(
 
 
 def _write(address: Address, documents: list[Document]) -> None:
-    from bluesky_tiled_plugins import TiledWriter
-
     with contextlib.closing(connect(address)) as catalogue:
-        writer = TiledWriter(catalogue.processed)
+        writer = tiled_writer(catalogue.processed)
         for name, doc in documents:
             writer(name, doc)
 

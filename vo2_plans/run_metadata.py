@@ -14,6 +14,9 @@ from vo2_plans.protocols import BeamlineLike
 
 _HALF_A_MILLIDEGREE = 5e-4  # rounding error allowed where the window is not a whole number of steps
 
+MOST_POSITIONS = 100_000
+"""Positions of a rocking curve; a list of more would fill the memory before anything is measured."""
+
 
 @dataclass(frozen=True)
 class EtaWindow:
@@ -48,6 +51,9 @@ class EtaWindow:
         """Return the window of `points` positions over `width` degrees about `centre`."""
         if isinstance(points, bool) or not isinstance(points, Integral) or points < 2:
             raise ValueError(f"a window needs a whole number of points, at least 2; got {points!r}")
+        for name, value in (("centre", centre), ("width", width)):
+            if not isinstance(value, Real):
+                raise ValueError(f"{name} of a window must be a number of degrees; got {value!r}")
         start, stop = centre - width / 2, centre + width / 2
         return cls(round(start, 6), round(stop, 6), round(width / (points - 1), 9), exposure)
 
@@ -108,6 +114,11 @@ class EtaWindow:
             found.append(f"the step in eta must be a positive number of degrees, got {self.step!r}")
         elif not found and self.step > self.stop - self.start:
             found.append(f"the step in eta must fit into {self.start!r} to {self.stop!r}, got {self.step!r}")
+        elif not found and (self.stop - self.start) / self.step > MOST_POSITIONS:
+            found.append(
+                f"a rocking curve has at most {MOST_POSITIONS} positions, got a step of {self.step!r}, which "
+                f"makes {(self.stop - self.start) / self.step:.3g}: give a wider step"
+            )
         if not (isfinite(self.exposure) and self.exposure > 0):
             found.append(f"the exposure must be a positive number of seconds, got {self.exposure!r}")
         return found

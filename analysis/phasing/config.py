@@ -252,6 +252,9 @@ class TrustConfig:
         of N measured voxels 1 − 2S/N of the noise is expected to be left; the limit is so many times that.
         Source: the same judge (0.75); the smallest of a right calibration object is 0.70, of one that fills
         14 %.
+    saturated, equal_peaks : float, int
+        A peak is cut off where so many voxels or more have its counts exactly, and these are more than that:
+        of faint counts several are equal by chance. Source: chosen when it was written, not calibrated.
     fano, faint, fewest_counted : float, float, int
         Least ratio of squared difference to sum of neighbours whose sum is at most ``faint``, from so many
         pairs on. Counts have 1 or more. Source: issue 14.
@@ -269,6 +272,8 @@ class TrustConfig:
     compactness: float = 0.9
     effective_voxels: float = 300.0
     least_noise_ratio: float = 0.75
+    saturated: float = 1000.0
+    equal_peaks: int = 4
     fano: float = 0.8
     faint: float = 20.0
     fewest_counted: int = 1000

@@ -307,7 +307,7 @@ def _assemble(
         starts=starts,
         compactness=compactness(np.abs(obj) ** 2, support),
         oversampling=oversampling(obj, config.trust),
-        saturated=looks_saturated(counts, mask),
+        saturated=looks_saturated(counts, mask, config.trust),
         effective_voxels=effective_voxels(np.abs(obj) ** 2),
         filled=float(np.count_nonzero(support) / np.count_nonzero(~mask)),
         not_counts=not_poisson(counts, mask, config.trust),

@@ -160,11 +160,13 @@ def oversampling(obj: NDArray[Any], limits: TrustConfig = DEFAULT.trust) -> tupl
     return a, b, c
 
 
-def looks_saturated(counts: NDArray[Any], mask: NDArray[np.bool_]) -> bool:
-    """Return whether four or more of the measured voxels share the largest number of counts, above 1000."""
+def looks_saturated(
+    counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust
+) -> bool:
+    """Return whether several of the measured voxels share the largest number of counts, a large one."""
     measured = counts[~mask]
     top = measured.max()
-    return bool(top > 1000 and np.count_nonzero(measured == top) >= 4)
+    return bool(top > limits.saturated and np.count_nonzero(measured == top) >= limits.equal_peaks)
 
 
 def effective_voxels(density: NDArray[Any]) -> float:

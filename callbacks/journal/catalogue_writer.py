@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from callbacks.catalogue import Address, Catalogue, is_local
+from callbacks.catalogue import Address, Catalogue, is_local, tiled_writer
 from callbacks.journal.journal import SUFFIX, Document, Journal, keep
 from callbacks.journal.reingest import reingest, report
 
@@ -101,10 +101,7 @@ class CatalogueWriter:
 
     def run_writer(self) -> Callable[[str, Any], None]:
         """Return what writes one run into the catalogue."""
-        from bluesky_tiled_plugins import TiledWriter
-
-        writer: Callable[[str, Any], None] = TiledWriter(self._catalogue.raw.v3, batch_size=self.batch_size)
-        return writer
+        return tiled_writer(self._catalogue.raw.v3, batch_size=self.batch_size)
 
     def lost_contact(self, reason: str) -> None:
         """Tell the person what happens to the documents, and see to it that the server comes back."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from callbacks.catalogue import tiled_writer
 from callbacks.journal.journal import Document, KeptRun, left_behind
 
 logger = logging.getLogger(__name__)
@@ -146,10 +147,8 @@ def stored_documents(container: Any, uid: str) -> list[Document]:
 
 def replace_run(container: Any, uid: str, documents: Iterable[Document]) -> None:
     """Write a run into the catalogue in place of whatever it has under this uid."""
-    from bluesky_tiled_plugins import TiledWriter
-
     if uid in container:
         container[uid].delete(recursive=True, external_only=False)
-    writer = TiledWriter(container)
+    writer = tiled_writer(container)
     for name, doc in documents:
         writer(name, dict(doc))

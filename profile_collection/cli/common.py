@@ -122,13 +122,9 @@ def in_words(error: BaseException) -> str | None:
         return f"{error.strerror}: {str(error.filename)!r}"
     if isinstance(error, ValueError | LookupError | OSError | RuntimeError):
         return str(error)
-    if any(one.__module__.partition(".")[0] in ("httpx", "tiled") for one in type(error).__mro__):
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        return (
-            f"the catalogue's server could not do what was asked ({said}); what it says itself is in "
-            "<data>/.vo2/server.log. Start it anew with 'vo2 serve --stop', then try again"
-        )
-    return None
+    from callbacks.catalogue import server_said
+
+    return server_said(error)
 
 
 def warn(message: str) -> None:

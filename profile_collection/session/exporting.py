@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from callbacks.locks import alone
 from callbacks.nexus_export import LAYOUTS
 from callbacks.series import FAILED, SCANS, last_started, read_repeats, read_results, stored_starts
 
@@ -45,7 +46,23 @@ def series_folder(results: Path, which: str) -> Path:
 
 
 def report_series(folder: Path, output: Path | None = None) -> Report:
-    """Write the report of a stored series, by default into its folder ``report``."""
+    """Write the report of a stored series, by default into its folder ``report``.
+
+    Raises
+    ------
+    RuntimeError
+        Another process writes there.
+    """
+    goal = output or folder / "report"
+    lock = goal / ".report.lock"
+    with alone(lock, f"another report is being written into {goal}"):
+        try:
+            return _report_series(folder, goal)
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _report_series(folder: Path, goal: Path) -> Report:
     from analysis.report import write_report
 
     results = read_results(folder)
@@ -53,7 +70,7 @@ def report_series(folder: Path, output: Path | None = None) -> Report:
     failures = {}
     for path in sorted((folder / SCANS).glob(f"*{FAILED}")):
         failures[path.name.removesuffix(FAILED)] = str(json.loads(path.read_text(encoding="utf-8"))["error"])
-    return write_report(output or folder / "report", series, results, failures=failures)
+    return write_report(goal, series, results, failures=failures)
 
 
 def export_target(

@@ -20,7 +20,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from callbacks.catalogue import UnknownRunError, last_series, rocking_starts
+from callbacks.catalogue import UnknownRunError, last_series, rocking_starts, server_said
 from callbacks.queue import PendingRecord
 from profile_collection.session.monitor_process import monitor_status
 from profile_collection.session.series_view import SeriesView
@@ -230,7 +230,10 @@ def _log_errors(shell: Any, session: Session) -> None:
     def show(
         _: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: Any = None
     ) -> None:
-        shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+        if told := server_said(error):
+            session.view.warn(told)
+        else:
+            shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
         if isinstance(error, RunEngineInterrupted):  # a pause
             return
         logger.error("at the prompt", exc_info=(kind, error, trace))

@@ -2,7 +2,14 @@
 
 from types import SimpleNamespace
 
-from callbacks.catalogue import derived_runs, unanalysed_runs
+import httpx
+import numpy as np
+import pyarrow as pa
+import pytest
+from bluesky_tiled_plugins.writing.tiled_writer import _RunWriter
+
+from callbacks import catalogue as catalogue_module
+from callbacks.catalogue import derived_runs, server_said, tiled_writer, unanalysed_runs
 
 
 class Runs(dict):
@@ -48,3 +55,62 @@ def test_a_result_whose_writer_was_killed_does_not_count():
     assert [start["uid"] for start in unanalysed_runs(catalogue)] == ["a"]
     assert derived_runs(catalogue, "a") == []
     assert [run.metadata["start"]["uid"] for run in derived_runs(catalogue, "b")] == ["y"]
+
+
+class Table:
+    """A table of a server that fails in one way, then in the next, then works."""
+
+    def __init__(self, *failures):
+        self.rows, self._failures = [], list(failures)
+
+    def append_partition(self, partition, rows):
+        """Store, fail, or both."""
+        failure = self._failures.pop(0) if self._failures else "none"
+        if failure in ("none", "stored and 500", "stored and silent"):
+            self.rows += rows["seq_num"].to_pylist()
+        if failure in ("stored and silent", "silent"):
+            raise httpx.ReadTimeout("no answer")
+        if failure != "none":
+            reply = httpx.Response(
+                400 if failure == "400" else 500, request=httpx.Request("PATCH", "http://a")
+            )
+            reply.raise_for_status()
+
+    def read(self, columns):
+        """Return the stored rows as pandas would."""
+        return {name: np.array(self.rows) for name in columns}
+
+
+@pytest.fixture
+def append(monkeypatch):
+    """Return how our writers append rows, without the waits."""
+    monkeypatch.setattr(catalogue_module, "APPEND_AGAIN", (0.0, 0.0))
+    tiled_writer(SimpleNamespace(include_data_sources=SimpleNamespace))
+    return lambda table, *numbers: _RunWriter._append_with_retry(
+        None, table, pa.table({"seq_num": list(numbers)}), "primary"
+    )
+
+
+@pytest.mark.parametrize(
+    "failures", [(), ("stored and 500",), ("500",), ("500", "500"), ("500", "stored and 500")]
+)
+def test_rows_of_a_server_that_fails_before_or_after_storing_are_there_once(append, failures):
+    table = Table(*failures)
+    append(table, 1, 2)
+    append(table, 3)
+    assert table.rows == [1, 2, 3]
+
+
+@pytest.mark.parametrize("failures", [("silent",), ("stored and silent",), ("400",), ("500", "500", "500")])
+def test_what_became_of_rows_that_nobody_answered_for_is_not_guessed(append, failures):
+    table = Table(*failures)
+    with pytest.raises(httpx.HTTPError):
+        append(table, 1)
+    assert len(table.rows) <= 1
+
+
+def test_an_error_of_the_server_is_one_line():
+    error = httpx.HTTPStatusError("500 Internal\nmore", request=None, response=None)
+    assert server_said(error).startswith("the catalogue's server could not do what was asked (500 Internal);")
+    assert "\n" not in server_said(error)
+    assert server_said(ValueError("no")) is None

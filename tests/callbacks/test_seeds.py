@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import analysis.phasing.two_lattices as phasing_module
 from analysis.results import read_series, write_scan
 from callbacks.analyse import repeat_series
+from callbacks.locks import alone
 from callbacks.series import last_first, last_started, read_attempts, read_results, update_series
 from profile_collection.cli.app import app
 
@@ -85,6 +86,15 @@ def test_each_scan_is_phased_once_for_every_other_seed_and_the_spread_is_stored(
     np.testing.assert_allclose(series.order.parameter, before)
     repeat_series(folder, [1, 2])
     assert len(asked) == 4
+
+
+def test_two_repeats_of_one_series_are_not_made_at_once(folder, asked):
+    with (
+        alone(folder / ".repeat.lock", "held"),
+        pytest.raises(RuntimeError, match="is being repeated: process"),
+    ):
+        repeat_series(folder, [1])
+    assert not asked
 
 
 def test_a_later_update_keeps_the_spread(folder, asked):

@@ -40,6 +40,7 @@ def test_the_centre_follows_by_whole_steps(eta, shift):
         ((16.7, 18.9, -0.01, 30.0), "positive number of degrees"),
         ((16.7, 18.9, float("nan"), 30.0), "positive number of degrees"),
         ((16.7, 18.9, 5.0, 30.0), "must fit into"),
+        ((16.7, 18.9, 1e-9, 30.0), "at most 100000 positions"),
         ((16.7, 18.9, 0.01, 0.0), "positive number of seconds"),
         ((16.7, 18.9, 0.01, -3.0), "positive number of seconds"),
         ((16.7, 18.9, 0.01, "30"), "must be a number, got '30'"),
@@ -49,6 +50,12 @@ def test_impossible_windows_say_why(values, said):
     (problem,) = EtaWindow(*values).problems()
     assert said in problem
     assert "got" in problem
+
+
+@pytest.mark.parametrize("given", [{"centre": "17.7"}, {"width": None}])
+def test_a_window_about_text_is_refused_in_words(given):
+    with pytest.raises(ValueError, match="of a window must be a number of degrees; got"):
+        EtaWindow.about(**({"centre": 17.7, "width": 1.0, "points": 11, "exposure": 1.0} | given))
 
 
 def test_a_good_window_has_no_problems():

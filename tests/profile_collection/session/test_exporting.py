@@ -6,6 +6,7 @@ import pyvista
 from typer.testing import CliRunner
 
 from analysis.results import write_scan
+from callbacks.locks import alone
 from profile_collection.cli.app import app
 from profile_collection.session import exporting
 
@@ -41,6 +42,14 @@ def test_a_series_is_found_by_uid_path_or_as_the_newest(stored):
         exporting.series_folder(root, "nonsense")
     with pytest.raises(FileNotFoundError, match="no series with results"):
         exporting.series_folder(root / "elsewhere", "-1")
+
+
+def test_two_reports_are_not_written_into_one_folder_at_once(stored):
+    root, path = stored
+    folder = path.parent.parent
+    lock = folder / "report" / ".report.lock"
+    with alone(lock, "held"), pytest.raises(RuntimeError, match=r"another report .*: process \d+ on"):
+        exporting.report_series(folder)
 
 
 @pytest.mark.parametrize("kind", ["vti", "vts"])
