@@ -92,11 +92,7 @@ def _scan(spec: Path, scan: Any, number: int, images: list[Path] | None, given: 
         distance=given.distance or motors.get("camdist"),
         pixel_size=given.pixel_size or INSTRUMENT.detector.pixel_size,
     )
-    frames, note = None, f"the frames (no folder of images of scan {number} was found: give it with --frames)"
-    if images is not None:
-        frames, note = Images(images), ""
-        if len(images) != points:
-            note = f"an image for each point: {len(images)} images lie there, {points} points were measured"
+    frames, note = _frames(number, images, points)
     missing = (
         *((note,) if note else ()),
         *lacks(energy=(known.energy, "energy in keV"), distance=(known.distance, "distance in mm")),
@@ -131,6 +127,15 @@ def _scan(spec: Path, scan: Any, number: int, images: list[Path] | None, given: 
         unused=tuple(sorted(set(columns) - USED - {axis})),
         refusal="" if rocks else f"{axis} was scanned, which is no circle of the sample: no rocking curve",
     )
+
+
+def _frames(number: int, images: list[Path] | None, points: int) -> tuple[Images | None, str]:
+    """Return the images of a scan, and what is wrong with them."""
+    if images is None:
+        return None, f"the frames (no folder of images of scan {number} was found: give it with --frames)"
+    if len(images) == points:
+        return Images(images), ""
+    return Images(images), f"an image for each point: {len(images)} images lie there, {points} were measured"
 
 
 def _beside(spec: Path) -> tuple[str, ...]:

@@ -35,30 +35,25 @@ class I16Srs:
         table = {name.removesuffix("_fly"): values for name, values in raw.items()}
         axis = given.axis or next((name for name in ROCKED if name in table), "")
         points = len(next(iter(table.values())))
-        positions = {name: float(said[name]) for name in CIRCLES if _is_number(said.get(name))} | dict(
+        stood = {name: _number(said.get(name)) for name in CIRCLES}
+        positions = {name: angle for name, angle in stood.items() if angle is not None} | dict(
             given.positions
         )
         images, note = _srs_frames(path, said, table, frames)
-        energy = given.energy or (float(said["en"]) if _is_number(said.get("en")) else None)
-        shape = images.shape[1:] if images is not None else None
+        known = _completed(given, said)
         missing = [
             note,
             *lacks(
-                energy=(energy, "energy in keV"),
-                distance=(given.distance, "distance in mm: a text file does not say it"),
-                pixel_size=(given.pixel_size, "pixel_size in mm: a text file does not say it"),
+                energy=(known.energy, "energy in keV"),
+                distance=(known.distance, "distance in mm: a text file does not say it"),
+                pixel_size=(known.pixel_size, "pixel_size in mm: a text file does not say it"),
             ),
         ]
-        named = {"column": said.get("pil3_centre_i"), "row": said.get("pil3_centre_j")}
-        centre = given.centre
-        if centre is None and _is_number(named["row"]) and _is_number(named["column"]):
-            centre = float(str(named["row"])), float(str(named["column"]))
         geometry = None
-        if not any(missing) and axis and shape:
-            known = replace(given, energy=energy, centre=centre)
+        if not any(missing) and axis and images is not None:
             middle = {**positions, axis: float(table[axis].mean())}
-            geometry = known.geometry(I16, axis, middle, shape)
-        stated = table.get("Tsample", said.get("Tsample"))
+            geometry = known.geometry(I16, axis, middle, images.shape[1:])
+        stated = table["Tsample"] if "Tsample" in table else _number(said.get("Tsample"))
         return [
             MeasuredScan(
                 path=path,
@@ -71,12 +66,10 @@ class I16Srs:
                 angles=table.get(axis, np.zeros(0)),
                 positions=positions,
                 geometry=geometry,
-                energy=energy,
-                temperature=measured(
-                    given.temperature or (stated if _is_number_like(stated) else None), points
-                ),
+                energy=known.energy,
+                temperature=measured(given.temperature or stated, points),
                 monitor=table.get("ic1monitor"),
-                transmission=float(said["Transmission"]) if _is_number(said.get("Transmission")) else None,
+                transmission=_number(said.get("Transmission")),
                 exposure=mean(table.get("count_time", table.get("t"))),
                 started=_srs_time(said),
                 cell=given.cell(),
@@ -133,13 +126,15 @@ def _srs_time(said: Mapping[str, str]) -> datetime | None:
     return None
 
 
-def _is_number(text: Any) -> bool:
+def _completed(given: Given, said: Mapping[str, str]) -> Given:
+    """Return what a person says, with energy and direct beam from the file where it does not."""
+    row, column = _number(said.get("pil3_centre_j")), _number(said.get("pil3_centre_i"))
+    stated = None if row is None or column is None else (row, column)
+    return replace(given, energy=given.energy or _number(said.get("en")), centre=given.centre or stated)
+
+
+def _number(text: Any) -> float | None:
     try:
-        float(text)
+        return float(text)
     except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _is_number_like(value: Any) -> bool:
-    return isinstance(value, np.ndarray) or _is_number(value)
+        return None

@@ -41,6 +41,7 @@ from profile_collection.session.storage import (
     document_writer,
     open_catalogue,
     persistent_metadata,
+    pipeline_settings,
     store_kept,
 )
 from profile_collection.session.suspenders import BEAM_SETTLES, install_suspenders
@@ -155,20 +156,8 @@ class Session:
         }
 
     def _pipeline_settings(self) -> PipelineSettings:
-        settings = self.settings
-        return PipelineSettings(
-            folder_of=settings.series_folder,
-            folders=(settings.frames,),
-            address=self.catalogue.address,
-            pending=settings.private / "pending",
-            seed=settings.seed,
-            crop=settings.crop_shape,
-            threads=settings.analysis_threads,
-            log=settings.log,
-            analysis=settings.analysis,
-            live=True,
-            early=early_rule(settings),
-        )
+        usual = pipeline_settings(self.catalogue, self.settings)
+        return dataclasses.replace(usual, live=True, early=early_rule(self.settings))
 
     def _make_run_engine(self, metadata: MutableMapping[str, Any]) -> RunEngine:
         """Return the RunEngine with its documents going to catalogue, analysis and views."""

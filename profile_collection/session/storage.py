@@ -17,6 +17,7 @@ from analysis.file_names import file_name
 from callbacks.catalogue import Address, Catalogue, connect
 from callbacks.journal.catalogue_writer import CatalogueWriter
 from callbacks.journal.reingest import Reingested, reingest
+from callbacks.pipeline import PipelineSettings
 from callbacks.publish import UNPUBLISHED
 from profile_collection.catalogue.client import ensure_server
 from profile_collection.session.settings import Settings
@@ -29,6 +30,37 @@ BATCH_IN_SIMULATION = 10
 """A write costs 0.1 s, more than a simulated point; the frame file has the points that a kill would lose."""
 NEWEST = 100
 """Runs that are looked at for the last scan_id."""
+
+
+def pipeline_settings(
+    catalogue: Catalogue,
+    settings: Settings,
+    folder_of: Callable[[str], Path] | None = None,
+    replayed: bool = False,
+) -> PipelineSettings:
+    """Return what the analysis is told of a session.
+
+    Parameters
+    ----------
+    catalogue, settings
+        Where runs and files are.
+    folder_of
+        Folder of a series' results, by its uid; the usual one by default.
+    replayed
+        Whether stored runs are sent through it: their jobs are not kept for later.
+    """
+    return PipelineSettings(
+        folder_of=folder_of or settings.series_folder,
+        folders=(settings.frames,),
+        address=catalogue.address,
+        pending=None if replayed else settings.private / "pending",
+        seed=settings.seed,
+        crop=settings.crop_shape,
+        threads=settings.analysis_threads,
+        replayed=replayed,
+        log=settings.log,
+        analysis=settings.analysis,
+    )
 
 
 def open_catalogue(settings: Settings) -> Catalogue:

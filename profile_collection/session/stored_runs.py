@@ -20,12 +20,12 @@ from callbacks.jobs import Listener, OrderPoint, ScanJob, ScanSummary
 from callbacks.journal.journal import SUFFIX, Document
 from callbacks.journal.recovery import Recovery, find_frame_file, read_scan_file, recover, scan_documents
 from callbacks.locks import alone
-from callbacks.pipeline import Pipeline, PipelineSettings
+from callbacks.pipeline import Pipeline
 from callbacks.replay import runs_to_replay, send
 from callbacks.series import SCANS
 from profile_collection.session.resuming import analyse_rest
 from profile_collection.session.settings import Settings
-from profile_collection.session.storage import document_writer
+from profile_collection.session.storage import document_writer, pipeline_settings
 
 if TYPE_CHECKING:
     from analysis.readers import MeasuredScan
@@ -81,7 +81,9 @@ def _replay(
     series_uid = str(runs[0].metadata["start"]["series_uid"])
     again = {run.metadata["start"]["uid"][:8] for run in runs}
     _seed(settings.series_folder(series_uid) / SCANS, folder / SCANS, again)
-    pipeline = Pipeline(_settings(catalogue, settings, lambda _: folder, True), listener, make_executor)
+    pipeline = Pipeline(
+        pipeline_settings(catalogue, settings, lambda _: folder, True), listener, make_executor
+    )
     try:
         send(runs, pipeline.collector)
         early = pipeline.finish()
@@ -101,7 +103,7 @@ def analyse_pending(
 ) -> int:
     """Analyse every stored scan that has no derived run and that nobody is at; return how many there were."""
     pipeline = Pipeline(
-        _settings(catalogue, settings, settings.series_folder, False), listener, make_executor
+        pipeline_settings(catalogue, settings, settings.series_folder, False), listener, make_executor
     )
     try:
         count = analyse_rest(catalogue, pipeline)
@@ -109,23 +111,6 @@ def analyse_pending(
     finally:
         pipeline.close()
     return count
-
-
-def _settings(
-    catalogue: Catalogue, settings: Settings, folder_of: Callable[[str], Path], replayed: bool
-) -> PipelineSettings:
-    return PipelineSettings(
-        folder_of=folder_of,
-        folders=(settings.frames,),
-        address=catalogue.address,
-        pending=None if replayed else settings.private / "pending",
-        seed=settings.seed,
-        crop=settings.crop_shape,
-        threads=settings.analysis_threads,
-        replayed=replayed,
-        log=settings.log,
-        analysis=settings.analysis,
-    )
 
 
 def _seed(live: Path, replayed: Path, again: set[str]) -> None:
@@ -207,21 +192,8 @@ def ingest(
         operator=settings.operator,
         progress=progress,
     )
-    pipeline = Pipeline(
-        PipelineSettings(
-            folder_of=settings.series_folder,
-            folders=(settings.frames,),
-            address=catalogue.address,
-            pending=settings.private / "pending",
-            seed=settings.seed,
-            crop=settings.crop_shape,
-            threads=settings.analysis_threads,
-            log=settings.log,
-            analysis=settings.analysis,
-        ),
-        listener,
-        make_executor,
-    )
+    wanted = pipeline_settings(catalogue, settings)
+    pipeline = Pipeline(wanted, listener, make_executor)
     writer = document_writer(catalogue, settings, warn=listener.warn)
     start: dict[str, Any] = {}
     try:
