@@ -33,6 +33,7 @@ benchmark: $(VENV)/installed-dev
 	$(BIN)/python tests/benchmarks/engine_cost.py
 	$(BIN)/python tests/benchmarks/live_cost.py
 	$(BIN)/python tests/benchmarks/monitor_cost.py
+	$(BIN)/python tests/benchmarks/large_scan.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

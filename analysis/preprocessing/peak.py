@@ -22,6 +22,9 @@ from analysis.preprocessing.frames import Counts, RockingStack
 BLOCK = 4
 """Pixels along the side of the blocks of the coarse look."""
 
+MOST_BLOCKS = 2**17
+"""Of a frame: those of a larger detector have twice the side, or 1000 frames' would not fit into memory."""
+
 NARROWER, WIDER = 0.8, 1.6
 """Windows, in units of the chosen one, between which a centre of mass may wander: 16 to 32 pixels for 20."""
 
@@ -35,10 +38,12 @@ class Survey:
 
     Attributes
     ----------
-    blocks : ndarray, (steps, rows // BLOCK, cols // BLOCK) float32, counts
+    blocks : ndarray, (steps, rows // side, cols // side) float32, counts
         Monitor-normalised sums; bad pixels left out.
-    good : ndarray, (rows // BLOCK, cols // BLOCK) float32
+    good : ndarray, (rows // side, cols // side) float32
         Number of good pixels in each block.
+    side : int
+        Pixels along a block.
     defects : Defects
     background : float
         Counts per pixel and frame away from the peak.
@@ -46,8 +51,17 @@ class Survey:
 
     blocks: Counts
     good: Counts
+    side: int
     defects: Defects
     background: float
+
+
+def block_side(rows: int, cols: int) -> int:
+    """Return the pixels along a block of the coarse look at frames of ``rows`` × ``cols``."""
+    side = BLOCK
+    while rows * cols > MOST_BLOCKS * side**2:
+        side *= 2
+    return side
 
 
 def survey(stack: RockingStack, geometry: ScanGeometry, known_bad: NDArray[np.bool_] | None) -> Survey:
@@ -61,12 +75,13 @@ def survey(stack: RockingStack, geometry: ScanGeometry, known_bad: NDArray[np.bo
     hot = hot_pixels(stack.spread(), gap | known)
     usable = ~(gap | known | hot)
     total, readings = np.zeros((rows, cols)), np.zeros((rows, cols), dtype=int)
-    blocks = np.zeros((stack.shape[0], rows // BLOCK, cols // BLOCK), dtype=np.float32)
+    side = block_side(rows, cols)
+    blocks = np.zeros((stack.shape[0], rows // side, cols // side), dtype=np.float32)
     totals = np.zeros(stack.shape[0])
     for steps, counts, held in stack.blocks():
         total += counts.sum(axis=0)
         readings += held.sum(axis=0)
-        blocks[steps] = _block_sums(counts * usable)
+        blocks[steps] = _block_sums(counts * usable, side)
         totals[steps] = (counts * usable).sum(axis=(1, 2), dtype=float)
     unread = readings < stack.present.sum() / 2
     usable &= ~unread
@@ -75,8 +90,8 @@ def survey(stack: RockingStack, geometry: ScanGeometry, known_bad: NDArray[np.bo
     dead = dead_pixels(total.astype(np.float32), ~usable | suspected)
     defects = Defects(gap, suspected, unread, hot, dead, known)
     _note_bands(stack, defects, known_bad is not None)
-    good = _block_sums((~defects.bad).astype(np.float32)[None])[0]
-    return Survey(blocks, good, defects, _background(blocks, good, stack.present))
+    good = _block_sums((~defects.bad).astype(np.float32)[None], side)[0]
+    return Survey(blocks, good, side, defects, _background(blocks, good, side, stack.present))
 
 
 def _leave_out_blank(stack: RockingStack, totals: NDArray[np.float64]) -> None:
@@ -96,13 +111,13 @@ def _note_bands(stack: RockingStack, defects: Defects, masked: bool) -> None:
         )
 
 
-def _block_sums(counts: Counts) -> Counts:
+def _block_sums(counts: Counts, side: int) -> Counts:
     n, rows, cols = counts.shape
-    trimmed = counts[:, : rows // BLOCK * BLOCK, : cols // BLOCK * BLOCK]
-    return trimmed.reshape(n, rows // BLOCK, BLOCK, cols // BLOCK, BLOCK).sum(axis=(2, 4))
+    trimmed = counts[:, : rows // side * side, : cols // side * side]
+    return trimmed.reshape(n, rows // side, side, cols // side, side).sum(axis=(2, 4))
 
 
-def _background(blocks: Counts, good: Counts, present: NDArray[np.bool_]) -> float:
+def _background(blocks: Counts, good: Counts, side: int, present: NDArray[np.bool_]) -> float:
     """Return counts per pixel and frame from the quietest fifth of the scan.
 
     Volumes of 8 × 4 × 4 blocks are compared; their 20th percentile is lifted by the 0.84 σ that Poisson noise
@@ -114,9 +129,9 @@ def _background(blocks: Counts, good: Counts, present: NDArray[np.bool_]) -> flo
         return 0.0
     sums = measured[:n, :rows, :cols].reshape(n // 8, 8, rows // 4, 4, cols // 4, 4).sum(axis=(1, 3, 5))
     pixels = 8 * good[:rows, :cols].reshape(rows // 4, 4, cols // 4, 4).sum(axis=(1, 3))
-    enough = pixels > 0.5 * 8 * (4 * BLOCK) ** 2
+    enough = pixels > 0.5 * 8 * (4 * side) ** 2
     quiet = float(np.percentile(sums[:, enough] / pixels[enough], 20)) if enough.any() else 0.0
-    return quiet + 0.84 * float(np.sqrt(quiet / (8 * (4 * BLOCK) ** 2)))
+    return quiet + 0.84 * float(np.sqrt(quiet / (8 * (4 * side) ** 2)))
 
 
 def coarse_peak(view: Survey, geometry: ScanGeometry) -> tuple[float, float, float]:
@@ -136,15 +151,15 @@ def coarse_peak(view: Survey, geometry: ScanGeometry) -> tuple[float, float, flo
     summit = (smooth == ndimage.maximum_filter(smooth, 5)) & allowed & (smooth > 0)
     candidates = smooth * (summit if summit.any() else allowed)
     step, row, col = np.unravel_index(int(np.argmax(candidates)), candidates.shape)
-    return float(step), (row + 0.5) * BLOCK - 0.5, (col + 0.5) * BLOCK - 0.5
+    return float(step), (row + 0.5) * view.side - 0.5, (col + 0.5) * view.side - 0.5
 
 
 def _spacing_window(view: Survey, geometry: ScanGeometry) -> NDArray[np.bool_]:
     if geometry.expected_d is None or geometry.neighbour_d is None:
         return np.ones(view.good.shape, dtype=bool)
     row0, _, col0, _ = geometry.roi
-    rows = row0 + (np.arange(view.good.shape[0]) + 0.5) * BLOCK - 0.5
-    cols = col0 + (np.arange(view.good.shape[1]) + 0.5) * BLOCK - 0.5
+    rows = row0 + (np.arange(view.good.shape[0]) + 0.5) * view.side - 0.5
+    cols = col0 + (np.arange(view.good.shape[1]) + 0.5) * view.side - 0.5
     q = np.linalg.norm(geometry.lab_q(rows[:, None], cols[None, :]), axis=-1)
     halfway = abs(1 - geometry.expected_d / geometry.neighbour_d) / 2
     return np.abs(q * geometry.expected_d / (2 * np.pi) - 1) < halfway

@@ -42,10 +42,14 @@ class NumpyArrays:
         return [_scan(path, self.format, _numpy(path), given)]
 
 
-def read_array(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
+NAMES = {"mask": MASKS, "flat_field": FLAT_FIELDS, "dark": DARKS}
+
+
+def read_array(path: Path, shape: tuple[int, ...], kind: str = "") -> NDArray[Any]:
     """Return a mask, a flat field or a dark image for frames of ``shape`` (n, rows, columns).
 
-    From an npy file, an npz or mat file with one array, a TIFF or another image. Of an image larger than the
+    From an npy file, an npz or mat file with one array, or one of the names that its ``kind`` ("mask",
+    "flat_field", "dark") goes by, a TIFF or another image. Of an image larger than the
     frames the first rows and columns are taken: a detector of which a quadrant was read out.
 
     Raises
@@ -53,7 +57,7 @@ def read_array(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
     ReadError
         It is none of these, or its shape does not fit.
     """
-    array = np.squeeze(_any_array(path))
+    array = np.squeeze(_any_array(path, NAMES.get(kind, ())))
     if array.shape in (shape[1:], shape):
         return array
     if array.ndim == 2 and len(shape) == 3 and array.shape[0] >= shape[1] and array.shape[1] >= shape[2]:
@@ -61,7 +65,7 @@ def read_array(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
     raise ReadError(f"{path} must have the frames' shape {shape[1:]}, or {shape}; it has {array.shape}")
 
 
-def _any_array(path: Path) -> NDArray[Any]:
+def _any_array(path: Path, names: tuple[str, ...]) -> NDArray[Any]:
     if not path.is_file():
         raise ReadError(f"there is no file {str(path)!r}")
     if _is_tiff(path):
@@ -69,16 +73,17 @@ def _any_array(path: Path) -> NDArray[Any]:
     if Matlab().accepts(path):
         from scipy.io import loadmat
 
-        arrays = [v for name, v in loadmat(str(path)).items() if not name.startswith("__")]
+        arrays = {name: v for name, v in loadmat(str(path)).items() if not name.startswith("__")}
     elif Matlab73().accepts(path):
-        arrays = list(_matlab73(path).values())
+        arrays = _matlab73(path)
     elif NumpyArrays().accepts(path):
-        arrays = list(_numpy(path).values())
+        arrays = _numpy(path)
     else:
         return Images([path])[0]
-    if len(arrays) != 1:
-        raise ReadError(f"one array was expected in {path}, {len(arrays)} came: save it alone, as npy")
-    return np.asarray(arrays[0])
+    meant = [name for name in arrays if len(arrays) == 1 or name in names]
+    if len(meant) != 1:
+        raise ReadError(f"one array was expected in {path}, it holds {sorted(arrays)}: save it alone, as npy")
+    return np.asarray(arrays[meant[0]])
 
 
 def _numpy(path: Path) -> dict[str, NDArray[Any]]:

@@ -132,26 +132,22 @@ def warn(message: str) -> None:
     console.print(f"[yellow]{escape(message)}[/]", highlight=False, soft_wrap=True)
 
 
-def as_file(target: str, suffixes: tuple[str, ...]) -> Path | None:
-    """Return the file that `target` names, None where it can only be a uid.
+def as_path(target: str) -> Path | None:
+    """Return the file or folder that `target` names, None where it can only be a uid.
 
-    Whatever exists, has one of the `suffixes` or a slash is a path, and is never looked for as a uid.
+    Whatever exists, has a slash or ends as a file does is a path, and is never looked for as a uid.
 
     Raises
     ------
     ValueError
-        It is a path, and no such file is there.
+        It is a path, and nothing is there.
     """
-    path, kinds = Path(target).expanduser(), " or ".join(suffixes)
-    if not (path.exists() or "/" in target or path.suffix.lower() in suffixes):
-        return None
-    if not path.exists():
-        raise ValueError(f"a file ({kinds}) or a uid was expected, and {str(path.absolute())!r} is not there")
-    if path.is_dir():
-        raise ValueError(f"a file ({kinds}) or a uid was expected, {target!r} is a folder")
-    if path.suffix.lower() not in suffixes:
-        raise ValueError(f"a file of the kind {kinds} was expected, {target!r} came: convert it")
-    return path
+    path = Path(target).expanduser()
+    if path.exists():
+        return path
+    if "/" in target or path.suffix:
+        raise ValueError(f"a file or a uid was expected, and {str(path.absolute())!r} is not there")
+    return None
 
 
 def series_or_run(given: str) -> str:

@@ -1,9 +1,8 @@
-"""Commands of ``vo2`` about stored data: replay, recover, reconstruct, clean."""
+"""Commands of ``vo2`` about stored data: replay, recover, clean."""
 
 from __future__ import annotations
 
 import time
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,26 +13,19 @@ from profile_collection.cli.common import (
     OverwriteOption,
     ResultsOption,
     TakesMinusOne,
-    as_file,
     configured,
     console,
     explained,
     opened,
-    output_file,
     output_folder,
     series_or_run,
-    warn,
 )
 
 if TYPE_CHECKING:
-    from analysis import Reconstruction
     from callbacks.catalogue import Catalogue
-    from callbacks.jobs import ScanJob
     from profile_collection.session.settings import Settings
 
 data_app = typer.Typer()
-
-FRAME_FILES = (".h5", ".hdf5", ".nxs")
 
 OutputOption = Annotated[Path | None, typer.Option(help="Where to write.", show_default=False)]
 
@@ -111,104 +103,6 @@ def _store_kept(catalogue: Catalogue, settings: Settings) -> None:
         console.print("nothing is kept: the catalogue has every run")
     if any(one.outcome == "failed" for one in found):
         raise typer.Exit(1)
-
-
-@data_app.command()
-def reconstruct(
-    target: Annotated[str, typer.Argument(help="Uid of a stored run, a frame file (.h5), or an npz file.")],
-    output: OutputOption = None,
-    overwrite: OverwriteOption = False,
-    seed: Annotated[int, typer.Option(help="Of the phasing.")] = 0,
-    crop: Annotated[
-        str | None,
-        typer.Option(help="Voxels about the peak: 'm1', '20nm' (with the rutile peak), or three sizes."),
-    ] = None,
-    data: DataOption = None,
-) -> None:
-    """Reconstruct one scan; of an npz file the array 'intensity', with q = 0 at index n//2."""
-    with explained():
-        settings = configured(data, None, seed=seed, crop=crop)
-        path = as_file(target, (".npz", *FRAME_FILES))
-        if path is not None and path.suffix == ".npz":
-            usual = path.with_name(f"{path.stem}_object.npz")
-            _reconstruct_array(path, output_file(output, usual, overwrite=overwrite), seed)
-            return
-        job = _job_of(path, target, settings)
-        goal = output_file(output, Path(f"{job.stem}.h5"), overwrite=overwrite)
-        _reconstruct_job(job, goal)
-
-
-def _reconstruct_array(path: Path, goal: Path, seed: int) -> None:
-    with console.status("reconstructing"):
-        found = _phased(path, goal, seed)
-    verdict = "trusted" if found.trusted else f"not trusted: {'; '.join(found.reasons)}"
-    console.print(f"χ² {found.chi_squared:.4f}, {verdict}; written to {goal}")
-
-
-def _phased(path: Path, output: Path, seed: int) -> Reconstruction:
-    """Phase ``intensity`` (and ``mask``, where there is one) of an npz file; write ``object`` to `output`.
-
-    What else the file holds is named.
-
-    Raises
-    ------
-    ValueError
-        There is no such array.
-    """
-    import numpy as np
-
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in ("intensity", "mask") if name in stored}
-            names = sorted(stored)
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"an npz file of numbers was expected, {path} is none or is cut short ({error}): write it again"
-        ) from error
-    if "intensity" not in arrays:
-        raise ValueError(
-            f"an npz file with the array 'intensity' was expected, {path} holds {names}; "
-            "for frames of a whole scan use 'vo2 ingest'"
-        )
-    if unused := sorted(set(names) - arrays.keys()):
-        warn(f"{path} also holds {unused}, which are not used: 'intensity' and 'mask' are")
-    intensity, mask = arrays["intensity"], arrays.get("mask")
-    from analysis import reconstruct
-    from analysis.phasing.pattern import checked_mask
-    from analysis.preprocessing import hidden_voxels
-
-    if intensity.ndim == 3 and (mask is None or mask.shape == intensity.shape):
-        mask = None if mask is None else checked_mask(mask, intensity.shape)
-        mask, notes = hidden_voxels(intensity, mask)
-        intensity = np.where(mask, 0, intensity)
-        for note in notes:
-            warn(note)
-    found = reconstruct(intensity, mask, seed=seed)
-    np.savez_compressed(output, object=found.object, support=found.support)
-    return found
-
-
-def _job_of(path: Path | None, uid: str, settings: Settings) -> ScanJob:
-    """Return the job of a frame file, or of the stored run `uid` where there is none."""
-    from profile_collection.session import stored_runs
-
-    if path is not None:
-        return stored_runs.file_job(path, settings)
-    with opened(settings) as catalogue:
-        return stored_runs.stored_job(catalogue, settings, uid, Path())
-
-
-def _reconstruct_job(job: ScanJob, goal: Path) -> None:
-    from profile_collection.session.stored_runs import reconstruct_job
-
-    with console.status("reconstructing"):
-        result = reconstruct_job(job, goal)
-    verdict = "trusted" if result.trusted else f"not trusted: {'; '.join(result.reasons)}"
-    console.print(
-        f"χ² {result.chi_squared:.4f}, noise ratio {result.noise_ratio:.2f}, {verdict}; written to {goal}"
-    )
-    for note in result.notes:
-        warn(f"note: {note}")
 
 
 @data_app.command()

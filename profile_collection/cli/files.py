@@ -1,8 +1,9 @@
-"""Commands of ``vo2`` about files of other beamlines: inspect them, take them in as one series."""
+"""Commands of ``vo2`` about files of scans: inspect them, take them in as one series, reconstruct one."""
 
 from __future__ import annotations
 
 import contextlib
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +14,27 @@ import typer
 from callbacks.jobs import parse_crop
 from profile_collection.cli.common import (
     DataOption,
+    OverwriteOption,
     ResultsOption,
     TakesMinusOne,
+    as_path,
     configured,
     console,
     explained,
     opened,
+    output_file,
+    warn,
     with_options,
 )
 
 if TYPE_CHECKING:
+    from analysis import Reconstruction
     from analysis.readers import Given, MeasuredScan
     from callbacks.ingest import Extras
+    from profile_collection.session.one_scan import OneScan
+    from profile_collection.session.settings import Settings
+
+    Progress = Callable[[str, int, int], None]
 
 files_app = typer.Typer()
 
@@ -192,7 +202,7 @@ class IngestOptions(FileOptions):
         from callbacks.ingest import Extras
 
         shape = next((one.frames.shape for one in scans if one.frames is not None), ())
-        images: dict[str, Any] = {name: read_array(path, shape) for name, path in self.beside.items()}
+        images: dict[str, Any] = {name: read_array(path, shape, name) for name, path in self.beside.items()}
         if "mask" in images:
             images["mask"] = images["mask"].astype(bool)
         kelvin = numbers(self.temperature, "temperatures")
@@ -238,6 +248,133 @@ def ingest(
     if not found.summaries or any(summary.error for summary in found.summaries):
         raise typer.Exit(1)
     console.print(f"results: {settings.results / found.series_uid}")
+
+
+@files_app.command(cls=TakesMinusOne)
+@with_options(IngestOptions)
+def reconstruct(
+    target: Annotated[
+        str, typer.Argument(help="File or folder of a scan, an npz file with 'intensity', or a run's uid.")
+    ],
+    options: IngestOptions,
+    output: Annotated[
+        Path | None, typer.Option(help="Name of what is written, or its folder.", show_default=False)
+    ] = None,
+    overwrite: OverwriteOption = False,
+    seed: Annotated[int, typer.Option(help="Of the phasing; the first of several.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="How many: they show how sure the object is.")] = 1,
+    data: DataOption = None,
+) -> None:
+    """Reconstruct one scan: a page that shows it, object and support. Of an npz the array 'intensity'."""
+    from profile_collection.session.one_scan import SUFFIXES
+
+    with explained():
+        settings = configured(data, None, seed=seed, crop=options.crop)
+        path = as_path(target)
+        if path is not None and options.geometry is None and _holds_pattern(path):
+            usual = path.with_name(f"{path.stem}_object.npz")
+            if seeds > 1 or options.beside:
+                raise ValueError("a pattern ('intensity' of an npz file) is phased from one --seed, as it is")
+            _reconstruct_array(path, output_file(output, usual, overwrite=overwrite), seed)
+            return
+        stem, phased = _found(path, target, options, settings)
+        goal = output_file(output, Path(f"{stem}.h5"), overwrite=overwrite)
+        base = goal.with_suffix("")
+        present = [base.with_name(base.name + one) for one in SUFFIXES]
+        if not overwrite and (there := [str(one) for one in present if one.exists()]):
+            raise ValueError(f"{there[0]!r} is there already; add --overwrite, or give another --output")
+        with _bar() as progress:
+            done = phased(range(seed, seed + seeds), progress)
+        for line in done.words:
+            warn(line) if line.startswith("note") or "not trusted" in line else console.print(line)
+        console.print(f"written to {', '.join(str(one) for one in done.write(base))}", soft_wrap=True)
+
+
+def _found(
+    path: Path | None, target: str, options: IngestOptions, settings: Settings
+) -> tuple[str, Callable[[range, Progress], OneScan]]:
+    """Return what the files of a result are called, and how to reconstruct it: a run, or any file.
+
+    All that can be refused is refused here, before anything is phased.
+    """
+    from analysis.readers import ReadError
+    from profile_collection.session import one_scan, stored_runs
+
+    if path is None:
+        with opened(settings) as catalogue:
+            job = stored_runs.stored_job(catalogue, settings, target, Path())
+    elif one_scan.is_frame_file(path):
+        job = stored_runs.file_job(path, settings)
+    else:
+        scans = options.scans([path], given := options.given())
+        if len(scans) != 1:
+            raise ReadError(
+                f"{path} holds {len(scans)} scans: name one with --scan, or take all with 'vo2 ingest'"
+            )
+        extras = options.extras(scans, given)
+        (ready,) = one_scan.ready([scans[0]], extras)
+        return path.stem, lambda seeds, progress: one_scan.reconstruct_ready(
+            ready, extras, seeds=seeds, progress=progress
+        )
+    return job.stem, lambda seeds, progress: one_scan.reconstruct_job(job, seeds=seeds, progress=progress)
+
+
+def _holds_pattern(path: Path) -> bool:
+    """Return whether a file is to be phased as it is: an npz file with 'intensity', or a broken one."""
+    import numpy as np
+
+    if path.suffix.lower() != ".npz":
+        return False
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return "intensity" in stored
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
+        return True
+
+
+def _reconstruct_array(path: Path, goal: Path, seed: int) -> None:
+    with console.status("reconstructing"):
+        found = _phased(path, goal, seed)
+    verdict = "trusted" if found.trusted else f"not trusted: {'; '.join(found.reasons)}"
+    console.print(f"χ² {found.chi_squared:.4f}, {verdict}; written to {goal}")
+
+
+def _phased(path: Path, output: Path, seed: int) -> Reconstruction:
+    """Phase ``intensity`` (and ``mask``, where there is one) of an npz file; write ``object`` to `output`.
+
+    What else the file holds is named.
+
+    Raises
+    ------
+    ValueError
+        There is no such array.
+    """
+    import numpy as np
+
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in ("intensity", "mask") if name in stored}
+            names = sorted(stored)
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"an npz file of numbers was expected, {path} is none or is cut short ({error}): write it again"
+        ) from error
+    if unused := sorted(set(names) - arrays.keys()):
+        warn(f"{path} also holds {unused}, which are not used: 'intensity' and 'mask' are")
+    intensity, mask = arrays["intensity"], arrays.get("mask")
+    from analysis import reconstruct
+    from analysis.phasing.pattern import checked_mask
+    from analysis.preprocessing import hidden_voxels
+
+    if intensity.ndim == 3 and (mask is None or mask.shape == intensity.shape):
+        mask = None if mask is None else checked_mask(mask, intensity.shape)
+        mask, notes = hidden_voxels(intensity, mask)
+        intensity = np.where(mask, 0, intensity)
+        for note in notes:
+            warn(note)
+    found = reconstruct(intensity, mask, seed=seed)
+    np.savez_compressed(output, object=found.object, support=found.support)
+    return found
 
 
 @contextlib.contextmanager

@@ -29,7 +29,6 @@ from profile_collection.session.storage import document_writer, pipeline_setting
 
 if TYPE_CHECKING:
     from analysis.readers import MeasuredScan
-    from analysis.results import ScanResult
     from callbacks.ingest import Extras
 
 REPLAY = "replay"
@@ -250,16 +249,6 @@ def file_job(path: Path, settings: Settings) -> ScanJob:
     scan = read_scan_file(path)
     documents = scan_documents(scan.start, path, scan.shape, scan.columns, baseline=scan.positions)
     return job_of(documents, settings, path.parent)
-
-
-def reconstruct_job(job: ScanJob, output: Path) -> ScanResult:
-    """Analyse a job in this process and write its HDF5 file to `output`."""
-    from analysis.results import write_scan
-    from callbacks.analyse import analyse
-
-    result = analyse(job)
-    write_scan(output, result)
-    return result
 
 
 @dataclass(frozen=True)

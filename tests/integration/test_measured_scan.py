@@ -79,6 +79,23 @@ def test_the_counts_alone_from_another_seed_give_the_same_crystal(ingested):
     assert align(other.object, stored.object).overlap >= 0.98
 
 
+def test_the_flat_field_that_was_found_blindly_is_the_detectors(ingested):
+    """What lowered χ² is in the detector: its real white field, which the search never saw, says the same."""
+    path = FOLDER / "scan54_flat" / "scan54_flat.npz"
+    if not path.exists():
+        pytest.skip(f"the detector's white field is not at {path}; VO2_MEASURED_DATA names its folder")
+    result = read_scan(ingested[2].summary.result_file)
+    _, row, col = result.parameters["crop_origin"]
+    with np.load(path) as stored:
+        white = stored["white"][row : row + 128, col : col + 128].astype(float)
+    counts = np.where(result.mask, 0, result.intensity).sum(axis=0)
+    for least, needed in ((1000, 0.85), (3000, 0.88)):
+        lit = (counts > least) & (white > 0) & ~result.mask.all(axis=0)
+        # Both are factors: their logarithms are compared.
+        alike = np.corrcoef(np.log(result.flat_field[lit]), np.log(white[lit]))[0, 1]
+        assert alike >= needed
+
+
 def test_the_raw_files_of_the_scan_prepare_to_the_pattern_of_the_npz(tmp_path):
     """SPEC and TIFF images as published, angles as read: from one pattern and seed comes one object."""
     archive = FOLDER / "scan54_raw" / "scan54_raw.tar.xz"

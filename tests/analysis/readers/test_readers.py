@@ -340,6 +340,14 @@ def test_images_beside_the_frames_of_an_hdf5_file_are_used_and_others_named(tmp_
     assert scan.unused == ("threshold (20, 30)",)
 
 
+def test_an_image_is_found_by_its_name_where_a_file_holds_several(tmp_path):
+    np.savez(tmp_path / "flat.npz", white=np.full((20, 30), 2.0), dark=np.zeros((20, 30)))
+    assert read_array(tmp_path / "flat.npz", COUNTS.shape, "flat_field").mean() == 2
+    assert read_array(tmp_path / "flat.npz", COUNTS.shape, "dark").mean() == 0
+    with pytest.raises(ReadError, match="it holds \\['dark', 'white'\\]: save it alone"):
+        read_array(tmp_path / "flat.npz", COUNTS.shape, "mask")
+
+
 def test_files_that_are_cut_short_are_refused_in_words(tmp_path):
     whole = write_plain(tmp_path, "numpy arrays").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
