@@ -1,17 +1,19 @@
 """Preview, early and final results of one series: when each comes, and how near it is to the final one.
 
 Prints; judges nothing. ``python tests/benchmarks/stages.py`` measures the default series at 0.5 s a point,
-``--quick`` the quick one; ``--stored RESULTS`` asks the network about the scans of a stored series instead.
+``--quick`` the quick one. ``--stored RESULTS`` asks the network about the scans of a stored series instead;
+with ``--data DATA`` it phases their first frames, as they would have been phased while they were measured.
 """
 
 import argparse
 import contextlib
 import io
+import math
 import os
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest import mock
 
@@ -26,12 +28,16 @@ from analysis.phasing.projections import to_centre, to_corner
 from analysis.phasing.registration import overlap
 from analysis.phasing.schedules import resample
 from analysis.results import read_scan
+from callbacks.analyse import analyse_early
 from callbacks.catalogue import connect, derived_runs
+from callbacks.collect import EarlyRule
+from callbacks.journal.recovery import find_frame_file
 from callbacks.live import LiveView
 from profile_collection.catalogue.client import stop_server
 from profile_collection.session import session as session_module
 from profile_collection.session import simulation
 from profile_collection.session.settings import Settings
+from profile_collection.session.stored_runs import file_job
 from profile_collection.twin import Clock
 
 EXPOSURE = 30.0
@@ -167,6 +173,48 @@ def guesses(results):
     print(f"mean: {np.mean(rows, axis=0).round(3)}")
 
 
+def early(results, data, temperatures):
+    """Print the early results that stored scans would have had, one after the other until one is settled."""
+    settings, rule = Settings(data=data, results=results.parent), EarlyRule()
+    for path in sorted(results.glob("scans/*.h5")):
+        final = read_scan(path)
+        if final.temperature_setpoint not in temperatures:
+            continue
+        job = file_job(find_frame_file(settings.frames, final.run_uid).path, settings)
+        wanted, asked, before = len(job.eta), 0, None
+        for points in range(wanted):
+            if not rule.due(points, wanted, asked, math.inf):
+                continue
+            asked, begun = points, time.process_time()
+            try:
+                found, so_far = analyse_early(first_points(job, points), before)
+            except ValueError as error:
+                print(f"{final.label}, {points} points: none, {error}", flush=True)
+                continue
+            before = found
+            print(
+                f"{final.label}, {points} of {wanted} points ({points / wanted:.0%}): "
+                f"{time.process_time() - begun:.1f} CPU s, trusted {found.trusted}, crop covered "
+                f"{so_far.covered}, overlap with the one before {so_far.overlap:.4f}, "
+                f"with the final object {overlap(found.object, final.object):.4f}",
+                flush=True,
+            )
+            if found.trusted and so_far.covered and math.isfinite(so_far.overlap):
+                break
+
+
+def first_points(job, count):
+    """Return the job of a scan's first points, as the collector makes it while the scan runs."""
+    return replace(
+        job,
+        stage="early",
+        frame_index=job.frame_index[:count],
+        eta=job.eta[:count],
+        monitor=job.monitor[:count],
+        temperature=job.temperature[:count],
+    )
+
+
 def main():
     """Read the arguments and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -174,11 +222,12 @@ def main():
     parser.add_argument("--pace", type=float, default=0.5, help="seconds a point; 0 as fast as it goes")
     parser.add_argument("--temperatures", default="320,345,355", help="K")
     parser.add_argument("--stored", type=Path, help="results folder of a series")
+    parser.add_argument("--data", type=Path, help="data folder with its frames")
     given = parser.parse_args()
-    if given.stored:
-        guesses(given.stored)
-        return
     wanted = [float(one) for one in given.temperatures.split(",")]
+    if given.stored:
+        guesses(given.stored) if given.data is None else early(given.stored, given.data, wanted)
+        return
     with tempfile.TemporaryDirectory() as folder:
         report(measure(Path(folder), quick=given.quick, pace=given.pace, temperatures=wanted))
 
