@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,18 @@ from rich.table import Table
 from analysis.benchmark.generator import Case
 from analysis.benchmark.judge import overlap_with_truth
 from analysis.phasing import reconstruct
+from analysis.phasing.config import DEFAULT
 from analysis.phasing.network.pretrained import load_pretrained
 from analysis.phasing.pattern import Pattern
-from analysis.phasing.reconstruction import Reconstruction, checked_pattern, from_guesses
+from analysis.phasing.reconstruction import Reconstruction, checked_pattern, from_guesses, from_network
 from analysis.phasing.registration import align
 from analysis.phasing.starts import Guesses
 
 POLICIES = ("no network", "network, not fine-tuned", "network, fine-tuned at last")
 """Where the starts of a search come from; the last is what `reconstruct` does."""
+
+ALONE = {"the network alone": 0, "the network, transfer learning": DEFAULT.transfer.epochs}
+"""Without a search (``reconstruct(…, method="network")``), and the epochs of transfer learning."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,11 @@ class Outcome:
 
 
 def compare(cases: Sequence[Case]) -> Iterator[Outcome]:
-    """Phase each of ``cases`` under each of the `POLICIES`, same seed, one after the other."""
+    """Phase each of ``cases`` without a search and under each of the `POLICIES`, same seed, in turn."""
     for case in cases:
         made = case.pattern()
         pattern = checked_pattern(made.counts, **made.arguments())
-        for policy in POLICIES:
+        for policy in (*ALONE, *POLICIES):
             began = time.process_time()
             found = _phased(pattern, policy, case.seed)
             used = time.process_time() - began
@@ -70,6 +74,9 @@ def _phased(pattern: Pattern, policy: str, seed: int) -> Reconstruction:
     if policy == POLICIES[0]:
         return from_guesses(pattern, (), seed)
     pretrained = load_pretrained()
+    if policy in ALONE:
+        epochs = replace(DEFAULT.transfer, epochs=ALONE[policy])
+        return from_network(pretrained, pattern, seed, config=replace(DEFAULT, transfer=epochs))
     guesses = Guesses(pretrained, pattern, seed, transfer=policy == POLICIES[2])
     return from_guesses(pattern, guesses, seed, pretrained.hash)
 

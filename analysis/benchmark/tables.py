@@ -140,7 +140,7 @@ def _met(met: bool) -> str:
 
 
 def starts_table(outcomes: Sequence[Outcome]) -> Table:
-    """Return success, trust and cost of each policy of starts, on the same crystals."""
+    """Return success, trust and cost of the network alone and of each policy, on the same crystals."""
     table = Table(title=f"Where starts come from; success is an overlap above {RIGHT}, with 95 % intervals")
     for name in (
         "starts",

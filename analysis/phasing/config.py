@@ -286,7 +286,7 @@ class TransferConfig:
     Parameters
     ----------
     epochs : int
-        Of the one pattern; the paper speaks of several hundred, and shows 2000.
+        Of the one pattern; the paper speaks of several hundred, and shows 2000. 0 leaves the guess as it is.
     learning_rate : float
         Of Adam. Source: prototypes; it is that of the fine-tuned start, too.
     overlap_every : int

@@ -111,7 +111,7 @@ def starts(
     classes: ClassesOption = None,
     seed: Annotated[int, typer.Option(help="First of the calibration seeds.")] = 5000,
 ) -> None:
-    """Phase crystals without the network, with its guesses, and with it fine-tuned as well."""
+    """Phase crystals by the network alone, and by the search without it, with it, and with it fine-tuned."""
     from analysis.benchmark import CALIBRATION_SEEDS
     from analysis.benchmark.comparisons import compare
     from analysis.benchmark.tables import starts_table

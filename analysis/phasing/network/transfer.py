@@ -116,9 +116,9 @@ def phase_rms(obj: torch.Tensor, reference: torch.Tensor) -> float:
 
 
 def _check(config: TransferConfig) -> None:
-    if config.epochs < 1 or config.overlap_every < 1:
+    if config.epochs < 0 or config.overlap_every < 1:
         raise ValueError(
-            "transfer learning needs at least one epoch, and at least one from an overlap to the next; got "
+            "transfer learning needs 0 epochs or more, and at least one from an overlap to the next; got "
             f"epochs={config.epochs!r}, overlap_every={config.overlap_every!r}"
         )
 

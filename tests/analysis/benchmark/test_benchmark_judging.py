@@ -206,8 +206,10 @@ def test_classes_are_chosen_by_words_in_their_names():
 def test_policies_of_starts_are_compared_on_the_same_crystal():
     kind = replace(CLASSES[0], name="easy", turns=0.5)
     outcomes = list(comparisons.compare([judge.Case(9003, kind, 1e5)]))
-    assert [outcome.policy for outcome in outcomes] == list(comparisons.POLICIES)
-    assert all(outcome.overlap > 0.95 and outcome.iterations > 0 for outcome in outcomes)
+    assert [outcome.policy for outcome in outcomes] == [*comparisons.ALONE, *comparisons.POLICIES]
+    alone, searched = outcomes[:2], outcomes[2:]
+    assert all(outcome.overlap > 0.95 and outcome.iterations > 0 for outcome in searched)
+    assert all(outcome.iterations == 0 and not outcome.trusted for outcome in alone)
     table = starts_table(outcomes)
-    assert table.row_count == 3
-    assert next(iter(table.columns[1].cells)).startswith("1/1")
+    assert table.row_count == 5
+    assert list(table.columns[1].cells)[-1].startswith("1/1")

@@ -81,6 +81,25 @@ def test_the_same_seed_gives_the_same_result(plain):
     assert again.noise_ratio == first.noise_ratio
 
 
+def test_the_network_alone_is_a_method_and_is_judged_as_strictly(plain, monkeypatch):
+    counts, truth, _ = plain
+    monkeypatch.setattr(reconstruction, "Search", lambda *_: pytest.fail("no search is made"))
+    few = replace(DEFAULT, transfer=replace(DEFAULT.transfer, epochs=2))
+    found = reconstruct(counts, seed=3, method="network", config=few)
+    assert found.object.shape == counts.shape
+    assert len(found.loss_history) == 3
+    assert found.iterations == 0
+    assert found.origin == "network, transfer learning"
+    assert 0.3 < overlap(found.object, truth) < 1
+    # Its witness is another orientation of the input; two answers of one network are not enough.
+    assert 0 < found.agreement < 0.99
+    assert not found.trusted
+    assert found.reasons[0].startswith("independent starts do not agree")
+    assert "0.99 is needed here" in found.reasons[0]
+    with pytest.raises(ValueError, match="method must be 'search' or 'network'"):
+        reconstruct(counts, method="hio")
+
+
 @pytest.mark.slow
 def test_pixels_and_unmeasured_voxels_reach_nearly_what_the_truth_reaches(make_crystal):
     counts, truth = on_a_detector(make_crystal(seed=6), 1e6, 2)

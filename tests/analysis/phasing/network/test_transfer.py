@@ -168,8 +168,9 @@ def test_transfer_does_without_bfloat16(pretrained, blurred, monkeypatch):
 def test_transfer_refuses_what_it_cannot_use(pretrained, blurred):
     counts = blurred[1]
     pattern = checked_pattern(counts, None, WIDTHS, 0.02)
-    with pytest.raises(ValueError, match="at least one epoch"):
-        transfer(pretrained, pattern, config=TransferConfig(epochs=0))
+    with pytest.raises(ValueError, match="needs 0 epochs or more"):
+        transfer(pretrained, pattern, config=TransferConfig(epochs=-1))
+    assert len(transfer(pretrained, pattern, config=TransferConfig(epochs=0)).loss_history) == 1
     mask = np.zeros(counts.shape, bool)
     mask[2:-2, 2:-2, 2:-2] = True
     with pytest.raises(ValueError, match="all are zero or masked there"):
