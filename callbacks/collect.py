@@ -117,6 +117,8 @@ class ScanCollector(DocumentRouter):
         Whether the network's guess of a scan is to be shown before its result.
     early
         When a scan that still runs is handed on for an early result; None for never.
+    epochs
+        Of transfer learning behind each result; 0 for none.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class ScanCollector(DocumentRouter):
         crop: tuple[int, int, int] | None = None,
         preview: bool = False,
         early: EarlyRule | None = None,
+        epochs: int = 0,
     ) -> None:
         super().__init__()
         self._submit = submit
@@ -142,6 +145,7 @@ class ScanCollector(DocumentRouter):
         self._crop = crop
         self._preview = preview
         self._early = early
+        self._epochs = epochs
         self._runs: dict[str, _Run] = {}
         self._run_of: dict[str, _Run] = {}  # descriptor uid to run
 
@@ -260,6 +264,7 @@ class ScanCollector(DocumentRouter):
             notes=(*stopped, *notes),
             stage=stage,
             preview=self._preview and stage == FINAL,
+            epochs=self._epochs if stage == FINAL else 0,
         )
 
 

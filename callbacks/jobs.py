@@ -113,6 +113,8 @@ class ScanJob:
         Of its result.
     preview
         True where the network's guess is to be shown before the result.
+    epochs
+        Of transfer learning behind the result; 0 for none.
     """
 
     start: Mapping[str, Any]
@@ -132,6 +134,7 @@ class ScanJob:
     notes: tuple[str, ...] = ()
     stage: Stage = FINAL
     preview: bool = False
+    epochs: int = 0
 
     @property
     def run_uid(self) -> str:
@@ -185,6 +188,26 @@ class SoFar:
 
 
 @dataclass(frozen=True)
+class Learning:
+    """What the transfer learning behind a result came to.
+
+    Parameters
+    ----------
+    epochs
+        Of it.
+    loss, search_loss
+        L3 of its object, and of the search's: not the χ² of the result (docs/science.md section 3.9).
+    overlap
+        Of these two objects.
+    """
+
+    epochs: int
+    loss: float
+    search_loss: float
+    overlap: float
+
+
+@dataclass(frozen=True)
 class ScanSummary:
     """What the views need to know of an analysed scan.
 
@@ -220,6 +243,8 @@ class ScanSummary:
         Of the result.
     so_far
         Of an early result, else None.
+    learning
+        Of work behind a result, else None.
     """
 
     run_uid: str
@@ -244,6 +269,7 @@ class ScanSummary:
     analysis: int = 1
     stage: Stage = FINAL
     so_far: SoFar | None = None
+    learning: Learning | None = None
 
     @property
     def settled(self) -> bool:

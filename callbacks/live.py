@@ -262,6 +262,13 @@ def other_line(summary: ScanSummary) -> str:
     if summary.error:
         return f"[dim]○ {escape(name)}  none: {escape(summary.error)}[/]"
     words = [f"χ² {_number(summary.chi_squared, '.4f')}", f"{summary.seconds:.1f} s"]
+    if (learned := summary.learning) is not None:
+        words = [
+            f"{learned.epochs} epochs",
+            f"L3 {learned.loss:.4f} (the search's object {learned.search_loss:.4f})",
+            f"overlap with it {learned.overlap:.3f}",
+            words[-1],
+        ]
     if summary.so_far is not None:
         verdict = "trusted so far" if summary.trusted else "not trusted yet"
         words = [f"{summary.so_far.points} of {summary.so_far.wanted} points", verdict, *words]

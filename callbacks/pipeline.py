@@ -13,7 +13,7 @@ from typing import Any
 from callbacks.catalogue import Address
 from callbacks.collect import EarlyRule, ScanCollector
 from callbacks.jobs import Listener, ScanSummary
-from callbacks.pool import make_pool
+from callbacks.pool import IDLE, make_pool
 from callbacks.queue import Analysis, AnalysisQueue, PendingRecord
 from callbacks.series import SeriesState, finish_series
 
@@ -51,6 +51,8 @@ class PipelineSettings:
         True where the scans are being measured: each is previewed. Only the usual `analysis` does that.
     early
         When there are early results of a scan that still runs, None for never; the same holds.
+    epochs
+        Of transfer learning behind each result, 0 for none; the same holds.
     """
 
     folder_of: Callable[[str], Path]
@@ -65,6 +67,7 @@ class PipelineSettings:
     analysis: str = DEFAULT_ANALYSIS
     live: bool = False
     early: EarlyRule | None = None
+    epochs: int = 0
 
 
 class Pipeline:
@@ -96,6 +99,7 @@ class Pipeline:
             address=settings.address,
             pending=PendingRecord(settings.pending) if settings.pending else None,
             beside=import_function(BESIDE) if usual else None,
+            make_behind=make_executor or partial(make_pool, nice=IDLE, log=settings.log),
         )
         self.collector = ScanCollector(
             self.queue.submit,
@@ -107,6 +111,7 @@ class Pipeline:
             replayed=settings.replayed,
             preview=settings.live and usual,
             early=settings.early if usual else None,
+            epochs=settings.epochs if usual else 0,
         )
 
     @property

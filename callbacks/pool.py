@@ -20,6 +20,9 @@ LOG_FORMAT = "%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"
 NICE = 15
 """The measurement goes first: its worker yields the processor to it."""
 
+IDLE = 19
+"""Of work that nobody waits for; from this niceness on a process computes only where no other wants to."""
+
 
 def prepare_worker(nice: int, threads: int, log: Path | None = None) -> None:
     """Set up a worker process before it imports anything heavy.
@@ -27,7 +30,7 @@ def prepare_worker(nice: int, threads: int, log: Path | None = None) -> None:
     Parameters
     ----------
     nice
-        Added to its niceness.
+        Added to its niceness; `IDLE` leaves it what no other process wants.
     threads
         Of every numerical library; fixed, because the same seed must give the same result.
     log
@@ -36,6 +39,8 @@ def prepare_worker(nice: int, threads: int, log: Path | None = None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(nice)
+    if nice >= IDLE and hasattr(os, "SCHED_IDLE"):  # Linux; elsewhere the niceness has to do
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     # The session rotates the file: whoever writes into it too follows it to the new one.
     handlers = None if log is None else [logging.handlers.WatchedFileHandler(log, encoding="utf-8")]
     logging.basicConfig(handlers=handlers, level=logging.WARNING, format=LOG_FORMAT)

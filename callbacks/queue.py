@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.catalogue import Address
-from callbacks.jobs import FINAL, PRIORITY, Listener, ScanJob, ScanSummary, failed
+from callbacks.jobs import FINAL, PRIORITY, Listener, ScanJob, ScanSummary, Stage, failed
 from callbacks.locks import exclusive_lock, lock_holder
 
 logger = logging.getLogger(__name__)
@@ -143,7 +143,9 @@ class AnalysisQueue:
     - An early result is begun, and work behind a result (transfer) as well, where no final job waits or is at
       work. Of early jobs one waits: the newest. A final job ends the early one that is at work, of whichever
       scan, and no early job is taken of a scan whose final one is there, or whose early result is settled.
-    - Work behind a result is kept until it is done, as final jobs are; where its worker died, it has failed.
+    - Work behind a result follows a final one whose job asks for it (`ScanJob.epochs`), and has a worker of
+      its own: no early result waits for it. It is kept until it is done, as final jobs are; where its worker
+      died, it has failed.
 
     Parameters
     ----------
@@ -163,6 +165,8 @@ class AnalysisQueue:
         Importable function that is called for the other stages, as `analyse` is; None does none of them.
     make_beside
         Makes the executor for it; `make_executor` by default.
+    make_behind
+        Makes the executor for work behind a result; `make_beside` by default.
 
     Attributes
     ----------
@@ -183,9 +187,12 @@ class AnalysisQueue:
         workers: int = 1,
         beside: Analysis | None = None,
         make_beside: Callable[[], Executor] | None = None,
+        make_behind: Callable[[], Executor] | None = None,
     ) -> None:
+        make_beside, others = make_beside or make_executor, 1 if beside else 0
         self._final = _Lane(analyse, make_executor, workers)
-        self._beside = _Lane(beside or analyse, make_beside or make_executor, 1 if beside else 0)
+        self._beside = _Lane(beside or analyse, make_beside, others)
+        self._behind = _Lane(beside or analyse, make_behind or make_beside, others)
         self._listener = listener
         self._address = address
         self._pending = pending
@@ -204,7 +211,8 @@ class AnalysisQueue:
 
     def _jobs(self) -> list[ScanJob]:
         """Return all jobs, those at work first."""
-        at_work = [*self._final.running.values(), *self._beside.running.values()]
+        lanes = (self._final, self._beside, self._behind)
+        at_work = [job for lane in lanes for job in lane.running.values()]
         return [*at_work, *(one.job for one in self._waiting)]
 
     def start(self) -> None:
@@ -268,7 +276,7 @@ class AnalysisQueue:
     def _feed(self) -> None:
         """Give the workers what they have room for."""
         with self._changed:
-            for lane in (self._final, self._beside):
+            for lane in (self._final, self._beside, self._behind):
                 while not lane.full and (one := self._next(lane)) is not None:
                     future = lane.submit(one.job, self._address)
                     lane.running[future] = one.job
@@ -286,11 +294,14 @@ class AnalysisQueue:
                 return one
         return None
 
+    def _lane_of(self, stage: Stage) -> _Lane:
+        return {FINAL: self._final, "transfer": self._behind}.get(stage, self._beside)
+
     def _may_begin(self, job: ScanJob, lane: _Lane) -> bool:
-        if lane is self._final:
-            return job.stage == FINAL
-        if job.stage == FINAL:
+        if lane is not self._lane_of(job.stage):
             return False
+        if job.stage == FINAL:
+            return True
         return job.stage == "preview" or all(other.stage != FINAL for other in self._jobs())
 
     def _done(self, lane: _Lane, one: _Waiting, future: Future[ScanSummary]) -> None:
@@ -344,6 +355,8 @@ class AnalysisQueue:
             self.summaries.append(summary)
         with contextlib.suppress(Exception):
             self._listener.scan_analysed(summary)
+        if job.epochs and not summary.error:
+            self._take_other(replace(job, stage="transfer"))
 
     def call(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Have an importable function run by a worker, behind the job it is at."""
@@ -378,6 +391,7 @@ class AnalysisQueue:
             self._waiting.clear()
             executor, self._final.executor = self._final.executor, None
             self._beside.end()
+            self._behind.end()
         if executor is not None:
             stop_executor(executor, kill=bool(left))
         if self._pending is not None:

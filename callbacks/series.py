@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SCANS = "scans"
-FOLDERS: dict[Stage, str] = {"final": SCANS, "preview": "previews", "early": "early"}
-"""Where the result of each stage lies; the series reads the final ones alone."""
+FOLDERS: dict[Stage, str] = {"final": SCANS, "preview": "previews", "early": "early", "transfer": SCANS}
+"""Where the result of each stage lies; the series reads the final ones alone. Transfer is in their files."""
 SEEDS = "seeds"
 REANALYSED = "reanalysed"
 FIGURES = "figures"

@@ -74,6 +74,22 @@ def transfer_series(
             yield learn_and_store(folder, paths[scan.run_uid], scan, config, told)
 
 
+def learn_behind(folder: Path, path: Path, epochs: int) -> Learned:
+    """Fine-tune on one scan of a series behind its result, and draw Fig 2b anew where there is one.
+
+    Raises
+    ------
+    RuntimeError
+        `transfer_series` is at work there, and does it.
+    """
+    with alone(folder / LOCK, "the transfer learning of this series runs already"):
+        config = replace(DEFAULT.transfer, epochs=epochs)
+        done = learn_and_store(folder, path, read_scan(path), config, lambda epoch, loss: None)
+    if done.fresh:
+        draw_curves(folder)
+    return done
+
+
 def _told(progress: Progress, scan: ScanResult) -> Between:
     return lambda epoch, loss: progress(scan, epoch, loss)
 

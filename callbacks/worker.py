@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from callbacks.catalogue import Address
-from callbacks.jobs import ScanJob, ScanSummary, Stage, failed
+from callbacks.jobs import Learning, ScanJob, ScanSummary, Stage, failed
 from callbacks.series import SeriesState, forget_failure, note_failure, scan_file, update_series
 
 if TYPE_CHECKING:
@@ -105,9 +105,28 @@ def _show_guess(job: ScanJob, address: Address | None, begun: float, prepared: P
     return published(job, summary, address, _provenance(result))
 
 
+def _transfer(job: ScanJob, address: Address | None, begun: float) -> ScanSummary:
+    """Fine-tune the network on the pattern of a final result; stored with it, and not published."""
+    from callbacks.transfer import learn_behind
+
+    path = scan_file(job)
+    done = learn_behind(job.folder, path, job.epochs)
+    learned = done.scan.transfer
+    if learned is None:
+        raise RuntimeError(f"{str(path)!r} holds no transfer learning after it ran: report this")
+    return replace(
+        summarise(job, done.scan),
+        seconds=time.monotonic() - begun,
+        learning=Learning(
+            learned.epochs, learned.final_loss, learned.search_loss, float(learned.overlaps[-1])
+        ),
+    )
+
+
 BESIDE: dict[Stage, Callable[[ScanJob, Address | None, float], ScanSummary]] = {
     "preview": _preview,
     "early": _early,
+    "transfer": _transfer,
 }
 """What is called for each stage that is not final, with the job, the address and when it began."""
 

@@ -74,6 +74,15 @@ REVIVAL_TIME = 60.0
 """Seconds that the end of a session gives a catalogue that is coming up again."""
 
 
+def transfer_epochs(settings: Settings) -> int:
+    """Return the epochs of transfer learning behind each result: as asked, else as there is time."""
+    if settings.transfer_epochs is not None:
+        return settings.transfer_epochs
+    if settings.realtime or settings.devices == "epics":
+        return 2000
+    return 10 if settings.quick else 100
+
+
 class Session:
     """One acquisition session; `open_session` makes it.
 
@@ -156,8 +165,10 @@ class Session:
         }
 
     def _pipeline_settings(self) -> PipelineSettings:
-        usual = pipeline_settings(self.catalogue, self.settings)
-        return dataclasses.replace(usual, live=True, early=early_rule(self.settings))
+        usual, settings = pipeline_settings(self.catalogue, self.settings), self.settings
+        return dataclasses.replace(
+            usual, live=True, early=early_rule(settings), epochs=transfer_epochs(settings)
+        )
 
     def _make_run_engine(self, metadata: MutableMapping[str, Any]) -> RunEngine:
         """Return the RunEngine with its documents going to catalogue, analysis and views."""
@@ -308,7 +319,10 @@ class Session:
     def drain(self) -> None:
         """Wait for the analysis, showing what is left; Ctrl-C leaves the rest for another session."""
         if left := self.pipeline.queue.backlog:
-            self.view.say(f"waiting for the analysis of {left} scans (Ctrl-C leaves them for later)")
+            self.view.say(
+                f"waiting for {left} jobs of the analysis, transfer learning included (Ctrl-C leaves them: "
+                "vo2 replay --pending, vo2 transfer)"
+            )
         self.pipeline.finish(tick=self.view.waiting)
 
     def _close_shutter(self) -> None:

@@ -47,6 +47,9 @@ class Settings(BaseModel):
     early_results
         Whether a scan that still runs is analysed from its first frames: "on", "off", or "auto", which does
         so with real devices and at true pace, where what is left of the scan takes long enough.
+    transfer_epochs
+        Of transfer learning behind each result; 0 for none. By default 2000 with real devices and at true
+        pace, 100 of a simulated series, 10 of a quick one.
     operator, proposal, sample
         Written into every start document; the sample is the experiment's where none is given.
     experiment
@@ -76,6 +79,7 @@ class Settings(BaseModel):
     analysis_threads: int = 1
     analysis: str = "callbacks.worker:analyse_scan"
     early_results: Literal["auto", "on", "off"] = "auto"
+    transfer_epochs: int | None = Field(default=None, ge=0)
     operator: str = "simulated operator"
     proposal: str = "vo2-demo"
     sample: str = ""

@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from callbacks.pool import NICE, make_pool
+from callbacks.pool import IDLE, NICE, make_pool
 from callbacks.queue import AnalysisQueue
 
 FAKE = """
@@ -45,6 +45,15 @@ def test_the_worker_is_niced_deaf_to_ctrl_c_and_has_its_threads(fake):
     assert nice == min(os.nice(0) + NICE, 19)
     assert deaf
     assert threads == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="idle priority is Linux's")
+def test_work_behind_results_has_what_no_other_process_wants():
+    pool = make_pool(nice=IDLE)
+    try:
+        assert pool.submit(os.sched_getscheduler, 0).result(timeout=60) == os.SCHED_IDLE
+    finally:
+        pool.shutdown()
 
 
 def test_the_worker_survives_ctrl_c_even_while_it_starts_and_a_killed_one_is_replaced(fake, listener, job):

@@ -212,7 +212,7 @@ def test_no_early_result_is_begun_while_a_final_one_waits_or_is_at_work(staged, 
     assert beside.begun == []
     final.finish()
     beside.finish()
-    assert others_done(listener, 2) == [("early", "b"), ("transfer", "c")]
+    assert sorted(others_done(listener, 2)) == [("early", "b"), ("transfer", "c")]  # each has its worker
 
 
 def test_of_early_results_one_is_at_work_and_the_newest_waits(staged, listener, job):
@@ -284,6 +284,33 @@ def test_final_jobs_go_first_and_none_is_dropped(staged, listener, job):
     assert queue.drain(timeout=10)
     assert [one.run_uid for one in listener.analysed] == ["a", "b", "c"]
     assert [one.stage for one in listener.others] == ["transfer"] * 3
+
+
+def test_transfer_learning_follows_a_result_and_neither_early_nor_final_results_wait_for_it(
+    staged, listener, job
+):
+    queue, final, beside = staged
+    queue.submit(of_run(job, "a", epochs=5))
+    final.wait_for(1)
+    assert beside.begun == []
+    final.finish(1)
+    beside.wait_for(1)
+    assert beside.begun == [("transfer", "a")]
+    assert queue.backlog == 1  # a session's end waits for it
+    queue.submit(of_run(job, "b", "early", epochs=5))
+    beside.wait_for(2)
+    assert beside.begun[1] == ("early", "b")
+    queue.submit(of_run(job, "b", epochs=5))
+    final.wait_for(2)
+    queue.submit(of_run(job, "c"))  # without
+    final.finish()
+    beside.finish()
+    assert queue.drain(timeout=10)
+    assert [one.run_uid for one in listener.analysed] == ["a", "b", "c"]
+    assert [(stage, uid) for stage, uid in others_done(listener, 2) if stage == "transfer"] == [
+        ("transfer", "a"),
+        ("transfer", "b"),
+    ]
 
 
 def test_without_work_beside_other_stages_are_not_taken(listener, job):

@@ -12,8 +12,11 @@ from analysis.phasing.config import DEFAULT
 from analysis.phasing.network.model import NetworkConfig, build_network
 from analysis.phasing.network.pretrained import Pretrained
 from analysis.results import read_scan, write_scan
+from callbacks.jobs import ScanJob
+from callbacks.live import other_line
 from callbacks.locks import exclusive_lock
 from callbacks.transfer import LOCK, draw_curves, learn_and_store, transfer_series
+from callbacks.worker import analyse_beside
 from profile_collection.cli.app import app
 
 UID = "20260101-000000-abcdef"
@@ -111,6 +114,30 @@ def test_the_command_says_what_it_wrote(folder):
     missing = CliRunner().invoke(app, ["transfer", "nothing", "--results", str(folder.parent)])
     assert missing.exit_code == 1
     assert "a series with results is required" in missing.stderr
+
+
+def test_behind_a_result_it_is_summarised_as_what_it_is_and_drawn(folder, tmp_path):
+    (folder / "figures").mkdir()
+    scan = read_scan(next(Path(folder / "scans").glob("325K*.h5")))
+    start = {
+        "uid": scan.run_uid,
+        "series_uid": UID,
+        "temperature_setpoint": 325.0,
+        "branch": "heating",
+        "attempt": 1,
+    }
+    nothing = np.empty(0)
+    beside = {"stage": "transfer", "epochs": 1}
+    job = ScanJob(start, tmp_path / "frames.h5", "", *[nothing] * 3, np.array([325.0]), {}, folder, **beside)
+    done = analyse_beside(job)
+    assert done.error == ""
+    assert done.stage == "transfer"
+    assert done.learning.epochs == 1
+    assert done.chi_squared == scan.chi_squared != done.learning.loss
+    assert (folder / "figures" / "loss_curves.png").is_file()
+    assert "1 epochs  L3 " in other_line(done)
+    with exclusive_lock(folder / LOCK):
+        assert "runs already" in analyse_beside(job).error
 
 
 def test_no_figure_is_drawn_for_a_series_without_figures(folder):

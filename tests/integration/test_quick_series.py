@@ -76,6 +76,19 @@ def test_each_scan_has_its_provenance_and_its_derived_run(measured, series):
             assert result.chi_squared < 0.02
 
 
+def test_transfer_learning_has_run_behind_each_result(measured, series):
+    settings, _, done = measured
+    folder = settings.results / series
+    for path in (folder / "scans").glob("*.h5"):
+        scan = read_scan(path)
+        assert scan.transfer.epochs == 10
+        assert scan.transfer.final_loss < scan.transfer.loss_history[0]
+        assert scan.transfer.search_loss < 0.1 * scan.transfer.final_loss
+    assert done.stdout.count("transfer ") >= len(TEMPERATURES)
+    curves = (folder / "figures" / "loss_curves.png").stat()
+    assert curves.st_mtime >= max(path.stat().st_mtime for path in (folder / "scans").glob("*.h5"))
+
+
 def _name(start):
     return f"{start['temperature_setpoint']:g}K_{start['branch']}_{start['attempt']}_{start['uid'][:8]}.h5"
 

@@ -141,7 +141,7 @@ def campaign_twin(settings: Settings) -> TwinConfig:
 
 def campaign_settings(folder: Path, seed: int) -> Settings:
     """Return the settings of the acquisition process."""
-    return Settings(data=folder / "data", results=folder / "results", seed=seed)
+    return Settings(data=folder / "data", results=folder / "results", seed=seed, transfer_epochs=0)
 
 
 SERIES, POINTS_TAKEN, VERDICTS = "series.jsonl", "points.jsonl", "verdicts.jsonl"
