@@ -113,6 +113,11 @@ def check_writable(data: Path) -> None:
     ServerError
         In words.
     """
+    if "?" in str(data.resolve()):  # the rest would be taken for a query of the database's address
+        raise ServerError(
+            f"the data folder must have no '?' in its path, {str(data.resolve())!r} has: rename it, or "
+            "choose another with VO2_DATA"
+        )
     try:
         require_writable(data, READ_ONLY)
         require_writable(private_folder(data), READ_ONLY)

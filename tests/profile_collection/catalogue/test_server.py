@@ -19,6 +19,12 @@ from profile_collection.catalogue.client import ServerError, ensure_server, stat
 from profile_collection.session.storage import open_catalogue
 
 
+def test_a_folder_whose_name_the_database_cannot_have_is_refused_before_it_is_made(tmp_path):
+    with pytest.raises(ServerError, match=r"must have no '\?' in its path"):
+        ensure_server(tmp_path / "what?" / "data")
+    assert not list(tmp_path.iterdir())
+
+
 def test_its_address_is_for_this_user_alone_and_its_key_is_not_shown(served):
     folder = served.data / ".vo2"
     assert stat.S_IMODE((folder / "server.json").stat().st_mode) == 0o600
