@@ -47,10 +47,10 @@ html_show_sourcelink = False
 def contents() -> str:
     """Return the tables of contents that README.md has beside its text: pages, how-to pages, API."""
     pages = sorted(path.relative_to(ROOT).with_suffix("") for path in (ROOT / "docs").glob("*.md"))
-    guides = sorted(path.relative_to(ROOT).with_suffix("") for path in (ROOT / "docs/how-to").glob("*.md"))
+    guides = sorted(path.relative_to(ROOT).with_suffix("") for path in (ROOT / "docs").glob("*/*.md"))
     groups = {
         "Pages": [*FIRST, *(str(page) for page in pages if str(page) not in FIRST)],
-        "How to": [str(guide) for guide in guides],
+        "How to, and beamlines": [str(guide) for guide in guides],
         "API reference": [f"docs/api/{package}" for package in PACKAGES],
         "Project": [
             "CONTRIBUTING",

@@ -22,8 +22,9 @@ pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relativ
 
 def blocks(text, language):
     """Yield the contents of fenced blocks of a language; "" is none."""
-    found = re.findall(rf"^ *```{language}\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL)
-    yield from map(textwrap.dedent, found)
+    # All fences in turn: the end of one block is not the beginning of another without a language.
+    found = re.findall(r"^ *```(\w*)\n(.*?)^ *```$", text, flags=re.MULTILINE | re.DOTALL)
+    yield from (textwrap.dedent(block) for kind, block in found if kind == language)
 
 
 def without_blocks(text):
