@@ -357,6 +357,7 @@ def _starts(
         if experiment.counterpart is not None and one.scan.expected_d is not None:
             # A peak of the other phase may be the brighter one: d tells them apart.
             metadata["geometry"]["expected_d"] = one.scan.expected_d
+            metadata["geometry"]["neighbour_d"] = experiment.counterpart.d_spacing
         starts.append(dict(event_model.compose_run(metadata=metadata, time=now + index).start_doc))
     return starts
 

@@ -5,7 +5,7 @@ So a run of the catalogue can be opened by the beamline's programs, and taken in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.geometry import FRAMES, ScanGeometry, direction, instrument_named, turned
+from analysis.geometry import (
+    FRAMES,
+    ScanGeometry,
+    direction,
+    instrument_named,
+    sample_rotation,
+    turned,
+)
 from analysis.results.atomic import replacing
 from callbacks.analyse import known_bad_pixels, scan_geometry
 from callbacks.collect import CIRCLES
@@ -137,7 +144,7 @@ def _write_before(entry: h5py.Group, job: ScanJob, geometry: ScanGeometry) -> No
         if name in circles:
             _put(sample, name, float(circles[name]), "deg")
     _put(sample, "en", geometry.energy, "keV")
-    for name, index in zip("hkl", job.start.get("reflection") or (), strict=False):
+    for name, index in zip("hkl", _indices(job, geometry, circles), strict=False):
         sample[name] = float(index)
     _put(_group(before, "mono", "NXcollection"), "en", geometry.energy, "keV")
     controller = _group(before, "temperature_controller", "NXcollection")
@@ -157,6 +164,15 @@ def _write_before(entry: h5py.Group, job: ScanJob, geometry: ScanGeometry) -> No
         for row, values in enumerate(np.asarray(ub, dtype=float), start=1):
             for column, value in enumerate(values, start=1):
                 extra[f"UB{row}{column}"] = float(value)
+
+
+def _indices(job: ScanJob, geometry: ScanGeometry, circles: Mapping[str, float]) -> Sequence[float]:
+    """Return h, k, l of the arm's q as the circles stand, as a beamline states them, or the reflection."""
+    if job.start.get("UB") is None:
+        return job.start.get("reflection") or ()
+    arm = geometry.lab_q(*geometry.centre)
+    turned_back = sample_rotation(*(circles[name] for name in ("mu", "eta", "chi", "phi"))).T @ arm
+    return [float(one) for one in np.linalg.solve(np.asarray(job.start["UB"], dtype=float), turned_back)]
 
 
 def _centre(geometry: ScanGeometry) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from analysis.results.atomic import replacing
 
 Facts = Mapping[str, str | float]
+PLAIN = str.maketrans({"Å": "A", "χ": "chi", "²": "^2", "·": ".", "°": " deg", "×": "x", "±": "+-", "−": "-"})
 PointData = Mapping[str, NDArray[np.generic]]
 
 
@@ -123,7 +124,9 @@ def _write(
     grid.set_active_scalars("amplitude")
     grid.field_data["q_vector"] = volume.q_vector
     for name, fact in (facts or {}).items():
-        grid.field_data[name] = [fact]
+        # VTK takes no letters beyond ASCII, and notes have Å and χ².
+        plain = fact.translate(PLAIN).encode("ascii", "replace").decode() if isinstance(fact, str) else fact
+        grid.field_data[name] = [plain]
     with replacing(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent) as folder:
         written = Path(folder) / f"grid{suffix}"
         grid.save(written)

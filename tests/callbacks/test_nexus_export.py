@@ -7,18 +7,25 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
+from analysis.geometry import sample_rotation
 from analysis.readers import Given, read_scans
-from callbacks.analyse import scan_geometry
+from callbacks.analyse import known_bad_pixels, scan_geometry
 from callbacks.frames import read_frames
+from callbacks.ingest import Extras, checked, ingest_documents
 from callbacks.nexus_export import write_run
 
 
 @pytest.fixture
 def exported(job, tmp_path):
     """Return the job of a scan of the simulated beamline, its master and its frame file in I16's layout."""
-    start = {**job.start, "reflection": [0, 1, 1], "UB": (2 * np.pi * np.eye(3)).tolist()}
-    scan = replace(job, start=start)
+    geometry, stand = scan_geometry(job), {**job.positions, "eta": float(job.eta[0])}
+    z = sample_rotation(*(stand[name] for name in ("mu", "eta", "chi", "phi")))
+    seen = z.T @ geometry.lab_q(*geometry.centre)
+    turn, _ = Rotation.align_vectors([seen], [[0.0, 1.0, 1.0]])
+    ub = turn.as_matrix() * np.linalg.norm(seen) / 2**0.5  # its (011) is what the arm sees
+    scan = replace(job, start={**job.start, "reflection": [0, 1, 1], "UB": ub.tolist()})
     return scan, *write_run(scan, tmp_path / "out", 7, "nexus")
 
 
@@ -41,8 +48,39 @@ def test_our_own_reader_finds_what_was_written(exported):
     np.testing.assert_allclose(scan.geometry.axis, geometry.axis, atol=1e-15)
     assert scan.geometry.energy == geometry.energy
     assert scan.reflection == (0, 1, 1)
-    np.testing.assert_allclose(scan.ub, 2 * np.pi * np.eye(3))
-    assert any("UB·hkl is" in note for note in scan.notes)  # the unit matrix is not this crystal's
+    np.testing.assert_allclose(scan.ub, job.start["UB"])
+    assert scan.notes == ()
+
+
+def test_a_ub_that_is_not_of_the_scan_is_named(exported):
+    with h5py.File(exported[1], "r+") as file:
+        for row in "123":
+            file[f"entry1/before_scan/xtlinfo_extra/UB{row}1"][...] += 0.3
+            file[f"entry1/before_scan/xtlinfo_extra/UB{row}2"][...] += 0.3
+    (scan,) = read_scans(exported[1])
+    assert any("sample/ub_matrix disagrees" in note for note in scan.notes)
+    assert any("UB·hkl is" in note and "off the q of the angles" in note for note in scan.notes)
+
+
+def test_what_comes_back_is_prepared_to_the_very_same_pattern(exported, collecting, tmp_path):
+    """The same frames, monitor, mask and geometry to rounding: phasing has no choice but the same object."""
+    job, master, _ = exported
+    ready = checked(read_scans(master), Extras())
+    for name, doc in ingest_documents(ready, tmp_path / "frames", name="again"):
+        collecting.collector(name, doc)
+    again = collecting.jobs[-1]
+    frames = read_frames(job.frame_file, job.dataset, job.frame_index)
+    np.testing.assert_array_equal(read_frames(again.frame_file, again.dataset, again.frame_index), frames)
+    for column in ("eta", "monitor", "temperature"):
+        np.testing.assert_array_equal(getattr(again, column), getattr(job, column))
+    ours, theirs = scan_geometry(job), scan_geometry(again)
+    row0, _, col0, _ = ours.roi
+    step = ours.steps(row0 + 3, col0 + 4, 0.01)
+    np.testing.assert_allclose(theirs.steps(3, 4, 0.01), step, rtol=1e-9, atol=1e-15)
+    bad, hidden = known_bad_pixels(job, ours), known_bad_pixels(again, theirs)
+    assert hidden is not None or bad is None
+    if bad is not None:
+        assert (hidden | ~bad).all()
 
 
 def test_hdfmap_opens_it_with_the_same_numbers(exported):

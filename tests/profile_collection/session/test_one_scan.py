@@ -37,7 +37,11 @@ def results(make_scan):
     body = np.exp(-((np.linalg.norm(at, axis=0) / 5) ** 4))
     array = (body * np.exp(-0.1j * at[1])).reshape(24, 24, 24).astype(np.complex64)
     basis = np.diag([29.0, 52.0, 51.0])
-    kept = {"temperature": 320.0, "voxel_basis": basis, "notes": ("one point is not measured",)}
+    kept = {
+        "temperature": 320.0,
+        "voxel_basis": basis,
+        "notes": ("one point is not measured", "d is 1 % off 2.3556 Å"),
+    }
     return (
         make_scan(array, chi_squared=0.02, **kept),
         make_scan(array, chi_squared=0.01, trusted=False, reasons=("the crystal is in pieces",), **kept),
