@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY, LOOK_WITHOUT_STREAMS = 10.0, 1.5
 """Seconds between two looks at the catalogue: beside its streams, which might lose something, and without."""
 RETRY_AFTER = 2.0
+ASK_AGAIN_AFTER = 60.0
+"""Seconds after which streams that were not to be had are asked for again: the server may have been busy."""
 NEWEST = 20
 """Runs that are looked at for the present series."""
 LARGEST_MESSAGE = 20_000_000
@@ -130,6 +132,7 @@ class Follower:
         self._listening: dict[tuple[str, ...], asyncio.Task[None]] = {}
         self._news: asyncio.Queue[_News | BaseException] = asyncio.Queue()
         self._catalogue: Catalogue | None = None
+        self._asked = 0.0
 
     def series(self, uid: str) -> Measured:
         """Return what is known of a series; it is looked up where it was not asked for before."""
@@ -173,8 +176,7 @@ class Follower:
             raise ConnectionError("no server of it runs")
         self._catalogue = await asyncio.to_thread(connect, address)
         self._news = asyncio.Queue()
-        for half in (RAW, PROCESSED):
-            self._listen(address, (half,))
+        self._listen_to_halves(address)
         await self._look()
         self._say("")
         while True:
@@ -200,6 +202,16 @@ class Follower:
         """Listen to a node, if that is not done yet, from as far back as the server remembers."""
         if path not in self._listening:
             self._listening[path] = asyncio.create_task(self._receive(address, path))
+
+    def _listen_to_halves(self, address: Address) -> None:
+        """Listen to both halves; one that could not be listened to is asked again from time to time."""
+        if time.monotonic() - self._asked > ASK_AGAIN_AFTER:
+            for half in (RAW, PROCESSED):
+                if (task := self._listening.get((half,))) is not None and task.done():
+                    self._listening.pop((half,))
+            self._asked = time.monotonic()
+        for half in (RAW, PROCESSED):
+            self._listen(address, (half,))
 
     def _streamed(self, path: tuple[str, ...]) -> bool:
         """Whether the server tells of this node, or of one below it that is as long as a run's table."""
@@ -301,6 +313,7 @@ class Follower:
         catalogue = self._catalogue
         if catalogue is None:
             return
+        self._listen_to_halves(catalogue.address)
         for metadata in await asyncio.to_thread(_newest_runs, catalogue):
             self._begin(RAW, metadata)
         for uid in sorted(self._wanted):
