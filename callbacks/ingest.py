@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,14 @@ def checked(scans: Sequence[MeasuredScan], extras: Extras) -> list[Ready]:
             f"one temperature for all scans or one for each of {len(scans)} is needed; "
             f"{len(extras.temperatures)} came"
         )
-    return [_ready(scan, number, len(scans), extras) for number, scan in enumerate(scans)]
+    ready = [_ready(scan, number, len(scans), extras) for number, scan in enumerate(scans)]
+    energies = sorted({round(one.geometry.energy, 4) for one in ready})
+    if len(energies) == 1:
+        return ready
+    said = (
+        f"the series has scans at {', '.join(f'{energy:g}' for energy in energies)} keV; each has its own q"
+    )
+    return [replace(one, notes=(*one.notes, said)) for one in ready]
 
 
 def _ready(scan: MeasuredScan, number: int, count: int, extras: Extras) -> Ready:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from event_model import DocumentNames, schema_validators
 
-from analysis.readers import Given, ReadError
+from analysis.readers import Given, ReadError, read_scans
 from callbacks.analyse import crop_shape, scan_geometry
 from callbacks.frames import (
     DARK,
@@ -15,7 +15,7 @@ from callbacks.frames import (
     read_frames,
     stored_counts,
 )
-from callbacks.ingest import Extras, in_order
+from callbacks.ingest import Extras, checked, in_order
 from callbacks.journal.recovery import find_frame_file, read_scan_file
 
 COUNTS = np.random.default_rng(1).poisson(5.0, (10, 8, 9))
@@ -124,6 +124,26 @@ def test_the_order_is_that_of_time_and_a_time_without_zone_is_the_beamlines(tmp_
 
     late, early = scan(10), scan(10, UTC)  # 10 o'clock in summer is 9 UTC
     assert in_order([early, late]) == [late, early]
+
+
+def test_two_energies_in_a_series_are_said(tmp_path):
+    np.savez(tmp_path / "scan.npz", counts=COUNTS)
+    given = Given(
+        instrument="34idc",
+        energy=9.0,
+        distance=500.0,
+        pixel_size=0.055,
+        start=-0.28,
+        step=0.005,
+        positions={"delta": 32.174, "gamma": 12.6346},
+        temperature=300.0,
+    )
+    one, two = (
+        read_scans(tmp_path / "scan.npz", given.completed(Given(energy=energy)))[0] for energy in (9.0, 9.5)
+    )
+    for ready in checked([one, two], Extras()):
+        assert "the series has scans at 9, 9.5 keV; each has its own q" in ready.notes
+    assert not any("keV" in note for ready in checked([one, one], Extras()) for note in ready.notes)
 
 
 def test_mask_dark_and_flat_field_lie_beside_the_frames(tmp_path, ingest_npz):
