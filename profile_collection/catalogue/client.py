@@ -15,6 +15,8 @@ from profile_collection.catalogue.server_process import ADDRESS_FILE, ALREADY_RU
 
 START_TIMEOUT = 90.0
 """Seconds a server may need to come up; a first start on a busy machine takes about ten."""
+NO_ADDRESS = "?#"
+"""What cuts a path short where it becomes an address: Tiled would serve another folder, or none."""
 READ_ONLY = (
     "choose another with VO2_DATA (of a read-only archive a copy: 'cp -r' it, it is found where it is)"
 )
@@ -113,10 +115,11 @@ def check_writable(data: Path) -> None:
     ServerError
         In words.
     """
-    if "?" in str(data.resolve()):  # the rest would be taken for a query of the database's address
+    path = str(data.resolve())
+    if found := next((sign for sign in NO_ADDRESS if sign in path), None):
         raise ServerError(
-            f"the data folder must have no '?' in its path, {str(data.resolve())!r} has: rename it, or "
-            "choose another with VO2_DATA"
+            f"the data folder must have no {found!r} in its path, {path!r} has: rename it, or choose another "
+            "with VO2_DATA"
         )
     try:
         require_writable(data, READ_ONLY)

@@ -19,9 +19,10 @@ from profile_collection.catalogue.client import ServerError, ensure_server, stat
 from profile_collection.session.storage import open_catalogue
 
 
-def test_a_folder_whose_name_the_database_cannot_have_is_refused_before_it_is_made(tmp_path):
-    with pytest.raises(ServerError, match=r"must have no '\?' in its path"):
-        ensure_server(tmp_path / "what?" / "data")
+@pytest.mark.parametrize("sign", ["?", "#"])
+def test_a_folder_that_cannot_be_an_address_is_refused_before_it_is_made(tmp_path, sign):
+    with pytest.raises(ServerError, match=rf"must have no '\{sign}' in its path"):
+        ensure_server(tmp_path / f"what{sign}" / "data")
     assert not list(tmp_path.iterdir())
 
 
