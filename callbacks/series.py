@@ -170,10 +170,15 @@ def finish_series(folder: Path) -> SeriesState:
     return SeriesState(_points(series) if series else (), False, tuple(warnings))
 
 
+def failed_scans(folder: Path) -> list[tuple[int, str]]:
+    """Return the places of a series whose scans could not be analysed, and why."""
+    notes = [json.loads(path.read_text(encoding="utf-8")) for path in (folder / SCANS).glob(f"*{FAILED}")]
+    return [(int(note["series_index"]), str(note["error"])) for note in notes]
+
+
 def _accounted_for(folder: Path, results: Sequence[ScanResult]) -> int:
     """Return how many places of the series have a result or a failure."""
-    failures = [json.loads(path.read_text(encoding="utf-8")) for path in (folder / SCANS).glob(f"*{FAILED}")]
-    return len({result.series_index for result in results} | {note["series_index"] for note in failures})
+    return len({result.series_index for result in results} | {index for index, _ in failed_scans(folder)})
 
 
 def _order_parameter(

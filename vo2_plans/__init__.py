@@ -1,8 +1,16 @@
-"""Bluesky plans: alignment, rocking scan, temperature series, dry run and time estimate.
+"""Bluesky plans: alignment, rocking scan, temperature series (fixed or adaptive), dry run, time estimate.
 
 Devices come as arguments (`protocols.BeamlineLike`); the plans know neither their make nor the analysis.
 """
 
+from vo2_plans.adaptive_series import (
+    AdaptiveSettings,
+    OrderParameterReader,
+    OrderReading,
+    adaptive_call_of,
+    adaptive_temperature_series,
+    adaptive_text,
+)
 from vo2_plans.alignment import Alignment, locate_reflection, recentre
 from vo2_plans.dry_run import DryRun, dry_run, duration_text, estimate_time
 from vo2_plans.preflight import Preflight, preflight
@@ -20,14 +28,20 @@ from vo2_plans.series import (
 )
 
 __all__ = [
+    "AdaptiveSettings",
     "Alignment",
     "BeamlineLike",
     "DryRun",
     "EtaWindow",
+    "OrderParameterReader",
+    "OrderReading",
     "Preflight",
     "SeriesPlace",
     "SeriesProgress",
     "Temperatures",
+    "adaptive_call_of",
+    "adaptive_temperature_series",
+    "adaptive_text",
     "call_of",
     "dry_run",
     "duration_text",

@@ -216,5 +216,10 @@ def _duration(beamline: BeamlineLike, temperatures: Sequence[float], window: Eta
     stage = beamline.heated_stage
     reached = [stage.setpoint, *temperatures]
     ramps = sum(abs(b - a) for a, b in zip(reached, reached[1:], strict=False)) / stage.ramp_rate.get() * 60
-    per_temperature = window.num * (window.exposure + SECONDS_PER_POINT) + stage.settle_time.get()
-    return float(ramps + len(temperatures) * per_temperature)
+    return float(ramps + len(temperatures) * scan_seconds(beamline, window))
+
+
+def scan_seconds(beamline: BeamlineLike, window: EtaWindow) -> float:
+    """Return the estimated time that one temperature takes once it is reached, s: settling, and the scan."""
+    settling = float(beamline.heated_stage.settle_time.get())
+    return window.num * (window.exposure + SECONDS_PER_POINT) + settling

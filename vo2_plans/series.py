@@ -112,6 +112,9 @@ class SeriesProgress:
         Diffractometer axis to degrees in the last complete scan, `eta` at the middle of its curve; empty
         where none is known. The peak is followed from there: searched for anew, above the transition, it
         might be rutile's.
+    decisions : mapping
+        Place in the series to what was decided for it, where each temperature is a decision
+        (`vo2_plans.adaptive_series`).
     """
 
     series_uid: str
@@ -121,6 +124,7 @@ class SeriesProgress:
     branches: Mapping[int, Branch] = field(default_factory=dict)
     setup: Mapping[str, Any] = field(default_factory=dict)
     pose: Mapping[str, float] = field(default_factory=dict)
+    decisions: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
     def check_setup(self, metadata: Mapping[str, Any]) -> None:
         """Raise `ValueError`, in words, where the beamline's `metadata` is not that of the series."""
@@ -208,12 +212,12 @@ def temperature_series(
     for warning in checked.warnings:
         _log.warning("%s", warning)
     present = float(beamline.heated_stage.setpoint)
-    how = _Settings(window, align_exposure, locate, pre_expose)
+    how = SeriesSettings(window, align_exposure, locate, pre_expose)
     md = {"series_plan": how.as_metadata(temperatures), **(md or {})}
     nowhere = (float("nan"), float("nan"))
     found: Alignment | None = None if locate else Alignment(window.centre, nowhere)
     if done.pose:
-        yield from _return_to(beamline, done.pose)
+        yield from return_to(beamline, done.pose)
         found = Alignment(done.pose["eta"], nowhere)
     uids: dict[int, str | None] = dict(done.complete)
     wishes = steering or Steering()
@@ -221,7 +225,7 @@ def temperature_series(
         place = done.place(temperatures, index, present)
         done = replace(done, attempts={**done.attempts, index: place.attempt})
         try:
-            uids[index], found = yield from _measure_temperature(beamline, place, found, how, md, wishes)
+            uids[index], found = yield from measure_temperature(beamline, place, found, how, md, wishes)
         except TemperatureSkippedError:
             _log.warning("%g K is skipped; the series goes on.", place.temperature)
     if wishes.stop:
@@ -230,7 +234,7 @@ def temperature_series(
 
 
 @dataclass(frozen=True)
-class _Settings:
+class SeriesSettings:
     """What is the same at every temperature of a series; the arguments of `temperature_series`."""
 
     window: EtaWindow
@@ -250,11 +254,11 @@ class _Settings:
         }
 
 
-def _measure_temperature(
+def measure_temperature(
     beamline: BeamlineLike,
     place: SeriesPlace,
     found: Alignment | None,
-    how: _Settings,
+    how: SeriesSettings,
     md: Mapping[str, Any],
     wishes: Steering,
 ) -> MsgGenerator[tuple[str | None, Alignment]]:
@@ -289,7 +293,7 @@ def _measure_temperature(
     return uid, replace(found, eta=window.centre)  # the next search begins on this scan's own positions
 
 
-def _return_to(beamline: BeamlineLike, pose: Mapping[str, float]) -> MsgGenerator[None]:
+def return_to(beamline: BeamlineLike, pose: Mapping[str, float]) -> MsgGenerator[None]:
     """Go where the series' last complete scan was measured; controllers that restarted have forgotten it."""
     yield from bps.checkpoint()
     moves = [part for axis, angle in pose.items() for part in (getattr(beamline.diffractometer, axis), angle)]

@@ -239,7 +239,7 @@ def _activity(run: Run, index: int, size: int) -> str:
         if run.start.get("purpose") == "rocking" and index + 1 >= size:
             return "measured to its end"
         return f"between scans, after {kelvin}"
-    verb = {"align": "aligning at", "rocking": "rocking at"}.get(
+    verb = {"align": "aligning at", "rocking": "rocking at", "decision": "deciding for"}.get(
         str(run.start.get("purpose")), "measuring at"
     )
     return f"{verb} {kelvin}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +25,12 @@ from profile_collection.cli.ioc import ioc_app
 from profile_collection.cli.monitor import monitor_app
 from profile_collection.cli.results import results_app
 from profile_collection.session.settings import Settings
+
+if TYPE_CHECKING:
+    from bluesky.utils import MsgGenerator
+
+    from profile_collection.session.session import Session
+    from vo2_plans import AdaptiveSettings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,6 +58,19 @@ EtaStep = Annotated[float | None, typer.Option(help="Step of eta, degrees.")]
 Exposure = Annotated[float | None, typer.Option(help="Seconds per point.")]
 
 
+AdaptiveOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Choose temperatures from the results: 'start,stop,min_step,max_step,hours' (K and h), the last "
+        "ones optional.",
+        show_default=False,
+    ),
+]
+BranchesOption = Annotated[
+    str, typer.Option(help="Of --adaptive: 'heating', 'heating,cooling' or 'heating,heating'.")
+]
+
+
 @app.command()
 def series(
     quick: QuickOption = False,
@@ -67,6 +86,8 @@ def series(
         typer.Option(help="Go on with the series of this uid; -1 is the last.", show_default=False),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the simulation and the phasing.")] = None,
+    adaptive: AdaptiveOption = None,
+    branches: BranchesOption = "heating",
     monitor: Annotated[
         bool, typer.Option("--monitor", help="Also start the monitor, and print its address.")
     ] = False,
@@ -90,9 +111,16 @@ def series(
         asked = parse_temperatures(temperatures)
         stored = None if resume is None else series_or_run(resume)
         window = changed_window(described(settings), eta_start, eta_stop, eta_step, exposure)
-        code = run_unattended(
-            settings, lambda session: session.temperature_series(asked, window, resume=stored)
-        )
+        chosen = None if adaptive is None else parse_adaptive(adaptive, branches)
+        if chosen is not None and (asked is not None or stored is not None):
+            raise ValueError("--adaptive chooses the temperatures: leave --temperatures and --resume out")
+
+        def plan(session: Session) -> MsgGenerator[Any]:
+            if chosen is not None:
+                return session.adaptive_temperature_series(chosen, window)
+            return session.temperature_series(asked, window, resume=stored)
+
+        code = run_unattended(settings, plan)
     raise typer.Exit(code)
 
 
@@ -105,6 +133,8 @@ def dry_run(
     eta_stop: EtaStop = None,
     eta_step: EtaStep = None,
     exposure: Exposure = None,
+    adaptive: AdaptiveOption = None,
+    branches: BranchesOption = "heating",
     data: DataOption = None,
 ) -> None:
     """Print what a temperature series would do and how long it would take; nothing moves."""
@@ -119,7 +149,13 @@ def dry_run(
         beamline = make_simulated(twin, settings.data, experiment=known.document())
         window = changed_window(known, eta_start, eta_stop, eta_step, exposure) or window_of(known)
         asked = parse_temperatures(temperatures)
-        plan = vo2_plans.temperature_series(beamline, known.temperatures if asked is None else asked, window)
+        if adaptive is not None:
+            chosen = parse_adaptive(adaptive, branches)
+            console.print(vo2_plans.adaptive_text(chosen, beamline, window), highlight=False, soft_wrap=True)
+            plan = vo2_plans.adaptive_temperature_series(beamline, chosen, window)
+        else:
+            kelvin = known.temperatures if asked is None else asked
+            plan = vo2_plans.temperature_series(beamline, kelvin, window)
         console.print(vo2_plans.dry_run(plan).text(), highlight=False, soft_wrap=True)
 
 
@@ -195,3 +231,25 @@ def parse_temperatures(text: str | None) -> list[float] | None:
     from vo2_plans import setpoints
 
     return None if text is None else setpoints(text)
+
+
+def parse_adaptive(text: str, branches: str) -> AdaptiveSettings:
+    """Return what 'start,stop,min_step,max_step,hours' asks for; what is left out is the usual.
+
+    Raises
+    ------
+    ValueError
+        It is anything else.
+    """
+    from vo2_plans import AdaptiveSettings
+
+    names = ("start", "stop", "min_step", "max_step", "hours")
+    try:
+        numbers = [float(word) for word in text.split(",")]
+        if not 2 <= len(numbers) <= len(names):
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f"--adaptive needs 'start,stop' or more of 'start,stop,min_step,max_step,hours'; got {text!r}"
+        ) from None
+    return AdaptiveSettings(**dict(zip(names, numbers, strict=False)), branches=branches)

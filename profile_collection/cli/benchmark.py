@@ -193,3 +193,19 @@ def network(
         console.print(text, highlight=False, soft_wrap=True)
         if goal is not None:
             goal.write_text(text, encoding="utf-8")
+
+
+@benchmark_app.command()
+def adaptive(
+    models: Annotated[int, typer.Option(help="Modelled transitions of each kind.", min=1)] = 24,
+    seed: Annotated[
+        int, typer.Option(help="First; 1000 and beyond judge, the rule was chosen below.")
+    ] = 1000,
+    scans: Annotated[str, typer.Option(help="Numbers of scans, as '8,10,12'.")] = "8,10,12",
+) -> None:
+    """Choose temperatures by the rule and by a fixed grid on modelled transitions: no frames, no phasing."""
+    from profile_collection.checks.adaptive_benchmark import adaptive_rows, adaptive_table
+
+    with explained():
+        numbers = [int(word) for word in scans.split(",")]
+        console.print(adaptive_table(list(adaptive_rows(models, seed, numbers))))

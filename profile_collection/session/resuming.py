@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from callbacks.catalogue import (
@@ -14,7 +18,8 @@ from callbacks.catalogue import (
     unanalysed_runs,
 )
 from callbacks.replay import send
-from vo2_plans import SeriesProgress
+from callbacks.series import failed_scans
+from vo2_plans import OrderReading, SeriesProgress
 from vo2_plans.run_metadata import Branch
 from vo2_plans.series import setup_of
 
@@ -54,10 +59,13 @@ def series_progress(catalogue: Catalogue, series_uid: str) -> SeriesProgress:
             "holds no run of it that says how it goes on; 'vo2 series' begins a new one"
         )
     complete: dict[int, str] = {}
+    decisions: dict[int, Mapping[str, Any]] = {}
     attempts: dict[int, int] = {}
     branches: dict[int, Branch] = {}
     for run in runs:
         start = run.metadata["start"]
+        if start.get("purpose") == "decision":
+            decisions[int(start["series_index"])] = dict(start["decision"])
         if start.get("purpose") != "rocking":
             continue
         index = int(start["series_index"])
@@ -68,7 +76,60 @@ def series_progress(catalogue: Catalogue, series_uid: str) -> SeriesProgress:
     setup = setup_of(runs[0].metadata["start"])
     last = complete[max(complete)] if complete else None
     pose = next((_pose(run) for run in runs if run.metadata["start"]["uid"] == last), {})
-    return SeriesProgress(uid, dict(arguments), complete, attempts, branches, setup, pose)
+    return SeriesProgress(uid, dict(arguments), complete, attempts, branches, setup, pose, decisions)
+
+
+def fixed_by_decisions(progress: SeriesProgress) -> SeriesProgress:
+    """Return an adaptive series as one of fixed temperatures, those decided so far; another as it is."""
+    if not progress.decisions:
+        return progress
+    decided = [one for _, one in sorted(progress.decisions.items()) if one["action"] == "measure"]
+    names = ("eta_start", "eta_stop", "eta_step", "exposure", "align_exposure", "locate", "pre_expose")
+    arguments = {name: progress.arguments[name] for name in names}
+    arguments["temperatures"] = [float(one["temperature"]) for one in decided]
+    return dataclasses.replace(progress, arguments=arguments)
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedOrder:
+    """Reads what is published of a series in its folder: the order parameter, and scans that failed.
+
+    Parameters
+    ----------
+    folder_of
+        Gives the results folder of a series by its uid.
+    """
+
+    folder_of: Callable[[str], Path]
+
+    def __call__(self, series_uid: str) -> list[OrderReading]:
+        """Return a reading for each scan there is a result of; none while there are none."""
+        from analysis.results import read_order_parameter
+
+        folder = self.folder_of(series_uid)
+        try:
+            rows = read_order_parameter(folder)
+        except FileNotFoundError:
+            rows = []
+        found = {int(row["series_index"]): _reading(row) for row in rows}
+        for index, error in failed_scans(folder):
+            found.setdefault(index, OrderReading(index, trusted=False, reason=error))
+        return [found[index] for index in sorted(found)]
+
+
+def _reading(row: Mapping[str, Any]) -> OrderReading:
+    """Return a row of the table; its error bar is that of the figure (`analysis.results.Order.spread`)."""
+    seeds, repeats = row.get("seed_spread_rad"), row.get("repeat_error_rad")
+    error = seeds if isinstance(seeds, float) else row.get("bootstrap_error_rad")
+    errors = [one for one in (error, repeats) if isinstance(one, float)]
+    value = row.get("order_parameter_rad")
+    return OrderReading(
+        int(row["series_index"]),
+        value if isinstance(value, float) else math.nan,
+        max(errors, default=math.nan),
+        bool(row["trusted"]),
+        str(row.get("reasons", "")),
+    )
 
 
 def _pose(run: Any) -> dict[str, float]:

@@ -31,7 +31,13 @@ from profile_collection.session import stored_runs
 from profile_collection.session.alert import Alert
 from profile_collection.session.hardware import connect_beamline
 from profile_collection.session.monitor_process import MonitorError, ensure_monitor
-from profile_collection.session.resuming import LAST, analyse_rest, series_progress
+from profile_collection.session.resuming import (
+    LAST,
+    PublishedOrder,
+    analyse_rest,
+    fixed_by_decisions,
+    series_progress,
+)
 from profile_collection.session.session_log import session_log
 from profile_collection.session.settings import Settings, load_settings
 from profile_collection.session.simulation import described, window_of
@@ -45,7 +51,8 @@ from profile_collection.session.storage import (
     store_kept,
 )
 from profile_collection.session.suspenders import BEAM_SETTLES, install_suspenders
-from vo2_plans import EtaWindow, SeriesProgress
+from vo2_plans import AdaptiveSettings, EtaWindow, SeriesProgress
+from vo2_plans.adaptive_series import NAME as ADAPTIVE
 from vo2_plans.steering import Steering, all_but, place_of
 
 if TYPE_CHECKING:
@@ -237,9 +244,40 @@ class Session:
         progress = self.resume(vo2_plans.series_name(resume))
         return self._go_on(progress)
 
+    def adaptive_temperature_series(
+        self,
+        asked: AdaptiveSettings | None = None,
+        window: EtaWindow | None = None,
+        *,
+        locate: bool = True,
+        pre_expose: bool = True,
+    ) -> MsgGenerator[Any]:
+        """Return the plan of a series that chooses its temperatures from the results published so far.
+
+        It is gone on with as any other: ``temperature_series(resume=-1)``.
+
+        Parameters
+        ----------
+        asked
+            Range, steps, beam time; the experiment's range, where not given.
+        window, locate, pre_expose
+            As for `temperature_series`.
+        """
+        self.steering.clear()
+        kelvin = self.experiment.temperatures
+        return vo2_plans.adaptive_temperature_series(
+            self.beamline,
+            asked or AdaptiveSettings(min(kelvin), max(kelvin)),
+            window or window_of(self.experiment),
+            reader=PublishedOrder(self.settings.series_folder),
+            locate=locate,
+            pre_expose=pre_expose,
+            steering=self.steering,
+        )
+
     def retake(self, temperature: float) -> MsgGenerator[Any]:
         """Return the plan that measures one temperature (K) of the last series as its next attempt."""
-        progress = self.resume(LAST)
+        progress = fixed_by_decisions(self.resume(LAST))
         temperatures = vo2_plans.call_of(progress.arguments)["temperatures"]
         place = place_of(temperature, temperatures)
         self.steering.clear()
@@ -247,6 +285,14 @@ class Session:
         return self._go_on(dataclasses.replace(progress, complete=others))
 
     def _go_on(self, progress: SeriesProgress) -> MsgGenerator[Any]:
+        if progress.arguments.get("plan") == ADAPTIVE:
+            return vo2_plans.adaptive_temperature_series(
+                self.beamline,
+                progress=progress,
+                reader=PublishedOrder(self.settings.series_folder),
+                steering=self.steering,
+                **vo2_plans.adaptive_call_of(progress.arguments),
+            )
         return vo2_plans.temperature_series(
             self.beamline,
             progress=progress,

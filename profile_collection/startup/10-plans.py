@@ -57,6 +57,62 @@ def temperature_series(
     )
 
 
+@in_range(start=_kelvin, stop=_kelvin, eta_start=_eta, eta_stop=_eta, eta_step=ETA_STEP, exposure=_exposure)
+def adaptive_temperature_series(
+    start: float,
+    stop: float,
+    min_step: float = 1.0,
+    max_step: float = 7.5,
+    hours: float = 18.9,
+    branches: str = "heating",
+    patience: float = 600.0,
+    eta_start: float | None = None,
+    eta_stop: float | None = None,
+    eta_step: float | None = None,
+    exposure: float | None = None,
+    locate: bool = True,
+    pre_expose: bool = True,
+) -> MsgGenerator:
+    """Measure a series that chooses its temperatures from the order parameter published so far.
+
+    It is gone on with by temperature_series(resume=-1).
+
+    Parameters
+    ----------
+    start
+        Coldest temperature, K.
+    stop
+        Hottest temperature, K.
+    min_step
+        Smallest step, K.
+    max_step
+        Largest step, K.
+    hours
+        Beam time; it makes the largest number of scans.
+    branches
+        'heating', 'heating,cooling', or 'heating,heating' (a coarse pass, back to the start, a second pass).
+    patience
+        Seconds that a choice waits for a result it depends on.
+    eta_start
+        First eta of the rocking curve, degrees.
+    eta_stop
+        Last eta of the rocking curve, degrees.
+    eta_step
+        Step of eta, degrees.
+    exposure
+        Seconds per point.
+    locate
+        Search for the reflection first.
+    pre_expose
+        Choose the attenuator at each temperature by a short exposure at the peak.
+    """
+    asked = vo2_plans.AdaptiveSettings(start, stop, min_step, max_step, hours, branches, patience)
+    window = changed_window(session.experiment, eta_start, eta_stop, eta_step, exposure)
+    return (
+        yield from session.adaptive_temperature_series(asked, window, locate=locate, pre_expose=pre_expose)
+    )
+
+
 @in_range(eta_start=_eta, eta_stop=_eta, eta_step=ETA_STEP, exposure=_exposure)
 def rocking_scan(
     eta_start: float | None = None,

@@ -4,8 +4,13 @@ import pytest
 
 import vo2_plans
 from callbacks.catalogue import UnknownRunError, derived_runs
-from profile_collection.session.resuming import is_complete, series_progress
-from vo2_plans import EtaWindow, SeriesProgress
+from profile_collection.session.resuming import (
+    PublishedOrder,
+    fixed_by_decisions,
+    is_complete,
+    series_progress,
+)
+from vo2_plans import AdaptiveSettings, EtaWindow, SeriesProgress
 
 WINDOW = EtaWindow(17.76, 17.84, 0.02, 10.0)
 
@@ -49,6 +54,47 @@ def test_a_series_that_failed_is_resumed_to_its_end(served, make_session):
 
     assert session.RE(session.temperature_series(resume=uid)) == ()
     assert "is complete: nothing is left to measure" in session.view.console.file.getvalue()
+
+
+def test_an_adaptive_series_is_resumed_with_the_same_decisions(served, make_session):
+    session = make_session(served)
+    session.twin.thermal.ceiling = 322.0
+    asked = AdaptiveSettings(320.0, 330.0, max_step=5.0, hours=0.13, patience=0.0)
+    with pytest.raises(RuntimeError, match="did not settle at 325"):
+        session.RE(session.adaptive_temperature_series(asked, WINDOW, locate=False, pre_expose=False))
+    uid = session.catalogue.raw.v3.values()[-1].start["series_uid"]
+    session.twin.thermal.ceiling = float("inf")
+    before = series_progress(session.catalogue, uid)
+    assert {index: one["temperature"] for index, one in before.decisions.items()} == {0: 320.0, 1: 325.0}
+    assert (before.arguments["plan"], list(before.complete)) == ("adaptive_temperature_series", [0])
+
+    session.RE(session.temperature_series(resume=uid))
+    session.drain()
+    after = series_progress(session.catalogue, uid)
+    assert {index: after.decisions[index] for index in before.decisions} == before.decisions
+    assert after.decisions[3]["action"] == "end"
+    assert sorted(after.complete) == [0, 1, 2]
+    runs = [session.catalogue.raw.v3[run].start for run in after.complete.values()]
+    assert [run["temperature_setpoint"] for run in runs] == [320.0, 325.0, 330.0]
+    assert fixed_by_decisions(after).arguments["temperatures"] == [320.0, 325.0, 330.0]
+
+
+def test_what_is_published_is_read_from_the_folder_with_the_error_that_the_figure_shows(tmp_path):
+    published = PublishedOrder(lambda uid: tmp_path / uid)
+    assert published("s") == []
+    (tmp_path / "s" / "scans").mkdir(parents=True)
+    (tmp_path / "s" / "order_parameter.csv").write_text(
+        "series_index,order_parameter_rad,bootstrap_error_rad,seed_spread_rad,repeat_error_rad,trusted,reasons\n"
+        "0,0.0,0.0,,,True,\n1,-5.5,4.0,3.0,2.0,True,\n2,-9.0,4.0,,6.0,False,too few counts\n"
+    )
+    (tmp_path / "s" / "scans" / "x.failed.json").write_text('{"series_index": 3, "error": "no peak"}')
+    found = published("s")
+    assert [(one.index, one.value, one.error) for one in found[:3]] == [
+        (0, 0.0, 0.0),
+        (1, -5.5, 3.0),
+        (2, -9.0, 6.0),
+    ]
+    assert [(one.trusted, one.reason) for one in found[2:]] == [(False, "too few counts"), (False, "no peak")]
 
 
 def test_what_cannot_be_resumed_is_refused_in_words(served, make_session):

@@ -25,6 +25,21 @@ PLANS = {
         "pre_expose",
         "resume",
     ],  # fmt: skip
+    "adaptive_temperature_series": [
+        "start",
+        "stop",
+        "min_step",
+        "max_step",
+        "hours",
+        "branches",
+        "patience",
+        "eta_start",
+        "eta_stop",
+        "eta_step",
+        "exposure",
+        "locate",
+        "pre_expose",
+    ],  # fmt: skip
     "rocking_scan": ["eta_start", "eta_stop", "eta_step", "exposure"],
     "locate_reflection": ["exposure"],
     "soak": ["temperature"],
