@@ -21,6 +21,7 @@ from analysis.experiment import Experiment
 from analysis.file_names import file_name
 from analysis.geometry import ScanGeometry, geometry_document, instrument_named
 from analysis.readers import FrameSource, MeasuredScan, ReadError
+from analysis.readers.arrays import combined_masks, gain_of, spread_of
 from callbacks.frames import DARK, FLAT_FIELD, PIXEL_MASK, write_frames
 from callbacks.journal.journal import Document
 from callbacks.journal.recovery import scan_documents
@@ -187,53 +188,21 @@ def _arrays(scan: MeasuredScan, extras: Extras) -> tuple[dict[str, NDArray[Any]]
         remarks.append(f"{int(noisy.sum())} pixels count in the dark image: they are masked")
     gain = None
     if flat is not None:
-        gain, blind = _gain(flat)
+        gain, blind = gain_of(flat)
         masks.append(blind)
         if blind.any():
             remarks.append(f"{int(blind.sum())} pixels count nothing in the flat field: they are masked")
     arrays: dict[str, NDArray[Any]] = {}
     if masks:
-        arrays[PIXEL_MASK] = _combined(masks, shape)
+        arrays[PIXEL_MASK] = combined_masks(masks, shape)
     if gain is not None:
         arrays[FLAT_FIELD] = gain
         remarks.append(
-            f"the flat field is in the model as a gain, of {100 * _spread(gain):.0f} % between pixels"
+            f"the flat field is in the model as a gain, of {100 * spread_of(gain):.0f} % between pixels"
         )
     if dark is not None:
         arrays[DARK] = np.where(noisy, 0, dark).astype(np.float32)
     return arrays, remarks
-
-
-def _spread(gain: NDArray[np.float32]) -> float:
-    """Return the standard deviation of a gain over its mean."""
-    return float(gain.std(dtype=float) / gain.mean(dtype=float))
-
-
-def _gain(flat: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return a flat field over its median, and where it is blind: not finite, or below a hundredth."""
-    values = np.asarray(flat, dtype=float)
-    lit = values[np.isfinite(values) & (values > 0)]
-    if not lit.size:
-        raise ReadError("the flat field must be positive; it is nowhere")
-    gain = values / np.median(lit)
-    blind = ~(gain > 0.01)
-    return np.where(blind, 1, gain).astype(np.float32), blind
-
-
-def _combined(masks: Sequence[NDArray[Any]], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    whole: NDArray[np.bool_] = np.zeros(shape[1:], dtype=bool)
-    for mask in masks:
-        bad = np.asarray(mask).astype(bool)
-        if bad.shape not in (shape[1:], shape):
-            raise ReadError(
-                f"the mask must have the frames' shape {shape[1:]}, or {shape}; it has {bad.shape}"
-            )
-        if bad.mean() > 0.9:
-            raise ReadError(
-                f"the mask hides {bad.mean():.0%} of the pixels: it must be True where a pixel is BAD"
-            )
-        whole = whole | bad
-    return whole.astype(np.uint8)
 
 
 def ingest_documents(

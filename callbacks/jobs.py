@@ -146,6 +146,10 @@ class ScanJob:
         """Uid of the series it belongs to."""
         return str(self.start["series_uid"])
 
+    def previews(self, final: ScanJob) -> bool:
+        """Return whether this job is the preview of the scan that ``final`` analyses."""
+        return self.stage == "preview" and self.run_uid == final.run_uid
+
     @property
     def stem(self) -> str:
         """Name of the scan's files without a suffix: ``<T>K_<branch>_<attempt>_<uid8>``."""

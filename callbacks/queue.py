@@ -289,7 +289,7 @@ class AnalysisQueue:
                 self._waiting = [
                     other
                     for other in self._waiting
-                    if other is not one and not (lane is self._final and _preview_of(other.job, one.job))
+                    if other is not one and not (lane is self._final and other.job.previews(one.job))
                 ]
                 return one
         return None
@@ -401,10 +401,6 @@ class AnalysisQueue:
 
 KEPT = ("final", "transfer")
 """Stages of jobs that a session waits for."""
-
-
-def _preview_of(job: ScanJob, final: ScanJob) -> bool:
-    return job.stage == "preview" and job.run_uid == final.run_uid
 
 
 def stop_executor(executor: Executor, *, kill: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite, nan
@@ -15,6 +14,7 @@ import bluesky.plan_stubs as bps
 from bluesky.utils import Msg, MsgGenerator
 
 from vo2_plans.alignment import Alignment
+from vo2_plans.decisions import DecisionRecord
 from vo2_plans.preflight import preflight, scan_seconds
 from vo2_plans.protocols import BeamlineLike
 from vo2_plans.run_metadata import EtaWindow, SeriesPlace, new_series_uid
@@ -361,73 +361,3 @@ def _measured(choice: Mapping[str, Any], reading: OrderReading | None) -> dict[s
     if reading is None or not reading.trusted:
         return point
     return {**point, "order_parameter": reading.value, "error": reading.error}
-
-
-class DecisionRecord:
-    """A decision as something that can be read into an event.
-
-    Parameters
-    ----------
-    choice : mapping
-    rule : str
-    size : int
-        Scans that the series has at most.
-    """
-
-    name = "decision"
-    parent = None
-    hints: dict[str, Any] = {}  # noqa: RUF012  Bluesky's own name
-
-    def __init__(self, choice: Mapping[str, Any], rule: str, size: int):
-        self.values: dict[str, Any] = {
-            "decision_action": str(choice["action"]),
-            "decision_temperature": float(choice["temperature"]),
-            "decision_branch": str(choice["branch"]),
-            "decision_passage": int(choice["passage"]),
-            "decision_rule": rule,
-            "decision_reason": str(choice["reason"]),
-            "decision_fallback": bool(choice["fallback"]),
-            "decision_waited": float(choice.get("waited", 0.0)),
-            "decision_scans_left": size - int(choice["index"]),
-            "decision_inputs": json.dumps(choice.get("inputs", [])),
-        }
-
-    @property
-    def sentence(self) -> str:
-        """The decision in words."""
-        if self.values["decision_action"] != "measure":
-            return f"the series ends: {self.values['decision_reason']}"
-        return (
-            f"next {self.values['decision_temperature']:g} K, {self.values['decision_branch']}: "
-            f"{self.values['decision_reason']}"
-        )
-
-    def read(self) -> dict[str, Any]:
-        """Return all values."""
-        now = time.time()
-        return {key: {"value": value, "timestamp": now} for key, value in self.values.items()}
-
-    def describe(self) -> dict[str, Any]:
-        """Return what the values are."""
-        kinds = {
-            bool: ("boolean", "|b1"),
-            int: ("integer", "<i8"),
-            float: ("number", "<f8"),
-            str: ("string", ""),
-        }
-        units = {"decision_temperature": "K", "decision_waited": "s"}
-        found = {}
-        for key, value in self.values.items():
-            kind, numpy_type = kinds[type(value)]
-            found[key] = {"dtype": kind, "shape": [], "source": "vo2_plans", "units": units.get(key, "")}
-            if numpy_type:
-                found[key]["dtype_numpy"] = numpy_type
-        return found
-
-    def read_configuration(self) -> dict[str, Any]:
-        """Return nothing; a decision has no configuration."""
-        return {}
-
-    def describe_configuration(self) -> dict[str, Any]:
-        """Return nothing."""
-        return {}

@@ -21,7 +21,9 @@ _SAME = 1e-6
 
 @dataclass(frozen=True)
 class RuleSettings:
-    """Numbers of the rule, chosen on the models of ``vo2 benchmark adaptive --seed 0``, which judge nothing.
+    """Numbers of the rule, chosen by trying some on models of another kind; no command derives them again.
+
+    ``vo2 benchmark adaptive`` judges them: they gain nothing over a fixed grid (docs/benchmark.md).
 
     Attributes
     ----------

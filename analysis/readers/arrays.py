@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +248,36 @@ def _taken(
                 raise ReadError(f"{name!r} must have the shape {wanted}; it has {arrays[name].shape}")
             return arrays.pop(name)
     return None
+
+
+def spread_of(gain: NDArray[np.float32]) -> float:
+    """Return the standard deviation of a gain over its mean."""
+    return float(gain.std(dtype=float) / gain.mean(dtype=float))
+
+
+def gain_of(flat: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return a flat field over its median, and where it is blind: not finite, or below a hundredth."""
+    values = np.asarray(flat, dtype=float)
+    lit = values[np.isfinite(values) & (values > 0)]
+    if not lit.size:
+        raise ReadError("the flat field must be positive; it is nowhere")
+    gain = values / np.median(lit)
+    blind = ~(gain > 0.01)
+    return np.where(blind, 1, gain).astype(np.float32), blind
+
+
+def combined_masks(masks: Sequence[NDArray[Any]], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the pixels that any of ``masks`` hides, for frames of ``shape``, or raise a ReadError."""
+    whole: NDArray[np.bool_] = np.zeros(shape[1:], dtype=bool)
+    for mask in masks:
+        bad = np.asarray(mask).astype(bool)
+        if bad.shape not in (shape[1:], shape):
+            raise ReadError(
+                f"the mask must have the frames' shape {shape[1:]}, or {shape}; it has {bad.shape}"
+            )
+        if bad.mean() > 0.9:
+            raise ReadError(
+                f"the mask hides {bad.mean():.0%} of the pixels: it must be True where a pixel is BAD"
+            )
+        whole = whole | bad
+    return whole.astype(np.uint8)

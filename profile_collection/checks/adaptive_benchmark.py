@@ -20,7 +20,7 @@ MIN_STEP, MAX_STEP = 1.0, 7.5
 KINDS = ("one", "none", "two")
 
 JUDGED_FROM = 1000
-"""Models of this seed and beyond judge; the rule's numbers were chosen on those of seeds 0 to 99."""
+"""Models of this seed and beyond judge; none of them was looked at while the rule's numbers were chosen."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from bluesky import RunEngine
 import vo2_plans
 from analysis.file_names import require_file_name
 from callbacks.catalogue import Catalogue, unanalysed_runs
-from callbacks.collect import EarlyRule
 from callbacks.jobs import Listeners, OrderPoint
 from callbacks.journal.recovery import unfinished_runs
 from callbacks.journal.reingest import report
@@ -39,12 +38,13 @@ from profile_collection.session.resuming import (
     series_progress,
 )
 from profile_collection.session.session_log import session_log
-from profile_collection.session.settings import Settings, load_settings
+from profile_collection.session.settings import Settings, early_rule, epochs_of_transfer, load_settings
 from profile_collection.session.simulation import described, window_of
 from profile_collection.session.startup_checks import StartupError, require_results, take_lock
 from profile_collection.session.storage import (
     TruthRecorder,
     document_writer,
+    facade,
     open_catalogue,
     persistent_metadata,
     pipeline_settings,
@@ -64,13 +64,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def early_rule(settings: Settings) -> EarlyRule | None:
-    """Return when a scan that still runs is analysed: by default at true pace, where it takes long enough."""
-    if settings.early_results == "auto":
-        return EarlyRule() if settings.realtime or settings.devices == "epics" else None
-    return EarlyRule(least_left=0.0) if settings.early_results == "on" else None
-
-
 def _check_names(start: Mapping[str, Any]) -> None:
     """Refuse a run whose start document would name folders elsewhere, before anything of it is stored."""
     if "series_uid" in start:
@@ -79,15 +72,6 @@ def _check_names(start: Mapping[str, Any]) -> None:
 
 REVIVAL_TIME = 60.0
 """Seconds that the end of a session gives a catalogue that is coming up again."""
-
-
-def transfer_epochs(settings: Settings) -> int:
-    """Return the epochs of transfer learning behind each result: as asked, else as there is time."""
-    if settings.transfer_epochs is not None:
-        return settings.transfer_epochs
-    if settings.realtime or settings.devices == "epics":
-        return 2000
-    return 10 if settings.quick else 100
 
 
 class Session:
@@ -156,7 +140,7 @@ class Session:
             undo.callback(self.writer.close)
             self.RE = self._make_run_engine(metadata)
             undo.callback(self.RE.clear_suspenders)
-            self.db = self._facade()
+            self.db = facade(self.catalogue)
             self._stack = undo.pop_all()
 
     # -- putting together --------------------------------------------------------------------------------
@@ -174,7 +158,7 @@ class Session:
     def _pipeline_settings(self) -> PipelineSettings:
         usual, settings = pipeline_settings(self.catalogue, self.settings), self.settings
         return dataclasses.replace(
-            usual, live=True, early=early_rule(settings), epochs=transfer_epochs(settings)
+            usual, live=True, early=early_rule(settings), epochs=epochs_of_transfer(settings)
         )
 
     def _make_run_engine(self, metadata: MutableMapping[str, Any]) -> RunEngine:
@@ -190,12 +174,6 @@ class Session:
         settle = BEAM_SETTLES if settings.realtime else 0.0
         install_suspenders(engine, self.beamline, settle=settle, told=self._suspended)
         return engine
-
-    def _facade(self) -> Any:
-        """Return databroker's facade; it turns the runs it touches into their V2 form, ours stay V3."""
-        from databroker import Broker
-
-        return Broker(self.catalogue.raw)
 
     # -- use ---------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from analysis.file_names import file_name
+from callbacks.collect import EarlyRule
 from callbacks.jobs import Crop, parse_crop
 from profile_collection.session.alert import alert_words
 
@@ -243,3 +244,19 @@ def _in_words(error: Any, path: Path) -> str:
 
 def _as_word(value: Any) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def early_rule(settings: Settings) -> EarlyRule | None:
+    """Return when a scan that still runs is analysed: by default at true pace, where it takes long enough."""
+    if settings.early_results == "auto":
+        return EarlyRule() if settings.realtime or settings.devices == "epics" else None
+    return EarlyRule(least_left=0.0) if settings.early_results == "on" else None
+
+
+def epochs_of_transfer(settings: Settings) -> int:
+    """Return the epochs of transfer learning behind each result: as asked, else as there is time."""
+    if settings.transfer_epochs is not None:
+        return settings.transfer_epochs
+    if settings.realtime or settings.devices == "epics":
+        return 2000
+    return 10 if settings.quick else 100

@@ -78,6 +78,13 @@ def open_catalogue(settings: Settings) -> Catalogue:
     return connect(ensure_server(settings.data).address)
 
 
+def facade(catalogue: Catalogue) -> Any:
+    """Return databroker's facade; it turns the runs it touches into their V2 form, ours stay V3."""
+    from databroker import Broker
+
+    return Broker(catalogue.raw)
+
+
 def document_writer(
     catalogue: Catalogue,
     settings: Settings,

@@ -406,13 +406,8 @@ class TwinConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Rebuild a configuration from what ``to_dict`` (or its JSON) gave."""
-        return cls(
-            **{
-                f.name: _revive(getattr(cls(), f.name), values[f.name])
-                for f in fields(cls)
-                if f.name in values
-            }
-        )
+        given = [f.name for f in fields(cls) if f.name in values]
+        return cls(**{name: _revive(getattr(cls(), name), values[name]) for name in given})
 
 
 def _revive(default: Any, value: Any) -> Any:

@@ -32,7 +32,8 @@ def images(result: ScanResult, white: np.ndarray, least: float) -> tuple[np.ndar
     real = white[row : row + rows, col : col + cols]
     seen = np.where(result.mask, 0, result.intensity).sum(axis=0)
     lit = (seen > least) & (real > 0) & ~result.mask.all(axis=0)
-    assert result.flat_field is not None, "this result's flat field was not looked for"
+    if result.flat_field is None:
+        raise SystemExit("this result's flat field was not looked for")
     return result.flat_field, real, lit
 
 

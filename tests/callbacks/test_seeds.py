@@ -56,6 +56,7 @@ def asked(monkeypatch, scans):
             weights_hash="abc",
             coherence=(0.0, 0.0, 0.0),
             calibrated=False,
+            flat_field=np.ones(intensity.shape[1:], np.float32),
         )
 
     monkeypatch.setattr(phasing_module, "reconstruct", phasing)
