@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import inspect
 import re
@@ -98,6 +99,12 @@ def configured(data: Path | None, results: Path | None, **given: Any) -> Setting
     return load_settings(data=data, results=results, **given)
 
 
+ELSEWHERE = (
+    "another user's, or a read-only archive's: give another place (--output, VO2_DATA, VO2_RESULTS), or work "
+    "on a copy ('cp -r')"
+)
+
+
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
     """Show what a user can put right as one red line, and exit 1; anything else is a bug and shows where."""
@@ -119,7 +126,8 @@ def explained() -> Iterator[None]:
 def in_words(error: BaseException) -> str | None:
     """Return what an error says to a person, on one line; None for one that is a bug."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.strerror}: {str(error.filename)!r}"
+        said = f"{error.strerror}: {str(error.filename)!r}"
+        return f"{said}; {ELSEWHERE}" if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) else said
     if isinstance(error, ValueError | LookupError | OSError | RuntimeError):
         return str(error)
     from callbacks.catalogue import server_said
