@@ -83,7 +83,7 @@ def start() -> None:
     if "session" in shell.user_ns:
         raise RuntimeError("a session is open here already: session.close() ends it, then restart the kernel")
     for path in sorted(STARTUP.glob("*.py")):
-        exec(compile(path.read_text(encoding="utf-8"), path, "exec"), shell.user_ns)  # noqa: S102
+        shell.safe_execfile(str(path), shell.user_ns, raise_exceptions=True)
 
 
 def interactive_shell() -> Any | None:
