@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 
     from profile_collection.twin import Twin
 
-
 logger = logging.getLogger(__name__)
 
 
