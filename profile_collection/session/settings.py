@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from analysis.file_names import file_name
-from callbacks.collect import EarlyRule
 from callbacks.jobs import Crop, parse_crop
 from profile_collection.session.alert import alert_words
+
+if TYPE_CHECKING:
+    from callbacks.collect import EarlyRule
 
 PREFIX = "VO2_"
 
@@ -248,6 +250,8 @@ def _as_word(value: Any) -> str:
 
 def early_rule(settings: Settings) -> EarlyRule | None:
     """Return when a scan that still runs is analysed: by default at true pace, where it takes long enough."""
+    from callbacks.collect import EarlyRule
+
     if settings.early_results == "auto":
         return EarlyRule() if settings.realtime or settings.devices == "epics" else None
     return EarlyRule(least_left=0.0) if settings.early_results == "on" else None

@@ -232,7 +232,7 @@ def test_the_geometry_is_that_of_the_run(results):
         t.get_text() for t in figure.findobj(Text)
     }
     stranger = dataclasses.replace(results[0], instrument={"name": "APS 34-ID-C", "delta": 32.0})
-    with pytest.raises(ValueError, match="six circles are needed"):
+    with pytest.raises(ValueError, match="circles of APS 34-ID-C are needed to draw the geometry"):
         figures.experiment(stranger)
 
 
@@ -547,6 +547,6 @@ def test_a_figure_that_fails_is_named_and_the_others_are_drawn(
     report = write_report(tmp_path, series, blind)
     assert {path.stem for path in report.figures} == {"scree"}
     assert any("no light" in note for note in report.notes)
-    assert any("six circles are needed" in note for note in report.notes)
+    assert any("the instrument must be one of" in note for note in report.notes)
     with pytest.raises(ValueError, match="result of every temperature"):
         write_report(tmp_path, series, results[:1])
