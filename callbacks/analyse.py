@@ -64,6 +64,11 @@ def analyse(job: ScanJob, at_crop: Callable[[PreparedScan], None] = lambda prepa
     """
     prepared = prepare(job)
     at_crop(prepared)
+    return _phased(job, prepared)
+
+
+def _phased(job: ScanJob, prepared: PreparedScan) -> ScanResult:
+    """Phase the crop of a job, as the experiment's lattices ask for."""
     experiment = Experiment.of_start(job.start)
     found = phase(prepared, job.seed, strain=experiment.transformation_strain, band=experiment.crop)
     return _result(job, prepared, phasing_values(found, prepared.voxel_basis, prepared.q_vector))
@@ -94,9 +99,7 @@ def analyse_early(job: ScanJob, before: ScanResult | None) -> tuple[ScanResult, 
             f"an early result needs {least} points after the peak, which is at point "
             f"{prepared.peak[0] + 1:.0f} of {steps} so far: wait for more"
         )
-    experiment = Experiment.of_start(job.start)
-    found = phase(prepared, job.seed, strain=experiment.transformation_strain, band=experiment.crop)
-    result = _result(job, prepared, phasing_values(found, prepared.voxel_basis, prepared.q_vector))
+    result = _phased(job, prepared)
     alike = before is not None and before.object.shape == result.object.shape
     so_far = SoFar(
         points=steps,

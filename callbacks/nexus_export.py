@@ -192,10 +192,9 @@ def _bad(job: ScanJob, geometry: ScanGeometry) -> NDArray[np.bool_]:
 
 
 def _write_i16_detector(entry: h5py.Group, job: ScanJob, geometry: ScanGeometry, linked: str) -> None:
-    """Write where each pixel is, as a chain of transformations: pixel, detector, delta, gamma."""
+    """Write the detector, its frames linked, and where each pixel is: pixel, detector, delta, gamma."""
     import h5py
 
-    place = f"/{ENTRY}/instrument"
     instrument = entry["instrument"]
     detector = _group(instrument, "merlin", "NXdetector")
     detector["data"] = h5py.ExternalLink(linked, "/entry/instrument/detector/data")
@@ -212,6 +211,22 @@ def _write_i16_detector(entry: h5py.Group, job: ScanJob, geometry: ScanGeometry,
     for name in ("x_pixel_size", "y_pixel_size"):
         _put(detector, name, geometry.pixel_size, "mm")
     _put(detector, "distance", geometry.distance, "mm")
+    _write_i16_arm(entry, job, geometry)
+    data = _group(entry, "merlin", "NXdata", signal="data", axes=[str(job.start["scan"]["axis"]), ".", "."])
+    data["data"] = h5py.ExternalLink(linked, "/entry/instrument/detector/data")
+    axis = str(job.start["scan"]["axis"])
+    data[axis] = entry[f"measurement/{axis}"]
+    entry.attrs["default"] = "merlin"
+    transmission = read_beside(job.frame_file, job.dataset, "transmission", job.frame_index)
+    if transmission is not None:
+        attenuator = _group(instrument, "attenuator", "NXattenuator")
+        attenuator["attenuator_transmission"] = float(transmission.mean())
+
+
+def _write_i16_arm(entry: h5py.Group, job: ScanJob, geometry: ScanGeometry) -> None:
+    """Write the chain of the arm's two circles, and where its detector is on it."""
+    place, instrument = f"/{ENTRY}/instrument", entry["instrument"]
+    detector = instrument["merlin"]
     # Of the arm at zero: the chain turns it.
     circles = [(axis, job.positions[name]) for name, axis in instrument_named(geometry.instrument).arm]
     to_nexus = FRAMES["nexus"].T
@@ -237,15 +252,6 @@ def _write_i16_detector(entry: h5py.Group, job: ScanJob, geometry: ScanGeometry,
     )
     for name, vector in (("slow", at_zero[:, 0]), ("fast", at_zero[:, 2])):
         _moved(module, f"{name}_pixel_direction", geometry.pixel_size, vector, offset, "translation", "mm")
-    data = _group(entry, "merlin", "NXdata", signal="data", axes=[str(job.start["scan"]["axis"]), ".", "."])
-    data["data"] = h5py.ExternalLink(linked, "/entry/instrument/detector/data")
-    axis = str(job.start["scan"]["axis"])
-    data[axis] = entry[f"measurement/{axis}"]
-    entry.attrs["default"] = "merlin"
-    transmission = read_beside(job.frame_file, job.dataset, "transmission", job.frame_index)
-    if transmission is not None:
-        attenuator = _group(instrument, "attenuator", "NXattenuator")
-        attenuator["attenuator_transmission"] = float(transmission.mean())
 
 
 def _write_i16_sample(entry: h5py.Group, job: ScanJob, geometry: ScanGeometry) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from callbacks.catalogue import Address
-from callbacks.jobs import Learning, ScanJob, ScanSummary, Stage, failed
+from callbacks.jobs import Learning, ScanJob, ScanSummary, SoFar, Stage, failed
 from callbacks.series import SeriesState, forget_failure, note_failure, scan_file, update_series
 
 if TYPE_CHECKING:
@@ -83,25 +83,30 @@ def _preview(job: ScanJob, address: Address | None, begun: float) -> ScanSummary
 
 def _early(job: ScanJob, address: Address | None, begun: float) -> ScanSummary:
     """Phase the first points of a scan that still runs, store and publish what comes of them."""
-    from analysis.results import read_scan, write_scan
+    from analysis.results import read_scan
     from callbacks.analyse import analyse_early
 
     path = scan_file(job)
     result, so_far = analyse_early(job, read_scan(path) if path.exists() else None)
-    write_scan(path, result)
-    summary = replace(summarise(job, result), seconds=time.monotonic() - begun, so_far=so_far)
-    return published(job, summary, address, _provenance(result))
+    return _shown(job, result, address, begun, so_far)
 
 
 def _show_guess(job: ScanJob, address: Address | None, begun: float, prepared: PreparedScan) -> ScanSummary:
     """Store and publish the network's guess of a prepared scan as its preview."""
-    from analysis.results import write_scan
     from callbacks.analyse import guessed
 
     job = replace(job, stage="preview")
-    result = guessed(job, prepared)
+    return _shown(job, guessed(job, prepared), address, begun)
+
+
+def _shown(
+    job: ScanJob, result: ScanResult, address: Address | None, begun: float, so_far: SoFar | None = None
+) -> ScanSummary:
+    """Store and publish a result that is not final."""
+    from analysis.results import write_scan
+
     write_scan(scan_file(job), result)
-    summary = replace(summarise(job, result), seconds=time.monotonic() - begun)
+    summary = replace(summarise(job, result), seconds=time.monotonic() - begun, so_far=so_far)
     return published(job, summary, address, _provenance(result))
 
 

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from analysis.phasing.calibration import Calibrated, calibrate, shared
-from analysis.phasing.config import DEFAULT, PhasingConfig
+from analysis.phasing.config import DEFAULT, PhasingConfig, TrustConfig
 from analysis.phasing.forward import chi_squared, noise_ratio
 from analysis.phasing.network.pretrained import Pretrained, load_pretrained
 from analysis.phasing.network.transfer import transfer
@@ -362,29 +362,19 @@ def _assemble(
         to_centre(a).cpu().numpy() for a in (explained, pattern.as_counted, pattern.mask)
     )
     obj, support = centre(*(to_centre(a[0]).cpu().numpy() for a in (best.x, best.support)))
-    ratio = noise_ratio(predicted, counts, mask)
     starts = StartEvidence(
         agreement=found.agreement,
         confirmations=confirmations(found.candidates, config.search),
-        noise_ratio=ratio,
+        noise_ratio=noise_ratio(predicted, counts, mask),
         pixel_kernel=pattern.blurred,
         calibrated=calibrated,
     )
-    evidence = Evidence(
-        starts=starts,
-        compactness=compactness(np.abs(obj) ** 2, support),
-        oversampling=oversampling(obj, config.trust),
-        saturated=looks_saturated(counts, mask, config.trust),
-        effective_voxels=effective_voxels(np.abs(obj) ** 2),
-        filled=float(np.count_nonzero(support) / np.count_nonzero(~mask)),
-        not_counts=not_poisson(counts, mask, config.trust),
-    )
-    trusted, reasons = verdict(evidence, config.trust)
+    trusted, reasons = verdict(_evidence(starts, obj, support, counts, mask, config.trust), config.trust)
     return Reconstruction(
         object=obj.astype(np.complex64),
         support=support,
         chi_squared=chi_squared(predicted, counts, mask),
-        noise_ratio=ratio,
+        noise_ratio=starts.noise_ratio,
         trusted=trusted,
         reasons=reasons,
         loss_history=losses,
@@ -400,6 +390,27 @@ def _assemble(
         calibrated=calibrated,
         flat_field=torch.fft.fftshift(_flat_field(pattern, outcome)).cpu().numpy(),
         exposure=torch.fft.fftshift(outcome.response.exposure).cpu().numpy(),
+    )
+
+
+def _evidence(
+    starts: StartEvidence,
+    obj: NDArray[Any],
+    support: NDArray[np.bool_],
+    counts: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    limits: TrustConfig,
+) -> Evidence:
+    """Return what the verdict on an object rests on; all arrays (n0, n1, n2), centred."""
+    density = np.abs(obj) ** 2
+    return Evidence(
+        starts=starts,
+        compactness=compactness(density, support),
+        oversampling=oversampling(obj, limits),
+        saturated=looks_saturated(counts, mask, limits),
+        effective_voxels=effective_voxels(density),
+        filled=float(np.count_nonzero(support) / np.count_nonzero(~mask)),
+        not_counts=not_poisson(counts, mask, limits),
     )
 
 

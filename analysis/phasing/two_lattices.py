@@ -181,21 +181,11 @@ def reconstruct_both(
     hidden = np.zeros(counts.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
     box, corner = second_box(counts.shape, offset, band)
     inner = central(counts.shape, band)
-    first = reconstruct(
-        counts[inner],
-        hidden[inner],
-        seed=seed,
-        pixel_kernel=pixel_kernel,
-        background=background,
-        flat_field=None if flat_field is None else flat_field[inner[1:]],
-        dark=None if dark is None else dark[inner[1:]],
-    )
-    model: dict[str, Any] = {
-        "pixel_kernel": pixel_kernel,
-        "background": background,
-        "flat_field": flat_field,
-        "dark": dark,
-    }
+    model: dict[str, Any] = {"pixel_kernel": pixel_kernel, "background": background}
+    pixels = {"flat_field": flat_field, "dark": dark}
+    within: dict[str, Any] = {name: None if one is None else one[inner[1:]] for name, one in pixels.items()}
+    first = reconstruct(counts[inner], hidden[inner], seed=seed, **model, **within)
+    model |= pixels
     pattern = checked_pattern(counts, hidden, **model)
     amplitude = to_centre(pattern.amplitude(first.coherence)).cpu().numpy()
     second = phase_second(amplitude, hidden, first.object, offset, box, corner, np.random.default_rng(seed))

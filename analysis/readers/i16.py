@@ -83,7 +83,6 @@ def _nexus_scan(path: Path, entry: h5py.Group, given: Given, folder: Path | None
         geometry = _chain_geometry(entry, detector, name, axis, positions, angles, energy, shape, given)
     cell, ub, notes = _crystal(entry)
     hkl = _indices(sample)
-    reflection = given.reflection or _whole(hkl)
     if axis and energy and sample is not None and ub is not None and hkl is not None:
         notes += _against_angles(ub, hkl, {**positions, axis: float(sample[axis][()])}, energy)
     temperature = given.temperature if given.temperature is not None else _temperature(entry, scanned)
@@ -105,19 +104,20 @@ def _nexus_scan(path: Path, entry: h5py.Group, given: Given, folder: Path | None
         exposure=mean(scanned.get("count_time")),
         started=moment(_value(entry, "start_time")),
         cell=given.cell() or cell,
-        reflection=reflection,
+        reflection=given.reflection or _whole(hkl),
         ub=ub,
-        missing=(
-            *((note,) if note else ()),
-            *lacks(
-                energy=(energy, "energy in keV"),
-                detector=(detector, "a group NXdetector with frames"),
-            ),
-        ),
+        missing=(*((note,) if note else ()), *_lacking(energy, detector)),
         notes=tuple(notes),
         unused=(*unused, *sorted(set(scanned) - {axis, "ic1monitor", "count_time", "Tsample", "data"})),
         **beside,
         refusal=refusal(axis, scanned),
+    )
+
+
+def _lacking(energy: float | None, detector: h5py.Group | None) -> tuple[str, ...]:
+    """Return what the file does not say and nobody gave, in words."""
+    return tuple(
+        lacks(energy=(energy, "energy in keV"), detector=(detector, "a group NXdetector with frames"))
     )
 
 

@@ -55,6 +55,7 @@ def with_options(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..
     fields = inspect.signature(kind, eval_str=True).parameters
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        """Return the command with these options in its signature, which is what typer reads."""
         own = inspect.signature(command, eval_str=True)
         shown = [one for name, one in own.parameters.items() if name != "options"]
         asked = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in fields.values()]

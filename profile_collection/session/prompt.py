@@ -230,6 +230,7 @@ def _log_errors(shell: Any, session: Session) -> None:
     def show(
         _: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: Any = None
     ) -> None:
+        """Show an error that reached the prompt, in IPython's signature of such a handler."""
         if told := server_said(error):
             session.view.warn(told)
         else:
