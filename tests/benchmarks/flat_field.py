@@ -59,7 +59,7 @@ def draw(result: ScanResult, white: np.ndarray) -> Figure:
         axes[2].plot(two, one, ".", markersize=2, color="black")
         axes[2].plot([0.4, 1.8], [0.4, 1.8], color="#D55E00", linewidth=0.8)
         axes[2].set(xlabel="measured", ylabel="found", xlim=(0.4, 1.8), ylim=(0.4, 1.8), aspect="equal")
-        axes[2].set_title(f"correlation {correlation(result, white, DRAWN):.2f}")
+        axes[2].set_title(f"correlation of the logarithms {correlation(result, white, DRAWN):.2f}")
     return figure
 
 
