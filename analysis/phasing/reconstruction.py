@@ -213,8 +213,7 @@ def from_network(
     """Reconstruct as the paper does: the network, fine-tuned on the pattern, and its object as it is.
 
     Its witness is a second transfer learning, of the input in another orientation. Both begin with the same
-    weights and may err alike, so the closer agreement of `TrustConfig` is asked of them, whatever the class of
-    data.
+    weights and may err alike, so the closer agreement of `TrustConfig` is asked of them, whatever the data.
     The object knows nothing of what lies beyond the central voxels of q; the noise ratio of all says so.
     """
     began = time.perf_counter() if began is None else began
