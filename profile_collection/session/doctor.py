@@ -102,7 +102,7 @@ def python_and_packages(_: Settings) -> Iterator[Finding]:
     wanted = str(own.metadata["Requires-Python"] or ">=3.11")
     version = platform.python_version()
     good = SpecifierSet(wanted).contains(version, prereleases=True)
-    remedy = "" if good else "make a new .venv: make PYTHON=<interpreter> install"
+    remedy = "" if good else "make clean-env, then make PYTHON=<interpreter> quick"
     yield Finding("Python", "OK" if good else "FAIL", f"{version} at {sys.executable}", remedy)
     wrong = []
     for text in own.requires or ():
