@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -190,6 +190,12 @@ class IngestOptions(FileOptions):
         """The crop in voxels, None where none is given."""
         return None if self.crop is None else parse_crop(self.crop)
 
+    def refuse(self, why: str, but: Sequence[str] = ()) -> None:
+        """Raise a ValueError that names the options that were given, those in ``but`` left out."""
+        given = [one.name for one in fields(self) if getattr(self, one.name) is not None]
+        if unused := [f"--{name.replace('_', '-')}" for name in given if name not in but]:
+            raise ValueError(f"{why}; {', '.join(unused)} would not be used: leave it out")
+
     @property
     def beside(self) -> dict[str, Path]:
         """The files with an image of the detector, by what they are."""
@@ -273,8 +279,9 @@ def reconstruct(
         path = as_path(target)
         if path is not None and options.geometry is None and _holds_pattern(path):
             usual = path.with_name(f"{path.stem}_object.npz")
-            if seeds > 1 or options.beside:
-                raise ValueError("a pattern ('intensity' of an npz file) is phased from one --seed, as it is")
+            if seeds > 1:
+                raise ValueError("a pattern ('intensity' of an npz file) is phased from one --seed")
+            options.refuse("a pattern ('intensity' of an npz file) is phased as it is")
             _reconstruct_array(path, output_file(output, usual, overwrite=overwrite), seed)
             return
         stem, phased = _found(path, target, options, settings)
@@ -300,6 +307,8 @@ def _found(
     from analysis.readers import ReadError
     from profile_collection.session import one_scan, stored_runs
 
+    if path is None or one_scan.is_frame_file(path):
+        options.refuse("a run is phased as it was measured", but=("crop",))
     if path is None:
         with opened(settings) as catalogue:
             job = stored_runs.stored_job(catalogue, settings, target, Path())

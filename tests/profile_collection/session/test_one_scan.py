@@ -173,3 +173,20 @@ def test_extras_hold_for_a_scan_with_several(scan):
     (read,) = read_scans(path, read_given(geometry).completed(Given(exposure=2.0)))
     (ready,) = one_scan.ready([read], Extras(flat_field=np.full((20, 30), 3.0)))
     assert ready.arrays["flatfield"].mean() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "named"),
+    [
+        ("pattern.npz", ["--energy", "9", "--crop", "32,32,32"], "--energy, --crop"),
+        ("pattern.npz", ["--flat-field", "white.npy"], "--flat-field"),
+        ("0123abcd", ["--mask", "m.npy"], "--mask"),
+    ],
+)
+def test_reconstruct_refuses_what_it_would_not_use(tmp_path, monkeypatch, name, given, named):
+    monkeypatch.chdir(tmp_path)
+    np.savez("pattern.npz", intensity=np.ones((32, 32, 32)))
+    done = CliRunner().invoke(app, ["reconstruct", name, *given, "--data", str(tmp_path / "data")])
+    assert done.exit_code == 1
+    assert f"{named} would not be used" in " ".join(done.output.split())
+    assert not (tmp_path / "data").exists()
