@@ -51,8 +51,8 @@ class Settings(BaseModel):
         Whether a scan that still runs is analysed from its first frames: "on", "off", or "auto", which does
         so with real devices and at true pace, where what is left of the scan takes long enough.
     transfer_epochs
-        Of transfer learning behind each result; 0 for none. By default 2000 with real devices and at true
-        pace, 100 of a simulated series, 10 of a quick one.
+        Of transfer learning behind each result; 0 for none. By default 10 of a quick series, else 2000 with
+        real devices and at true pace, 100 of a simulated series.
     operator, proposal, sample
         Written into every start document; the sample is the experiment's where none is given.
     experiment
@@ -261,6 +261,6 @@ def epochs_of_transfer(settings: Settings) -> int:
     """Return the epochs of transfer learning behind each result: as asked, else as there is time."""
     if settings.transfer_epochs is not None:
         return settings.transfer_epochs
-    if settings.realtime or settings.devices == "epics":
-        return 2000
-    return 10 if settings.quick else 100
+    if settings.quick:
+        return 10
+    return 2000 if settings.realtime or settings.devices == "epics" else 100

@@ -113,6 +113,12 @@ EXPOSURE: Range = (1e-6, 3600.0)
 """Seconds, where the detector gives no limits of its own."""
 ETA_STEP: Range = (1e-4, 1.0)
 """Degrees; the circle's resolution, and far beyond the width of any rocking curve."""
+KELVIN_STEP: Range = (0.01, 1000.0)
+"""Between two temperatures: what a controller resolves, and beyond the range of any stage."""
+HOURS: Range = (0.0, 1000.0)
+"""Of beam time."""
+PATIENCE: Range = (0.0, 86400.0)
+"""Seconds that a choice may wait for a result."""
 
 _WORKER = "bluesky_queueserver.manager.worker"
 _LOADER = "load_script_into_existing_nspace"

@@ -4,7 +4,15 @@ from bluesky.utils import MsgGenerator
 
 import vo2_plans
 from profile_collection.session.simulation import changed_window, window_of
-from profile_collection.session.startup_checks import ETA_STEP, EXPOSURE, in_range, limits_of
+from profile_collection.session.startup_checks import (
+    ETA_STEP,
+    EXPOSURE,
+    HOURS,
+    KELVIN_STEP,
+    PATIENCE,
+    in_range,
+    limits_of,
+)
 
 # 00-session.py defined session, beamline and its devices.
 _kelvin = limits_of(heated_stage)
@@ -57,7 +65,18 @@ def temperature_series(
     )
 
 
-@in_range(start=_kelvin, stop=_kelvin, eta_start=_eta, eta_stop=_eta, eta_step=ETA_STEP, exposure=_exposure)
+@in_range(
+    start=_kelvin,
+    stop=_kelvin,
+    min_step=KELVIN_STEP,
+    max_step=KELVIN_STEP,
+    hours=HOURS,
+    patience=PATIENCE,
+    eta_start=_eta,
+    eta_stop=_eta,
+    eta_step=ETA_STEP,
+    exposure=_exposure,
+)
 def adaptive_temperature_series(
     start: float,
     stop: float,

@@ -134,7 +134,12 @@ def measured_over_channel_access(tmp_path_factory, programs):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = Settings(
-        data=folder / "data", results=folder / "results", quick=True, devices="epics", ca_port=port
+        data=folder / "data",
+        results=folder / "results",
+        quick=True,
+        devices="epics",
+        ca_port=port,
+        transfer_epochs=0,
     )
     environment = {**os.environ, **settings.environment()}
     ioc = subprocess.Popen([programs / "vo2", "ioc", "--quick"], env=environment)

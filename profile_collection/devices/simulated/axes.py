@@ -53,7 +53,7 @@ class SimulatedAxis(SoftPositioner):
         self._encoder: Callable[[], float] | None = None
         self._set_position(float(position))
         self._motion_lock = threading.Lock()
-        self._claim_lock = threading.Lock()
+        self._claim_lock = threading.RLock()
         self._motion: _Motion | None = None
 
     def follow_with(
@@ -100,7 +100,12 @@ class SimulatedAxis(SoftPositioner):
                 if not self._clock.sleep(duration / steps, motion.ended):
                     return
                 part = step / steps
-                self._arrive_at(motion.target if step == steps else start + (motion.target - start) * part)
+                with self._claim_lock:  # whoever stops the motion finds the axis where it then stays
+                    if motion.ended.is_set():
+                        return
+                    self._arrive_at(
+                        motion.target if step == steps else start + (motion.target - start) * part
+                    )
         arrived = abs(self._position - motion.target) <= DEADBAND
         self._end(motion, success=arrived, reason="" if arrived else self._stuck(motion.target))
 
