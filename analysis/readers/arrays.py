@@ -221,7 +221,7 @@ def _scan(path: Path, kind: str, arrays: Mapping[str, NDArray[Any]], given: Give
     columns = (
         {} if temperature is None else {"Tsample": np.broadcast_to(temperature, (points,)).astype(float)}
     )
-    if angles is not None and given.angles is None and given.start is None:
+    if angles is not None and not given.rocks:
         given = given.completed(Given(angles=tuple(float(angle) for angle in angles)))
     return described(
         path,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.geometry import INSTRUMENTS, Instrument, ScanGeometry, instrument_named
-from analysis.readers.linked import Dataset, linked_frames, opened
+from analysis.readers.linked import Dataset, left_over, linked_frames, opened
 from analysis.readers.scan import Given, MeasuredScan, ReadError, lacks, mean, measured, moment, text
 
 ID01 = instrument_named("ESRF ID01")
@@ -81,13 +81,14 @@ def _bliss_scan(path: Path, scan: h5py.Group, given: Given, folder: Path | None)
         name: float(np.mean(motors[name][()])) for name in BLISS_CIRCLES if name in motors and name != axis
     } | dict(given.positions)
     calibration = scan.get(f"instrument/{detector}")
-    beside = images_beside(calibration, source.shape if source is not None else ())
-    unused = beside.pop("unused")
+    beside, used = images_beside(calibration, source.shape if source is not None else ())
+    monitor = next((one for one in MONITORS if one in columns), "")
+    used |= {axis, monitor, "acq_time", "temperature", *BLISS_CIRCLES, f"{counters.name}/{detector}"}
     known = replace(
         given,
         energy=given.energy or _one(motors, "mononrj"),
-        distance=given.distance or _millimetres(calibration, "distance"),
-        pixel_size=given.pixel_size or _millimetres(calibration, "y_pixel_size"),
+        distance=given.distance or millimetres(calibration, "distance"),
+        pixel_size=given.pixel_size or millimetres(calibration, "y_pixel_size"),
         centre=given.centre or _pair(calibration, "beam_center_y", "beam_center_x"),
     )
     missing = (*((note,) if note else ()), *_missing(known, ID01, axis, positions))
@@ -105,13 +106,13 @@ def _bliss_scan(path: Path, scan: h5py.Group, given: Given, folder: Path | None)
         geometry=_geometry(ID01, known, axis, positions, source, missing),
         energy=known.energy,
         temperature=measured(temperature, points),
-        monitor=next((columns[one] for one in MONITORS if one in columns), None),
+        monitor=columns.get(monitor),
         exposure=_one(scan, "instrument/acq_time") or mean(columns.get("acq_time")),
         started=moment(_text(scan.get("start_time"))),
         cell=given.cell(),
         reflection=given.reflection,
         missing=missing,
-        unused=(*unused, *sorted(set(columns) - {axis, "acq_time", "temperature", *MONITORS})),
+        unused=left_over(scan, used),
         **beside,
         refusal="" if axis else f"none of {list(BLISS_CIRCLES)} was scanned: it is no rocking curve",
     )
@@ -138,8 +139,8 @@ class Cxi:
             known = replace(
                 given,
                 energy=given.energy or (joules / 1.602176634e-16 if joules else None),
-                distance=given.distance or _millimetres(detector, "distance"),
-                pixel_size=given.pixel_size or _millimetres(detector, "y_pixel_size"),
+                distance=given.distance or millimetres(detector, "distance"),
+                pixel_size=given.pixel_size or millimetres(detector, "y_pixel_size"),
             )
             return [_plain(path, Cxi.format, place, file, known)]
 
@@ -182,16 +183,16 @@ def _area_frames(file: h5py.File) -> str:
     return ""
 
 
-def images_beside(group: Any, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Return mask, flat field and dark image that lie in a detector's group, and the names of other images.
+def images_beside(group: Any, shape: tuple[int, ...]) -> tuple[dict[str, Any], set[str]]:
+    """Return mask, flat field and dark image that lie in a detector's group, and their paths in the file.
 
     As `MeasuredScan` names them; for frames of ``shape`` (n, rows, columns).
     """
     found: dict[str, Any] = {}
-    unused = []
+    used = set()
     for name in group if isinstance(group, h5py.Group) else ():
         node = group.get(name)
-        if not isinstance(node, h5py.Dataset) or node.shape not in (shape[1:], shape):
+        if not isinstance(node, h5py.Dataset) or not shape or node.shape not in (shape[1:], shape):
             continue
         kind = next(
             (
@@ -203,9 +204,8 @@ def images_beside(group: Any, shape: tuple[int, ...]) -> dict[str, Any]:
         )
         if kind:
             found[kind] = np.asarray(node[()]) != 0 if kind == "mask" else np.asarray(node[()])
-        elif node.dtype.kind in "iuf" and node.shape == shape[1:]:
-            unused.append(f"{name} {node.shape}")
-    return found | {"unused": tuple(unused)}
+            used.add(f"{group.name}/{name}")
+    return found, used
 
 
 def _plain(path: Path, kind: str, place: str, file: h5py.File, given: Given) -> MeasuredScan:
@@ -216,8 +216,14 @@ def _plain(path: Path, kind: str, place: str, file: h5py.File, given: Given) -> 
     for group in (file[place].parent, file.get("entry/instrument/NDAttributes")):
         if isinstance(group, h5py.Group):
             columns |= _columns(group, points)
-    beside = images_beside(file[place].parent, source.shape)
-    return described(path, kind, source, given, columns=columns, **beside)
+    beside, used = images_beside(file[place].parent, source.shape)
+    scan = described(path, kind, source, given, columns=columns, **beside)
+    used |= {scan.axis, *USED_COLUMNS, file[place].name}
+    return replace(scan, unused=left_over(file, used))
+
+
+USED_COLUMNS = frozenset({"monitor", "Tsample", "timestamp", "frame_index", "ic1monitor"})
+"""Arrays beside the frames of a plain file that are used, or say nothing that is not said already."""
 
 
 def described(
@@ -234,7 +240,7 @@ def described(
     points = source.shape[0]
     instrument, refusal = _instrument(given)
     axis = given.axis or (instrument.sample[0][0] if instrument is not None else "")
-    angles = columns.get(axis, _angles(given, points))
+    angles = given.rocking(points) if given.rocks else columns.get(axis, np.zeros(0))
     positions = dict(given.positions)
     missing = (
         *(_missing(given, instrument, axis, positions) if instrument is not None else (refusal,)),
@@ -245,7 +251,6 @@ def described(
         ),
     )
     temperature = given.temperature if given.temperature is not None else columns.get("Tsample")
-    used = {axis, "monitor", "Tsample", "timestamp", "frame_index", "ic1monitor"}
     return MeasuredScan(
         path=path,
         format=kind,
@@ -265,7 +270,6 @@ def described(
         cell=given.cell(),
         reflection=given.reflection,
         missing=missing,
-        unused=(*others.pop("unused", ()), *sorted(set(columns) - used)),
         **others,
     )
 
@@ -277,14 +281,6 @@ def _instrument(given: Given) -> tuple[Instrument | None, str]:
         return instrument_named(given.instrument), ""
     except ValueError as error:
         return None, str(error)
-
-
-def _angles(given: Given, points: int) -> NDArray[np.float64]:
-    if given.angles is not None:
-        return np.array(given.angles, dtype=np.float64)
-    if given.start is not None and given.step is not None:
-        return np.asarray(given.start + given.step * np.arange(points), dtype=np.float64)
-    return np.zeros(0)
 
 
 def _missing(
@@ -329,7 +325,7 @@ def _one(group: Any, name: str) -> float | None:
     return None
 
 
-def _millimetres(group: Any, name: str) -> float | None:
+def millimetres(group: Any, name: str) -> float | None:
     """Return a length that the file states in metres, or in the unit it names, in mm."""
     value = _one(group, name)
     if value is None:

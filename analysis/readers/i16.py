@@ -25,8 +25,8 @@ from analysis.geometry import (
     rotation,
     sample_rotation,
 )
-from analysis.readers.hdf5 import images_beside
-from analysis.readers.linked import linked_frames, opened
+from analysis.readers.hdf5 import images_beside, millimetres
+from analysis.readers.linked import left_over, linked_frames, opened
 from analysis.readers.scan import Given, MeasuredScan, ReadError, lacks, mean, measured, moment, text
 from analysis.unit_cells import UnitCell
 
@@ -73,8 +73,7 @@ def _nexus_scan(path: Path, entry: h5py.Group, given: Given, folder: Path | None
     name, detector = _detector(entry, given)
     source, note = linked_frames(path, detector, "data", folder) if detector is not None else (None, "")
     shape = source.shape[1:] if source is not None else _said_shape(detector)
-    beside = images_beside(detector, source.shape if source is not None else ())
-    unused = beside.pop("unused")
+    beside, used = images_beside(detector, source.shape if source is not None else ())
     energy = given.energy or _energy(entry)
     positions |= given.positions
     angles = scanned.get(axis, np.zeros(0))
@@ -84,8 +83,9 @@ def _nexus_scan(path: Path, entry: h5py.Group, given: Given, folder: Path | None
     cell, ub, notes = _crystal(entry)
     hkl = _indices(sample)
     if axis and energy and sample is not None and ub is not None and hkl is not None:
-        notes += _against_angles(ub, hkl, {**positions, axis: float(sample[axis][()])}, energy)
+        notes += against_angles(ub, hkl, {**positions, axis: float(sample[axis][()])}, energy)
     temperature = given.temperature if given.temperature is not None else _temperature(entry, scanned)
+    used |= {axis, *USED_COLUMNS} | (set() if detector is None else {f"{detector.name}/data"})
     return MeasuredScan(
         path=path,
         format=I16Nexus.format,
@@ -101,24 +101,37 @@ def _nexus_scan(path: Path, entry: h5py.Group, given: Given, folder: Path | None
         temperature=measured(temperature, points),
         monitor=scanned.get("ic1monitor"),
         transmission=_number(entry, "instrument/attenuator/attenuator_transmission"),
-        exposure=mean(scanned.get("count_time")),
+        exposure=mean(scanned.get("count_time", _value(entry, f"instrument/{name}/count_time"))),
         started=moment(_value(entry, "start_time")),
         cell=given.cell() or cell,
-        reflection=given.reflection or _whole(hkl),
+        reflection=given.reflection or whole(hkl),
         ub=ub,
-        missing=(*((note,) if note else ()), *_lacking(energy, detector)),
+        missing=(*((note,) if note else ()), *_lacking(energy, detector, geometry, axis, shape)),
         notes=tuple(notes),
-        unused=(*unused, *sorted(set(scanned) - {axis, "ic1monitor", "count_time", "Tsample", "data"})),
+        unused=left_over(entry, used),
         **beside,
         refusal=refusal(axis, scanned),
     )
 
 
-def _lacking(energy: float | None, detector: h5py.Group | None) -> tuple[str, ...]:
+USED_COLUMNS = frozenset(
+    {"ic1monitor", "count_time", "Tsample", "ub_matrix", "unit_cell", "delta", "gamma", "offsetdelta"}
+)
+"""Arrays that are used wherever a vintage keeps them; the last three place the detector."""
+
+
+def _lacking(
+    energy: float | None,
+    detector: h5py.Group | None,
+    geometry: ScanGeometry | None,
+    axis: str,
+    shape: tuple[int, ...] | None,
+) -> tuple[str, ...]:
     """Return what the file does not say and nobody gave, in words."""
-    return tuple(
-        lacks(energy=(energy, "energy in keV"), detector=(detector, "a group NXdetector with frames"))
-    )
+    first = lacks(energy=(energy, "energy in keV"), detector=(detector, "a group NXdetector with frames"))
+    if first or not axis or not shape or geometry is not None:
+        return first
+    return ("where the detector is (distance and pixel_size in mm: the file has no transformations)",)
 
 
 def refusal(axis: str, scanned: Mapping[str, Any]) -> str:
@@ -180,13 +193,38 @@ def _chain_geometry(
     energy: float,
     shape: tuple[int, ...],
     given: Given,
-) -> ScanGeometry:
-    """Return the geometry: the detector from its NXtransformations, the circles from their angles."""
+) -> ScanGeometry | None:
+    """Return the geometry: the detector from its NXtransformations, the circles from their angles.
+
+    A distance or a pixel size that was given is that of a detector square to the arm. None where the file
+    says neither and nobody gave them.
+    """
     middle = {**positions, axis: float(np.nanmean(angles)) if angles.size else positions.get(axis, 0.0)}
-    circle = I16.rocking_axis(axis, middle)
     size = (int(shape[0]), int(shape[1]))
-    if given.distance or given.pixel_size or "module" not in detector:
-        return replace(given, energy=energy).geometry(I16, axis, middle, size)
+    centre = given.centre or _centre(entry, name, size)
+    distance, pixel = millimetres(detector, "distance"), millimetres(detector, "x_pixel_size")
+    if "module" in detector:
+        chain = _placed_geometry(entry, detector, centre, axis, middle, energy, size)
+        if given.distance is None and given.pixel_size is None:
+            return chain
+        distance, pixel = chain.distance, chain.pixel_size
+    distance, pixel = given.distance or distance, given.pixel_size or pixel
+    if distance is None or pixel is None:
+        return None
+    square = replace(given, energy=energy, distance=distance, pixel_size=pixel, centre=centre)
+    return square.geometry(I16, axis, middle, size)
+
+
+def _placed_geometry(
+    entry: h5py.Group,
+    detector: h5py.Group,
+    centre: tuple[float, float],
+    axis: str,
+    middle: Mapping[str, float],
+    energy: float,
+    size: tuple[int, int],
+) -> ScanGeometry:
+    """Return the geometry of the detector that the chain of transformations places."""
     origin = _placed(entry, detector, text(detector["depends_on"][()]), np.zeros(3), point=True)
     steps = []
     for direction in ("slow_pixel_direction", "fast_pixel_direction"):
@@ -197,8 +235,8 @@ def _chain_geometry(
         origin=origin,
         row=steps[0],
         column=steps[1],
-        centre=given.centre or _centre(entry, name, size),
-        axis=_NX_OF_YOU @ circle,
+        centre=centre,
+        axis=_NX_OF_YOU @ I16.rocking_axis(axis, middle),
         energy=energy,
         shape=size,
         frame="nexus",
@@ -280,7 +318,7 @@ def _indices(sample: h5py.Group | None) -> NDArray[np.float64] | None:
     return np.array([float(sample[name][()]) for name in "hkl"])
 
 
-def _whole(hkl: NDArray[np.float64] | None) -> tuple[int, int, int] | None:
+def whole(hkl: NDArray[np.float64] | None) -> tuple[int, int, int] | None:
     """Return the reflection that is meant, if it is near to whole numbers."""
     if hkl is None or np.abs(hkl - np.rint(hkl)).max() > NEAR or not np.rint(hkl).any():
         return None
@@ -295,7 +333,7 @@ OFF = 1e-3
 """Relative difference of UB·hkl from the angles' q that is named."""
 
 
-def _against_angles(
+def against_angles(
     ub: NDArray[np.float64], hkl: NDArray[np.float64], positions: Mapping[str, float], energy: float
 ) -> list[str]:
     """Hold Z·UB·hkl against the q that the arm sees, and name a difference."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,51 @@ class Dataset:
         inner = key if isinstance(key, tuple) else (key,)
         with h5py.File(self.path, "r", locking=False) as file:
             return np.asarray(file[self.name][(0,) * self._leading + inner])
+
+
+PLACES = frozenset({"transformations", "module"})
+"""Groups that say where things are: what a geometry needs of them is read, the rest is bookkeeping."""
+
+
+def left_over(group: h5py.Group, used: Collection[str]) -> tuple[str, ...]:
+    """Return the arrays of numbers below a group that nothing uses, by name, with the shape of images.
+
+    Parameters
+    ----------
+    group
+        Of a file; links to other files are named, and not followed.
+    used
+        Names, or whole paths, of arrays that are used. An array at two places is one array.
+    """
+    found: dict[Any, str] = {}
+    taken, seen = set(), set()
+
+    def walk(at: h5py.Group) -> None:
+        for name in at:
+            link, place = at.get(name, getlink=True), f"{at.name.rstrip('/')}/{name}"
+            if isinstance(link, h5py.ExternalLink):
+                key, said = (link.filename, link.path), f"{place.split('/')[-2]}/{name} (linked)"
+            elif isinstance(link, h5py.SoftLink) or name in PLACES:
+                continue
+            else:
+                node = at[name]
+                key = h5py.h5o.get_info(node.id).addr
+                if isinstance(node, h5py.Group):
+                    if key not in seen:
+                        seen.add(key)
+                        walk(node)
+                    continue
+                numbers = isinstance(node, h5py.Dataset) and node.dtype.kind in "iuf"
+                if not numbers or node.size in (None, 0, 1):
+                    continue
+                short = place.split("/")[-2] if name == "value" else name
+                name, said = short, short if node.ndim == 1 else f"{short} {node.shape}"
+            if place in used or name in used:
+                taken.add(key)
+            found.setdefault(key, said)
+
+    walk(group)
+    return tuple(sorted({said for key, said in found.items() if key not in taken}))
 
 
 def linked_frames(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
-from analysis.geometry import two_theta
+from analysis.geometry import instrument_named, two_theta
 from analysis.readers.arrays import Matlab, Matlab73, NumpyArrays, TiffStack
 from analysis.readers.hdf5 import AreaDetector, Bliss, Cxi
 from analysis.readers.i16 import I16Nexus
 from analysis.readers.linked import opened
-from analysis.readers.scan import Given, MeasuredScan, Reader, ReadError
+from analysis.readers.scan import Given, Images, MeasuredScan, Reader, ReadError
 from analysis.readers.spec import SpecImages
 from analysis.readers.srs import I16Srs
 
@@ -39,22 +43,103 @@ def read_scans(path: Path, given: Given | None = None, frames: Path | None = Non
     path
         File or folder.
     given
-        What a person says: it completes and overrides the file.
+        What a person says: it completes and overrides the file; where the two differ, a note says both.
     frames
         Folder of the frames, where they do not lie beside the file.
 
     Raises
     ------
     ReadError
-        There is no such file, no reader knows it, or it cannot be read.
+        There is no such file, no reader knows it, it cannot be read, or what was given cannot be used.
     """
+    given = given or Given()
+    if not given.rocks and (given.start is not None or given.step is not None):
+        raise ReadError(f"start and step go together; start {given.start!r}, step {given.step!r} came")
     if not path.exists():
         raise ReadError(f"there is no file {str(path)!r}")
     for reader in READERS:
         if reader.accepts(path):
-            return reader.read(path, given or Given(), frames)
+            return _overridden(reader, path, given, frames)
     known = ", ".join(reader.format for reader in READERS)
     raise ReadError(f"{path} is of none of the formats that are read ({known}){_held(path)}")
+
+
+PLAIN = (NumpyArrays, Matlab, Matlab73, TiffStack)
+"""Readers of arrays: all that is known of their scans was given."""
+
+
+def _overridden(reader: Reader, path: Path, given: Given, frames: Path | None) -> list[MeasuredScan]:
+    """Return the scans of a file with what was given put over it, and notes on what the file says itself."""
+    scans = [_as_given(scan, given) for scan in reader.read(path, given, frames)]
+    choice = Given(dataset=given.dataset, scan=given.scan, axis=given.axis, instrument=given.instrument)
+    if isinstance(reader, PLAIN) or not given.said.keys() - choice.said.keys():
+        return scans
+    try:
+        own = reader.read(path, choice, frames)
+    except ValueError:  # the file alone is impossible: that is why something was given
+        return scans
+    return [
+        replace(scan, notes=(*scan.notes, *_differences(scan, alone)))
+        for scan, alone in zip(scans, own, strict=True)
+    ]
+
+
+def _as_given(scan: MeasuredScan, given: Given) -> MeasuredScan:
+    """Put instrument, angles and exposure over those of a file, whatever its format, or refuse them."""
+    if given.instrument is not None and scan.instrument:
+        named = instrument_named(given.instrument).name
+        if named != scan.instrument:
+            raise ReadError(f"{scan.path} is a file of {scan.instrument}; the instrument {named!r} was given")
+    if given.exposure is not None:
+        scan = replace(scan, exposure=given.exposure)
+    if not given.rocks or scan.frames is None:
+        return scan
+    points = int(scan.frames.shape[0])
+    angles = given.rocking(points)
+    if len(angles) != points:
+        raise ReadError(f"{scan.path}: {points} frames came with {len(angles)} angles")
+    return replace(scan, angles=angles)
+
+
+def _differences(scan: MeasuredScan, own: MeasuredScan) -> Iterator[str]:
+    """Yield in words where what is used of a scan is not what its file says."""
+    for what, used, said in _compared(scan, own):
+        with contextlib.suppress(TypeError):
+            if said is None or used is None or np.allclose(used, said, rtol=1e-9, atol=1e-12):
+                continue
+            yield f"{what}: {_number(used)} was given and is used, the file says {_number(said)}"
+
+
+def _compared(scan: MeasuredScan, own: MeasuredScan) -> Iterator[tuple[str, Any, Any]]:
+    yield "energy (keV)", scan.energy, own.energy
+    yield "exposure (s)", scan.exposure, own.exposure
+    for name in scan.positions:
+        yield f"{name} (degrees)", scan.positions[name], own.positions.get(name)
+    if len(scan.angles) and len(own.angles):
+        for what, pick in (("first", 0), ("last", -1)):
+            yield f"{what} angle (degrees)", scan.angles[pick], own.angles[pick]
+    if scan.temperature is not None and own.temperature is not None:
+        yield "temperature (K)", np.nanmean(scan.temperature), np.nanmean(own.temperature)
+    yield "reflection", scan.reflection, own.reflection
+    if scan.cell is not None and own.cell is not None:
+        yield "lattice (Å, degrees)", _constants(scan), _constants(own)
+    if scan.geometry is not None and own.geometry is not None:
+        yield "distance (mm)", scan.geometry.distance, own.geometry.distance
+        if not isinstance(scan.frames, Images):  # a file with a folder of images does not say its pixels
+            yield "pixel size (mm)", scan.geometry.pixel_size, own.geometry.pixel_size
+        rows, columns = own.geometry.shape
+        if own.geometry.centre != ((rows - 1) / 2, (columns - 1) / 2):  # which is assumed, not said
+            yield "centre (row, column)", scan.geometry.centre, own.geometry.centre
+
+
+def _constants(scan: MeasuredScan) -> tuple[float, ...]:
+    cell = scan.cell
+    return () if cell is None else (cell.a, cell.b, cell.c, cell.alpha, cell.beta, cell.gamma)
+
+
+def _number(value: Any) -> str:
+    numbers = [f"{float(one):.6g}" for one in np.ravel(value)]
+    return numbers[0] if len(numbers) == 1 else f"({', '.join(numbers)})"
 
 
 def _held(path: Path) -> str:

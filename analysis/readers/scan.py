@@ -108,6 +108,17 @@ class Given:
             said["positions"] = {**self.positions, **other.positions}
         return replace(self, **said)
 
+    @property
+    def rocks(self) -> bool:
+        """Whether it says at which angles the sample was rocked."""
+        return self.angles is not None or (self.start is not None and self.step is not None)
+
+    def rocking(self, points: int) -> Column:
+        """Return the angle of each of ``points`` frames, as given: `rocks` must hold."""
+        if self.angles is not None:
+            return np.array(self.angles, dtype=np.float64)
+        return np.asarray((self.start or 0.0) + (self.step or 0.0) * np.arange(points), dtype=np.float64)
+
     def cell(self) -> UnitCell | None:
         """Return the lattice, if it was given."""
         if self.lattice is None:
@@ -284,8 +295,8 @@ def lacks(**needed: tuple[Any, str]) -> tuple[str, ...]:
     return tuple(f"{name.replace('_', ' ')} ({how})" for name, how in absent.items())
 
 
-def mean(values: Column | None) -> float | None:
-    """Return the mean of what is there of a column."""
+def mean(values: Any) -> float | None:
+    """Return the mean of what is there of a column, or the one number."""
     return None if values is None else float(np.nanmean(values))
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.readers.i16 import CIRCLES, I16, ROCKED, refusal
+from analysis.readers.i16 import CIRCLES, I16, ROCKED, against_angles, refusal, whole
 from analysis.readers.scan import Given, Images, MeasuredScan, ReadError, lacks, mean, measured
+from analysis.unit_cells import UnitCell
 
 
 class I16Srs:
@@ -54,6 +55,10 @@ class I16Srs:
             middle = {**positions, axis: float(table[axis].mean())}
             geometry = known.geometry(I16, axis, middle, images.shape[1:])
         stated = table["Tsample"] if "Tsample" in table else _number(said.get("Tsample"))
+        cell, ub, hkl = _srs_crystal(said)
+        notes = []
+        if ub is not None and hkl is not None and known.energy:
+            notes = against_angles(ub, hkl, positions, known.energy)
         return [
             MeasuredScan(
                 path=path,
@@ -72,9 +77,11 @@ class I16Srs:
                 transmission=_number(said.get("Transmission")),
                 exposure=mean(table.get("count_time", table.get("t"))),
                 started=_srs_time(said),
-                cell=given.cell(),
-                reflection=given.reflection,
+                cell=given.cell() or cell,
+                reflection=given.reflection or whole(hkl),
+                ub=ub,
                 missing=tuple(one for one in missing if one),
+                notes=tuple(notes),
                 unused=tuple(sorted(set(table) - {axis, "ic1monitor", "count_time", "t", "Tsample", "path"})),
                 refusal=refusal(axis, table),
             )
@@ -96,6 +103,18 @@ def _srs(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.float64]]]:
     if not names or not rows or any(len(row) != len(names) for row in rows):
         raise ReadError(f"{path}: a table behind '&END' was expected, of one number for each of {names[:6]}")
     return said, dict(zip(names, np.array(rows).T, strict=True))
+
+
+def _srs_crystal(
+    said: Mapping[str, str],
+) -> tuple[UnitCell | None, NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Return lattice, UB with 2π in You's frame, and h, k, l before the scan, where the file says them."""
+    constants = [_number(said.get(name)) for name in ("a", "b", "c", "alpha1", "alpha2", "alpha3")]
+    matrix = [[_number(said.get(f"UB{row}{column}")) for column in (1, 2, 3)] for row in (1, 2, 3)]
+    indices = [_number(said.get(name)) for name in "hkl"]
+    cell = None if None in constants else UnitCell(*(one for one in constants if one is not None))
+    ub = None if None in (one for row in matrix for one in row) else np.array(matrix, dtype=float)
+    return cell, ub, None if None in indices else np.array(indices, dtype=float)
 
 
 def _srs_frames(

@@ -76,6 +76,39 @@ def test_a_real_i16_master_says_where_its_detector_is(tmp_path):
     assert np.nanmean(scan.temperature) == pytest.approx(29.988)
     assert scan.transmission == pytest.approx(6.077e-4, rel=1e-3)
     assert scan.notes == ()
+    assert {"kphi", "rc", "roi1_sum", "beamOK"} <= set(scan.unused)
+    assert not {"eta", "ic1monitor", "delta"} & set(scan.unused)
+    assert not any("()" in name for name in scan.unused)
+
+
+def test_what_is_given_overrides_the_file_and_a_note_says_both(tmp_path):
+    shutil.copy(real("i16_1041304.nxs"), tmp_path)
+    with_frames(tmp_path)
+    angles = tuple(72.7 + 0.011 * np.arange(121))
+    given = Given(energy=5.5, distance=601.0, exposure=2.0, angles=angles, positions={"chi": 87.0})
+    scan = one(tmp_path / "i16_1041304.nxs", given)
+    scan.require()
+    np.testing.assert_array_equal(scan.angles, angles)
+    assert (scan.energy, scan.exposure, scan.geometry.distance) == (5.5, 2.0, 601.0)
+    assert scan.geometry.pixel_size == pytest.approx(0.172)  # of the file: it was not given
+    said = words(scan)
+    for note in (
+        "energy (keV): 5.5 was given and is used, the file says 5.46",
+        "distance (mm): 601 was given and is used, the file says 599.1",
+        "exposure (s): 2 was given and is used, the file says 1",
+        "chi (degrees): 87 was given and is used, the file says 87.71",
+        "last angle (degrees): 74.02 was given and is used, the file says 73.89",
+    ):
+        assert note in said
+    assert "pixel size" not in said
+    assert "mu (degrees)" not in said
+    for wrong, complaint in (
+        (Given(instrument="34idc"), "is a file of Diamond I16; the instrument 'APS 34-ID-C' was given"),
+        (Given(angles=(1.0, 2.0)), "121 frames came with 2 angles"),
+        (Given(start=72.7), "start and step go together"),
+    ):
+        with pytest.raises(ReadError, match=complaint):
+            one(tmp_path / "i16_1041304.nxs", wrong)
 
 
 def test_the_i16_chain_is_that_of_six_circles_where_its_detector_is_square_to_the_arm(tmp_path):
@@ -158,6 +191,10 @@ def test_a_real_srs_file_is_read_with_its_jittered_angles(tmp_path):
     assert scan.frames[3:5, 2, 2].tolist() == [4, 5]
     assert np.nanmean(scan.temperature) == pytest.approx(300.003)
     assert scan.geometry.centre == (106.0, 239.0)
+    assert (scan.cell.a, scan.cell.c, scan.cell.gamma) == (5.851, 43.315, 120.0)
+    q = np.linalg.norm(scan.ub @ [0.10307, -0.01923, 26.9878])
+    assert 2 * np.degrees(np.arcsin(q * 12.39842 / 7.113 / (4 * np.pi))) == pytest.approx(65.81189, abs=0.01)
+    assert scan.notes == ()  # UB·hkl is the q of the angles
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +244,9 @@ def bliss(path):
         scan = file.create_group("PtNP_42.1")
         scan["measurement/mpx1x4"] = COUNTS
         scan["measurement/mon"] = np.full(12, 1000.0)
-        scan["measurement/roi1"] = np.arange(12)
+        scan["measurement/mon2"] = scan["measurement/roi1"] = np.arange(12)
+        scan["measurement/andor"] = h5py.ExternalLink("andor.h5", "/data")
+        scan["instrument/andor/image"] = np.zeros((4, 5))
         for name, value in {"phi": 31.0, "nu": 12.0, "delta": 33.0, "mononrj": 9.0}.items():
             scan[f"instrument/positioners/{name}"] = value
         scan["instrument/positioners/eta"] = 17 + 0.01 * np.arange(12)
@@ -233,7 +272,7 @@ def test_an_id01_file_is_read_as_cdiutils_reads_it(tmp_path):
     np.testing.assert_array_equal(scan.frames[0:12], loader.load_detector_data())
     np.testing.assert_allclose(scan.angles, 17 + 0.01 * np.arange(12))
     assert scan.name == "PtNP"
-    assert scan.unused == ("roi1",)
+    assert scan.unused == ("image (4, 5)", "measurement/andor (linked)", "mon2", "roi1")
     assert scan.monitor.tolist() == [1000.0] * 12
     with pytest.raises(ReadError, match="no scan '43'"):
         read_scans(tmp_path / "any.name", Given(scan="43"))
