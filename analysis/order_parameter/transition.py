@@ -1,5 +1,6 @@
 """The curves through an order parameter: best fit, and one smooth step with T_c, width and their errors."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 from scipy.interpolate import make_smoothing_spline
 from scipy.optimize import brentq, curve_fit
+from scipy.stats import f
 
 from analysis.results.series import Transition, step
 
@@ -69,6 +71,10 @@ MIN_POINTS = len(PARAMETERS) + 1
 """Temperatures that a branch needs: one more than the model has parameters."""
 
 
+BY_CHANCE = 0.05
+"""Probability in an F test against a constant (three more parameters) above which a step is none."""
+
+
 def fit_transition(temperatures: Floats, values: Floats, branch: str = "heating", leg: int = 0) -> Transition:
     """Fit one step to the order parameter of one leg.
 
@@ -84,7 +90,8 @@ def fit_transition(temperatures: Floats, values: Floats, branch: str = "heating"
     Raises
     ------
     ValueError
-        There are too few temperatures, or no step between the first and the last of them.
+        There are too few temperatures, no step between the first and the last of them, or none that describes
+        the values clearly better than a constant does.
     """
     x, y = np.asarray(temperatures, dtype=float), np.asarray(values, dtype=float)
     distinct = len(np.unique(x))
@@ -101,12 +108,25 @@ def fit_transition(temperatures: Floats, values: Floats, branch: str = "heating"
             f"the temperatures do not pin down a step on {branch}: T_c {best[0]:.1f} ± {errors[0]:.2g} K; "
             "measure closer to the transition"
         )
+    left = float(np.sum((y - step(x, *best)) ** 2))
+    if (chance := _by_chance(y, left)) > BY_CHANCE:
+        raise ValueError(
+            f"a step describes the order parameter on {branch} no better than a constant: noise alone would do "
+            f"as much with probability {chance:.2g} ({BY_CHANCE:g} is the most): measure more temperatures, or "
+            "expose longer"
+        )
     named: dict[str, Any] = dict(zip(PARAMETERS, best.tolist(), strict=True))
     named |= {f"{name}_error": float(error) for name, error in zip(PARAMETERS, errors, strict=True)}
     if errors[1] == 0:
         named["width_error"] = None
-    rms = float(np.sqrt(np.mean((y - step(x, *best)) ** 2)))
-    return Transition(branch=branch, leg=leg, rms=rms, points=len(x), **named)
+    return Transition(branch=branch, leg=leg, rms=math.sqrt(left / len(x)), points=len(x), **named)
+
+
+def _by_chance(values: Floats, left: float) -> float:
+    """Return the probability that noise about a constant leaves a step no more than ``left`` (F test)."""
+    more, freedom = len(PARAMETERS) - 1, len(values) - len(PARAMETERS)
+    gained = float(np.sum((values - values.mean()) ** 2)) - left
+    return float(f.sf(gained / more / max(left / freedom, np.finfo(float).tiny), more, freedom))
 
 
 def _least_squares(x: Floats, y: Floats) -> tuple[Floats, Floats]:

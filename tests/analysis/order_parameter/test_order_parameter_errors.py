@@ -110,6 +110,7 @@ def test_a_step_sharper_than_the_temperatures_has_no_width_of_its_own():
         (np.arange(4.0), np.arange(4.0), "at least 5 temperatures; heating has 4"),
         (np.repeat([320.0, 330, 340, 350], 2), np.arange(8.0), "heating has 4"),
         (np.arange(6.0), np.zeros(6), "does not change on heating"),
+        (np.linspace(320, 365, 10), np.random.default_rng(1).normal(size=10), "no better than a constant"),
     ],
 )
 def test_no_step_is_fitted_to_what_has_none(at, values, words):
