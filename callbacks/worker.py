@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from callbacks.catalogue import Address
 from callbacks.jobs import Learning, ScanJob, ScanSummary, SoFar, Stage, failed
-from callbacks.series import SeriesState, forget_failure, note_failure, scan_file, update_series
+from callbacks.series import (
+    SeriesState,
+    forget_failure,
+    note_failure,
+    scan_file,
+    series_lock,
+    update_series,
+)
 
 if TYPE_CHECKING:
     from analysis.preprocessing import PreparedScan
@@ -50,6 +57,7 @@ def analyse_scan(job: ScanJob, address: Address | None = None) -> ScanSummary:
         summary,
         order=state.order,
         complete=state.complete,
+        unsettled=state.unsettled,
         warnings=state.warnings,
         seconds=time.monotonic() - begun,
     )
@@ -151,7 +159,8 @@ def _reconstruct(job: ScanJob, address: Address | None) -> ScanResult:
                 logger.exception("no preview of %s", job.run_uid)
 
     result = analyse(job, show)
-    write_scan(scan_file(job), result)
+    with series_lock(job.folder):  # transfer learning of an earlier result may be about to be stored there
+        write_scan(scan_file(job), result)
     forget_failure(job)
     return result
 

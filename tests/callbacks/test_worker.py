@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.results import read_scan
+from analysis.results import read_scan, write_scan
 from callbacks import series as series_module
 from callbacks.catalogue import Address
 from callbacks.jobs import SoFar
+from callbacks.locks import exclusive_lock
 from callbacks.series import finish_series, scan_file, update_series
 from callbacks.worker import analyse_beside, analyse_scan
 
@@ -72,6 +73,22 @@ def test_a_scan_is_stored_and_summarised(job, reconstruction):
     assert (summary.chi_squared, summary.noise_ratio, summary.strain_sigma) == (0.012, 1.1, 2e-4)
     assert summary.result_file == job.folder / "scans" / f"{job.stem}.h5"
     assert summary.complete
+
+
+def test_a_result_is_stored_under_the_lock_under_which_transfer_learning_stores(
+    job, reconstruction, monkeypatch
+):
+    held = []
+
+    def write(path, result):
+        with pytest.raises(BlockingIOError), exclusive_lock(job.folder / ".series.lock"):
+            pass
+        held.append(path)
+        return write_scan(path, result)
+
+    monkeypatch.setattr("analysis.results.write_scan", write)
+    assert analyse_scan(job).error == ""
+    assert held == [scan_file(job)]
 
 
 def test_a_failure_is_in_the_summary_and_beside_the_results_until_it_is_repaired(job, reconstruction):
