@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from callbacks.jobs import FINAL, Stage, stage_of
+from callbacks.jobs import FINAL, Stage, enough_points, stage_of
 from callbacks.series import last_started
 
 os.environ.setdefault("TILED_RETRY_ATTEMPTS", "4")  # read when Tiled's client is first imported
@@ -270,7 +270,10 @@ def derived_runs(catalogue: Catalogue, parent_run_uid: str, stage: Stage = FINAL
 
 
 def unanalysed_runs(catalogue: Catalogue) -> list[dict[str, Any]]:
-    """Return the start documents of finished rocking scans that have no final derived run which ended."""
+    """Return the start documents of the rocking scans that can be analysed and have no final derived run.
+
+    Those are scans that ended with all their points, and those that were stopped with enough of them.
+    """
     from tiled.queries import Key
 
     results = [run for run in catalogue.processed.v3.values() if _ended(run)]
@@ -280,5 +283,16 @@ def unanalysed_runs(catalogue: Catalogue) -> list[dict[str, Any]]:
         dict(run.metadata["start"])
         for run in found.values()
         if run.metadata["start"]["uid"] not in derived
-        and (run.metadata.get("stop") or {}).get("exit_status") == "success"
+        and _can_be_analysed(run.metadata["start"], run.metadata.get("stop"))
     ]
+
+
+def _can_be_analysed(start: Mapping[str, Any], stop: Mapping[str, Any] | None) -> bool:
+    """Return whether a scan has ended, with all its points or enough of them."""
+    if not stop:
+        return False
+    points = int((stop.get("num_events") or {}).get("primary", 0))
+    wanted = (start.get("scan") or {}).get("num")
+    if stop.get("exit_status") == "success" and points >= (wanted or 0):
+        return True
+    return enough_points(points, wanted)

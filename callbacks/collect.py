@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from analysis.geometry import INSTRUMENTS
 from callbacks.frames import path_of
-from callbacks.jobs import FINAL, ScanJob, Stage
+from callbacks.jobs import FINAL, LEAST_POINTS, ScanJob, Stage, enough_points
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +28,6 @@ CIRCLES = ("mu", "eta", "chi", "phi", "delta", "gam")
 """Of this beamline."""
 
 NEEDED_OF_START = ("series_uid", "temperature_setpoint", "branch", "attempt")
-
-
-LEAST_POINTS = 8
-"""A scan that lacks points is analysed from so many on, if they are half of those asked for."""
 
 
 def _circles() -> tuple[str, ...]:
@@ -220,7 +216,7 @@ class ScanCollector(DocumentRouter):
         self._run_of = {uid: kept for uid, kept in self._run_of.items() if kept is not run}
         name = f"scan at {run.start.get('temperature_setpoint', '?')} K ({run.start['uid'][:8]})"
         broken_off = doc.get("exit_status") != "success"
-        if broken_off and not _enough(len(run.points), _wanted(run)):
+        if broken_off and not enough_points(len(run.points), _wanted(run)):
             self._warn(f"{name}: {doc.get('exit_status')} after {len(run.points)} points, not analysed")
             return
         try:
@@ -273,11 +269,6 @@ def _wanted(run: _Run) -> int | None:
     return wanted if isinstance(wanted, int) else None
 
 
-def _enough(points: int, wanted: int | None) -> bool:
-    """Whether a scan with points missing can still be analysed."""
-    return points >= max(LEAST_POINTS, (wanted or 0) / 2)
-
-
 def _stopped_early(run: _Run, broken_off: bool) -> tuple[str, ...]:
     """Return a note on a scan that ended early: Bluesky calls a plan that was stopped a success, too.
 
@@ -290,7 +281,7 @@ def _stopped_early(run: _Run, broken_off: bool) -> tuple[str, ...]:
     if len(numbers) < 2:
         raise IncompleteScanError(f"a scan needs 2 points or more, {len(numbers)} came; repeat it")
     last = numbers[-1]
-    if wanted is not None and (last > wanted or (last < wanted and not _enough(len(numbers), wanted))):
+    if wanted is not None and (last > wanted or (last < wanted and not enough_points(len(numbers), wanted))):
         raise IncompleteScanError(
             f"{wanted} points were asked for and {len(numbers)} came: it was stopped early, or documents are "
             "missing; measure it again"
@@ -322,7 +313,7 @@ def _measured(run: _Run, keys: Sequence[str]) -> tuple[list[dict[str, Any]], lis
         if fault:
             by_fault.setdefault(fault, []).append(number)
     words = [f"{fault}, points {_few(where)}" for fault, where in by_fault.items()]
-    if by_fault and not _enough(len(good), _wanted(run)):
+    if by_fault and not enough_points(len(good), _wanted(run)):
         raise IncompleteScanError(
             f"{'; '.join(words)}: {len(good)} points are left, {LEAST_POINTS} and half of all are needed; "
             "repeat the scan"

@@ -23,6 +23,9 @@ Crop = tuple[int, int, int]
 
 SMALLEST = 16
 
+LEAST_POINTS = 8
+"""A scan that lacks points is analysed from so many on, if they are half of those asked for."""
+
 Stage = Literal["final", "preview", "early", "transfer"]
 
 PRIORITY: tuple[Stage, ...] = ("final", "preview", "early", "transfer")
@@ -45,6 +48,11 @@ CAPTION: dict[Stage, str] = {
 def stage_of(start: Mapping[str, Any]) -> str:
     """Return the stage of a derived run by its start document; one of before there were stages is final."""
     return str(start.get("stage", FINAL))
+
+
+def enough_points(points: int, wanted: int | None) -> bool:
+    """Return whether a scan of which only some points came can still be analysed."""
+    return points >= max(LEAST_POINTS, (wanted or 0) / 2)
 
 
 def parse_crop(text: str, experiment: Experiment | None = None) -> Crop:
@@ -159,7 +167,10 @@ class ScanJob:
 
 @dataclass(frozen=True)
 class OrderPoint:
-    """One scan's order parameter as the series stands; ``series_index`` is its place in the series."""
+    """One scan's order parameter as the series stands; ``series_index`` is its place in the series.
+
+    ``provisional`` is true while the whole series is; ``reason`` says why the scan is not trusted.
+    """
 
     run_uid: str
     temperature: float
@@ -169,6 +180,7 @@ class OrderPoint:
     reason: str = ""
     series_index: int = 0
     branch: str = "heating"
+    trusted: bool = True
 
 
 @dataclass(frozen=True)
@@ -243,6 +255,8 @@ class ScanSummary:
         1 for the first analysis of the scan; later ones stand beside it.
     complete
         True where every scan of the series has been analysed.
+    unsettled
+        Why the order parameter of the whole series is provisional.
     stage
         Of the result.
     so_far
@@ -270,6 +284,7 @@ class ScanSummary:
     error: str = ""
     warnings: tuple[str, ...] = field(default=())
     complete: bool = False
+    unsettled: tuple[str, ...] = ()
     analysis: int = 1
     stage: Stage = FINAL
     so_far: SoFar | None = None

@@ -20,10 +20,10 @@ class Runs(dict):
         return Runs({uid: run for uid, run in self.items() if run.metadata[head].get(key) == query.value})
 
 
-def stored(uid, stop="success", **start):
+def stored(uid, stop="success", points=0, **start):
     metadata = {"start": {"uid": uid, "time": 0.0, **start}}
     if stop:
-        metadata["stop"] = {"exit_status": stop}
+        metadata["stop"] = {"exit_status": stop, "num_events": {"primary": points}}
     return uid, SimpleNamespace(metadata=metadata)
 
 
@@ -55,6 +55,22 @@ def test_a_result_whose_writer_was_killed_does_not_count():
     assert [start["uid"] for start in unanalysed_runs(catalogue)] == ["a"]
     assert derived_runs(catalogue, "a") == []
     assert [run.metadata["start"]["uid"] for run in derived_runs(catalogue, "b")] == ["y"]
+
+
+def test_a_scan_that_was_stopped_waits_for_its_analysis_if_it_has_points_enough():
+    scan = {"purpose": "rocking", "scan": {"num": 101}}
+    raw = Runs(
+        [
+            stored("whole", points=101, **scan),
+            stored("aborted", "abort", points=85, **scan),
+            stored("stopped", points=85, **scan),
+            stored("few", "abort", points=40, **scan),
+            stored("few and a success", points=40, **scan),
+            stored("running", None, **scan),
+        ]
+    )
+    waiting = [start["uid"] for start in unanalysed_runs(halves(raw, Runs()))]
+    assert waiting == ["whole", "aborted", "stopped"]
 
 
 class Table:
