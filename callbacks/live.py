@@ -254,8 +254,13 @@ def scan_line(summary: ScanSummary) -> str:
         f"{summary.seconds:.1f} s",
     )
     line = f"[bold]✓ {escape(name)}[/]  {'  '.join(numbers)}  {verdict}"
-    reasons = dict.fromkeys([*summary.reasons, *(own.reason.split("; ") if own and own.provisional else ())])
-    remarks = [*(reason for reason in reasons if reason), *(f"note: {note}" for note in summary.notes)]
+    of_series = own.reason.split("; ") if own is not None and not own.trusted else []
+    reasons = dict.fromkeys([*summary.reasons, *of_series])
+    remarks = [
+        *(reason for reason in reasons if reason),
+        *(f"provisional: {why}" for why in summary.unsettled),
+        *(f"note: {note}" for note in summary.notes),
+    ]
     return "".join([line, *(f"\n    [dim]{escape(remark)}[/]" for remark in remarks)])
 
 

@@ -95,6 +95,7 @@ def _metadata(job: ScanJob, summary: ScanSummary, provenance: Mapping[str, Any])
         "attempt": summary.attempt,
         "analysis": summary.analysis,
         "temperature_setpoint": summary.temperature_setpoint,
+        **({"unsettled": list(summary.unsettled)} if summary.unsettled else {}),
         "replayed": job.replayed,
         "seed": job.seed,
         **provenance,
@@ -128,6 +129,7 @@ def _order_row(point: Any) -> dict[str, Any]:
         "temperature": point.temperature,
         "order_parameter": point.value,
         "order_parameter_error": point.error,
+        "trusted": point.trusted,
         "provisional": point.provisional,
         "reason": point.reason,
     }

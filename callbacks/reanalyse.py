@@ -212,6 +212,7 @@ def _publish(
         result_file=path,
         order=state.order,
         complete=state.complete,
+        unsettled=state.unsettled,
         seconds=float(result.seconds),
     )
     kept = {"reanalysis": result.parameters["reanalysis"], "weights_hash": result.weights_hash}

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from callbacks.jobs import OrderPoint, ScanJob, Stage
 
@@ -42,12 +42,15 @@ class SeriesState:
         One point per analysed scan.
     complete
         True where every scan of the series was analysed or failed to be.
+    unsettled
+        Why the order parameter of the whole series is provisional.
     warnings
         What went wrong beside the scans themselves.
     """
 
     order: tuple[OrderPoint, ...] = ()
     complete: bool = False
+    unsettled: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -154,7 +157,7 @@ def update_series(folder: Path, size: int) -> SeriesState:
         series, warnings = _order_parameter(folder, results, size)
         if complete and series is not None:
             warnings += draw_figures(folder, results, series)
-    return SeriesState(_points(series) if series else (), complete, tuple(warnings))
+    return _state(series, complete, warnings)
 
 
 def finish_series(folder: Path) -> SeriesState:
@@ -167,7 +170,13 @@ def finish_series(folder: Path) -> SeriesState:
         series, warnings = _order_parameter(folder, results, size)
         if series is not None:
             warnings += draw_figures(folder, results, series)
-    return SeriesState(_points(series) if series else (), False, tuple(warnings))
+    return _state(series, False, warnings)
+
+
+def _state(series: SeriesResult | None, complete: bool, warnings: list[str]) -> SeriesState:
+    if series is None:
+        return SeriesState(complete=complete, warnings=tuple(warnings))
+    return SeriesState(_points(series), complete, series.unsettled, tuple(warnings))
 
 
 def failed_scans(folder: Path) -> list[tuple[int, str]]:
@@ -210,7 +219,7 @@ def draw_figures(folder: Path, results: list[ScanResult], series: SeriesResult) 
     return []
 
 
-def _points(series: Any) -> tuple[OrderPoint, ...]:
+def _points(series: SeriesResult) -> tuple[OrderPoint, ...]:
     return tuple(
         OrderPoint(
             run_uid=series.scans.run_uids[n],
@@ -221,6 +230,7 @@ def _points(series: Any) -> tuple[OrderPoint, ...]:
             error=float(series.fit.errors[n]),
             provisional=bool(series.provisional[n]),
             reason="; ".join(series.reasons[n]),
+            trusted=bool(series.trusted[n]),
         )
         for n in range(len(series))
     )

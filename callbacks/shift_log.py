@@ -244,7 +244,8 @@ def _table(summary: ScanSummary) -> list[str]:
     """Return the order parameter as the lines of a Markdown table, indented under its entry."""
     lines = ["\n\n  | T (K) | branch | O (rad) | ± | |", "\n  |---|---|---|---|---|"]
     for point in summary.order:
-        verdict = point.reason or "not trusted" if point.provisional else "trusted"
+        verdict = "trusted" if point.trusted else point.reason or "not trusted"
+        verdict += ", provisional" if point.provisional else ""
         cells = (f"{point.temperature:g}", point.branch, f"{point.value:.2f}", f"{point.error:.2f}", verdict)
         lines.append(f"\n  | {' | '.join(cells)} |")
     return [*lines, "\n"]

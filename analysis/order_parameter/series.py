@@ -131,10 +131,11 @@ def analyse_series(
         structure=series_structure(gauge),
         trusted=trusted,
         provisional=np.full(len(chosen), bool(whole)),
-        reasons=tuple(_row_reasons(chosen, gauge, row, whole) for row in range(len(chosen))),
+        reasons=tuple(_row_reasons(chosen, gauge, row) for row in range(len(chosen))),
         expected=expected,
         critical_region=experiment.critical_region,
         notes=(*selection.notes, *remarks, *whole),
+        unsettled=whole,
     )
 
 
@@ -333,9 +334,7 @@ def _series_reasons(
     return tuple(reasons)
 
 
-def _row_reasons(
-    chosen: Sequence[ScanResult], gauge: Gauge, row: int, whole: tuple[str, ...]
-) -> tuple[str, ...]:
+def _row_reasons(chosen: Sequence[ScanResult], gauge: Gauge, row: int) -> tuple[str, ...]:
     reasons = (
         [] if chosen[row].trusted else list(chosen[row].reasons) or ["the reconstruction is not trusted"]
     )
@@ -344,4 +343,4 @@ def _row_reasons(
         reasons.append(
             f"twin undecided against {other}: margin {gauge.margin[row]:.3f} below {TWIN_MARGIN:g}"
         )
-    return (*reasons, *whole)
+    return tuple(reasons)

@@ -111,9 +111,9 @@ def fit_transition(temperatures: Floats, values: Floats, branch: str = "heating"
     left = float(np.sum((y - step(x, *best)) ** 2))
     if (chance := _by_chance(y, left)) > BY_CHANCE:
         raise ValueError(
-            f"a step describes the order parameter on {branch} no better than a constant: noise alone would do "
-            f"as much with probability {chance:.2g} ({BY_CHANCE:g} is the most): measure more temperatures, or "
-            "expose longer"
+            f"a step describes the order parameter on {branch} no better than a constant: noise alone would "
+            f"do as much with probability {chance:.2g} ({BY_CHANCE:g} is the most): measure more "
+            "temperatures, or expose longer"
         )
     named: dict[str, Any] = dict(zip(PARAMETERS, best.tolist(), strict=True))
     named |= {f"{name}_error": float(error) for name, error in zip(PARAMETERS, errors, strict=True)}

@@ -155,12 +155,12 @@ def _facts(series: SeriesResult, results: Sequence[ScanResult]) -> list[tuple[st
 
 
 def _doubts(series: SeriesResult) -> list[tuple[str, str, str]]:
-    """Return label, verdict and reasons of every temperature that is not trusted and final."""
-    doubts = []
-    for row, label in enumerate(series.scans.labels):
-        if not series.trusted[row] or series.provisional[row]:
-            doubts.append((label, verdict(series, row), "; ".join(series.reasons[row])))
-    return doubts
+    """Return label, verdict and reasons of every temperature that is not trusted."""
+    return [
+        (label, verdict(series, row), "; ".join(series.reasons[row]))
+        for row, label in enumerate(series.scans.labels)
+        if not series.trusted[row]
+    ]
 
 
 def _runs(series: SeriesResult, results: Sequence[ScanResult]) -> list[tuple[str, ...]]:

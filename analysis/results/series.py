@@ -316,11 +316,13 @@ class SeriesResult:
     structure : Structure
     trusted, provisional : ndarray, (n,) bool
     reasons : tuple of tuple of str
-        For each temperature, why it is not trusted or provisional.
+        For each temperature, why it is not trusted.
     expected : int or None
         How many scans the series is to have.
     notes : tuple of str
         What concerns the series as a whole.
+    unsettled : tuple of str
+        Why its values are provisional; among the notes, too.
     critical_region : tuple of float or None, K
         First and last temperature that figures mark.
     """
@@ -337,6 +339,7 @@ class SeriesResult:
     reasons: tuple[tuple[str, ...], ...]
     expected: int | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
+    unsettled: tuple[str, ...] = ()
     critical_region: tuple[float, float] | None = None
 
     @property

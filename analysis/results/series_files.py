@@ -104,7 +104,12 @@ def read_series(folder: Path) -> dict[str, Any]:
     path = Path(folder) / RECORD
     if not path.is_file():
         raise FileNotFoundError(f"{RECORD} is required in {str(folder)!r}: analyse the series first")
-    record: dict[str, Any] = {"transitions": [], "structure": [], "circular_explained_ratio": None}
+    record: dict[str, Any] = {
+        "transitions": [],
+        "structure": [],
+        "circular_explained_ratio": None,
+        "unsettled": [],
+    }
     record |= json.loads(path.read_text(encoding="utf-8"))
     nothing = dict.fromkeys([*_COLUMNS, "pc2_rad", *_STRUCTURE, *_TEXTS])
     record["temperatures"] = [nothing | row for row in record["temperatures"]]
@@ -145,6 +150,7 @@ def _record(series: SeriesResult, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "final": series.final,
         "expected": series.expected,
         "notes": list(series.notes),
+        "unsettled": list(series.unsettled),
         "temperatures": rows,
         "eigenvalues_rad2": [_cell(value) for value in series.order.eigenvalues],
         "explained_ratio": [_cell(value) for value in series.order.explained_ratio],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -305,7 +305,7 @@ def results(measured: Measured, stored: Stored) -> dict[str, Any]:
         row["number"] = order_of.get(str(row["uid"]), len(rows))
         row["islands"] = _islands(structure)
         row["readable"] = str(row["uid"])[:8] in stored.files
-        row["verdict"], row["advice"] = verdict(row, stored.folder.name)
+        row["verdict"], row["advice"] = verdict(row, stored.folder.name, record.get("unsettled", ()))
         rows.append(row)
         early.pop(str(row["uid"]), None)
     rows += [_early_row(one) for one in early.values()]
@@ -341,8 +341,8 @@ def _islands(structure: Mapping[str, Any]) -> dict[str, int]:
     return {kind: int(found.get("count", 0)) for kind, found in kinds.items()}
 
 
-def verdict(row: Mapping[str, Any], series: str) -> tuple[str, str]:
-    """Return the verdict on a temperature in words, and what to do about it."""
+def verdict(row: Mapping[str, Any], series: str, unsettled: Sequence[str] = ()) -> tuple[str, str]:
+    """Return the verdict on a temperature in words, and what to do; ``unsettled``: what the series lacks."""
     reasons = row["reasons"] if isinstance(row["reasons"], list) else str(row["reasons"] or "").split("; ")
     why = "; ".join(reason for reason in reasons if reason)
     if not row["trusted"]:
@@ -353,7 +353,8 @@ def verdict(row: Mapping[str, Any], series: str) -> tuple[str, str]:
             f"again, exposed longer: retake({row['setpoint'] or math.nan:g}).",
         )
     if row["provisional"]:
-        return f"trusted, provisional: {why or 'the series is not complete'}", "It settles with the series."
+        lacks = "; ".join(unsettled) or why or "the series is not complete"
+        return f"trusted, provisional: {lacks}", "It settles with the series."
     return "trusted", ""
 
 

@@ -92,7 +92,7 @@ class Alert:
         if summary.error:
             self(f"{summary.series_uid}: {kelvin} could not be analysed: {summary.error}")
         if summary.complete:
-            trusted = sum(not point.provisional for point in summary.order)
+            trusted = sum(point.trusted for point in summary.order)
             count = f"{len(summary.order)} temperatures analysed, {trusted} of them trusted"
             self(f"{summary.series_uid}: finished, {count}")
 

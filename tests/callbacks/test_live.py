@@ -69,8 +69,9 @@ def test_a_finished_scan_has_a_line_with_its_numbers(view, job):
 
 def test_each_reason_against_a_scan_is_said_once(view):
     doubt = "independent starts do not agree"
-    point = replace(POINT, provisional=True, reason=f"{doubt}; no trusted reference at 320 K yet")
-    view.scan_analysed(replace(SUMMARY, trusted=False, reasons=(doubt,), order=(point,)))
+    point = replace(POINT, provisional=True, reason=f"{doubt}; twin undecided", trusted=False)
+    lacks = ("no trusted reference at 320 K yet",)
+    view.scan_analysed(replace(SUMMARY, trusted=False, reasons=(doubt,), order=(point,), unsettled=lacks))
     shown = text(view)
     assert "untrusted provisional" in shown
     assert shown.count(doubt) == 1
@@ -92,9 +93,12 @@ def test_a_failure_is_red_and_says_why():
 
 
 def test_the_table_comes_when_the_series_is_complete_and_holds_results_that_came_late(view):
-    other = OrderPoint("uid-2", 330.0, 40.0, 1.5, True, "the series is not complete")
-    second = replace(SUMMARY, run_uid="uid-2", temperature_setpoint=330.0, order=(other,))
+    other = OrderPoint("uid-2", 330.0, 40.0, 1.5, True)
+    lacks = ("the series is not complete: 1 of 2 temperatures",)
+    second = replace(SUMMARY, run_uid="uid-2", temperature_setpoint=330.0, order=(other,), unsettled=lacks)
     view.scan_analysed(second)
+    assert "trusted provisional" in text(view)
+    assert f"provisional: {lacks[0]}" in text(view)
     assert "order parameter" not in text(view)
     view.scan_analysed(replace(SUMMARY, order=(POINT, replace(other, provisional=False)), complete=True))
     table = text(view).split("order parameter")[1]

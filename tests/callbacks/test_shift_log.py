@@ -9,7 +9,10 @@ import pytest
 from callbacks.jobs import OrderPoint, ScanSummary
 from callbacks.shift_log import FILE, ShiftLog, append_entry
 
-POINTS = (OrderPoint("uid-1", 320.0, 0.0, 0.0, False), OrderPoint("uid-2", 340.0, -12.5, 0.25, True, "faint"))
+POINTS = (
+    OrderPoint("uid-1", 320.0, 0.0, 0.0, False),
+    OrderPoint("uid-2", 340.0, -12.5, 0.25, False, "faint", trusted=False),
+)
 SUMMARY = ScanSummary(
     run_uid="uid-2",
     series_uid="series",

@@ -137,9 +137,9 @@ def test_everything_waits_for_a_trusted_reference(hot_series):
     assert late.provisional.all()
     assert not late.final
     assert late.reference == "325 K"
-    assert all(
-        "no trusted reference at 320 K yet: 325 K stands in" in reasons[-1] for reasons in late.reasons
-    )
+    assert "no trusted reference at 320 K yet: 325 K stands in" in late.unsettled[-1]
+    assert late.trusted.all()
+    assert not any(late.reasons)  # the series' statement, nothing against a row
     first = dataclasses.replace(hot_series[0], trusted=False)
     assert analyse_series([first, *hot_series[1:3]]).provisional.all()
 
@@ -148,6 +148,8 @@ def test_a_running_series_is_provisional(hot_series):
     running = analyse_series(hot_series[:3], expected=6)
     assert running.provisional.all()
     assert "3 of 6" in running.notes[-1]
+    assert running.unsettled == running.notes[-1:]
+    assert not any(running.reasons)
 
 
 def test_the_last_trusted_attempt_counts(hot_series):

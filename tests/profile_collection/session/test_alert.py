@@ -54,7 +54,7 @@ def test_a_command_that_fails_is_logged_and_said(command, why, caplog):
 def test_failed_and_complete_scans_alert_and_others_do_not(pager):
     command, path = pager
     alert = Alert(command, print)
-    order = (OrderPoint("a", 320.0, 0.0, 0.0, False), OrderPoint("b", 340.0, 1.0, 0.1, True))
+    order = (OrderPoint("a", 320.0, 0.0, 0.0, False), OrderPoint("b", 340.0, 1.0, 0.1, True, trusted=False))
     alert.scan_analysed(ScanSummary("a", "s1", 320.0, "heating", 1, order=order[:1]))
     alert.scan_analysed(
         ScanSummary("b", "s1", 340.0, "heating", 1, error="no peak", order=order, complete=True)
