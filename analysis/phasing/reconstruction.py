@@ -51,6 +51,7 @@ from analysis.phasing.trust import (
     looks_saturated,
     not_poisson,
     oversampling,
+    refuse_multiples,
     verdict,
 )
 
@@ -172,6 +173,7 @@ def reconstruct(
     pattern = checked_pattern(intensity, mask, pixel_kernel, background, flat_field, dark)
     counts, hidden = (to_centre(a).cpu().numpy() for a in (pattern.counts, pattern.mask))
     refuse_nothing(counts, hidden, config.null_model)
+    refuse_multiples(to_centre(pattern.as_counted).cpu().numpy(), hidden, config.trust)
     pretrained = load_pretrained()
     if method == "network":
         return from_network(pretrained, pattern, seed, began, config)

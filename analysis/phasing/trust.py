@@ -186,18 +186,40 @@ def not_poisson(
     factors of the monitor make them.
     """
     found = []
-    measured = np.asarray(counts, np.float64)[~mask]
-    whole = measured[measured > 0]
-    if whole.size and np.array_equal(whole, np.rint(whole)):
-        divisor = int(np.gcd.reduce(whole.astype(np.int64)))
-        if divisor > 1 and whole.size >= limits.fewest_counted:
-            found.append(f"all counts are multiples of {divisor}")
+    if (divisor := common_divisor(counts, mask, limits)) > 1:
+        found.append(f"all counts are multiples of {divisor}")
     fano = min(_fano(np.moveaxis(counts, axis, 0), np.moveaxis(mask, axis, 0), limits) for axis in range(3))
     if fano < limits.fano:
         found.append(
             f"faint neighbours differ by {fano:.2f} of what counts would, {limits.fano:g} is the least"
         )
     return tuple(found)
+
+
+def common_divisor(counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust) -> int:
+    """Return the largest whole number that all measured counts are multiples of; 1 of fractions or few."""
+    measured = np.asarray(counts, np.float64)[~mask]
+    whole = measured[measured > 0]
+    if whole.size < limits.fewest_counted or not np.array_equal(whole, np.rint(whole)):
+        return 1
+    return int(np.gcd.reduce(whole.astype(np.int64)))
+
+
+def refuse_multiples(
+    counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust
+) -> None:
+    """Refuse counts with a common divisor before anything is phased: no noise that is left could be judged.
+
+    Raises
+    ------
+    ValueError
+        In words.
+    """
+    if (divisor := common_divisor(counts, mask, limits)) > 1:
+        raise ValueError(
+            f"the noise is not Poisson: give raw counts and the monitor (all counts are multiples of "
+            f"{divisor}: where the detector gives {divisor} units for a photon, divide by {divisor})"
+        )
 
 
 def _fano(counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig) -> float:

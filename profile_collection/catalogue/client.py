@@ -18,7 +18,8 @@ START_TIMEOUT = 90.0
 NO_ADDRESS = "?#"
 """What cuts a path short where it becomes an address: Tiled would serve another folder, or none."""
 READ_ONLY = (
-    "choose another with VO2_DATA (of a read-only archive a copy: 'cp -r' it, it is found where it is)"
+    "choose another with VO2_DATA; of a read-only archive, or another user's folder, take a copy ('cp -r', "
+    "'.vo2' with it)"
 )
 TRY_AGAIN = 4.0
 """Seconds until a server that found the folder locked is started once more."""

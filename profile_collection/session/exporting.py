@@ -11,6 +11,7 @@ import numpy as np
 from callbacks.locks import alone
 from callbacks.nexus_export import LAYOUTS
 from callbacks.series import FAILED, SCANS, last_started, read_repeats, read_results, stored_starts
+from profile_collection.catalogue.background import require_writable
 
 if TYPE_CHECKING:
     from analysis.report import Report
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("vti", "vts", "npy", *LAYOUTS)
 LATEST = "-1"
+
+ELSEWHERE = "give another place with --output"
+"""What to do where results may be read and not written: of another user, or a read-only archive."""
 
 
 def series_folder(results: Path, which: str) -> Path:
@@ -100,7 +104,9 @@ def export_target(
 
         return export_scan(read_scan(Path(target)), kind, output or Path(target).parent, percent)
     folder = series_folder(results, target)
-    return export_series(folder, kind, output or folder / "export", percent)
+    goal = output or folder / "export"
+    require_writable(goal, ELSEWHERE)
+    return export_series(folder, kind, goal, percent)
 
 
 def export_runs(
@@ -132,6 +138,7 @@ def export_runs(
             runs = [find_run(catalogue, target)]
         jobs = [job_of(run.documents(), settings, Path()) for run in runs]
     folder = output or settings.results / jobs[0].series_uid / "export"
+    require_writable(folder, ELSEWHERE)
     return [write_run(job, folder, number, kind)[0] for number, job in enumerate(jobs, start=1)]
 
 

@@ -211,9 +211,17 @@ def _sources(variables: Mapping[str, str], path: Path) -> type[Settings]:
 
 
 def _file(settings: type[BaseSettings], path: Path) -> TomlConfigSettingsSource:
-    """Return the source that is a settings file, refusing a key that others can read."""
+    """Return the source that is a settings file, refusing a key that others can read.
+
+    Where its folder is closed to us (another user's data) there is none: what needs no catalogue goes on, and
+    what does says that it cannot be written.
+    """
     try:
+        if path.parent.is_dir() and not os.access(path.parent, os.X_OK):
+            return TomlConfigSettingsSource(settings, None)
         source = TomlConfigSettingsSource(settings, path)
+    except PermissionError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); its owner can let you") from error
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as settings (TOML): {error}; correct it") from error
     if "tiled_api_key" in source.toml_data and path.stat().st_mode & 0o077:

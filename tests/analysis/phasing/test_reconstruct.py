@@ -177,6 +177,13 @@ def test_odd_and_unequal_sizes_are_reconstructed(make_crystal, shape):
         ({"pixel_kernel": "abc"}, "three voxel widths"),
         ({"background": 1e9}, "must be below the measured counts"),
         ({"intensity": np.full((32, 32, 32), 1e300)}, "photons as counted"),
+        (
+            {
+                "intensity": 3
+                * np.random.default_rng(0).poisson(40 * np.hanning(34)[None, None, 1:-1], (32, 32, 32))
+            },
+            "all counts are multiples of 3: where the detector gives 3 units for a photon, divide by 3",
+        ),
         ({"mask": np.full((32, 32, 32), 0.5)}, "True or 1 where a voxel was NOT measured"),
         ({"mask": np.full((32, 32, 32), np.nan)}, "True or 1 where a voxel was NOT measured"),
     ],

@@ -213,6 +213,10 @@ def test_wrapping_is_told_per_axis(wide, wraps):
         ({"mask": np.zeros((3, 3), bool)}, "mask must have the frames' shape"),
         ({"geometry": geometry(detector={"roi": [0, 240, 0, 100]})}, "frames of \\(240, 100\\) pixels"),
         ({"frames": np.zeros((STEPS, 240, 240), np.uint32)}, "at least 100 counts"),
+        (
+            {"frames": 3 * frames(), "monitor": np.linspace(900, 1100, STEPS)},
+            "all counts are multiples of 3",
+        ),
         ({"geometry": geometry(reflection=[0, 2, 2])}, "no pixel of the frames"),
         (
             {"frames": np.roll(frames(gap=False), 167, axis=1), "geometry": geometry(reflection=None)},

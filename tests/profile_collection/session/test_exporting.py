@@ -63,6 +63,14 @@ def test_a_scan_is_exported_with_its_strain_and_provenance(stored, tmp_path, kin
     assert grid.field_data["trusted"][0] == "yes"
 
 
+def test_where_nothing_can_be_written_is_said_before_anything_is_computed(stored, monkeypatch):
+    root, path = stored
+    (path.parent.parent / "export").write_text("no folder")
+    monkeypatch.setattr(exporting, "_analysed", lambda *_: pytest.fail("computed first"))
+    with pytest.raises(ValueError, match="give another place with --output"):
+        exporting.export_target(root, "-1", "vti")
+
+
 def test_a_series_becomes_a_collection_for_paraview(stored):
     root, path = stored
     files = exporting.export_target(root, "-1", "vti")

@@ -53,6 +53,13 @@ def test_a_key_that_others_can_read_is_refused(tmp_path):
     assert load_settings({}, data=tmp_path).tiled_api_key == "secret"
 
 
+def test_the_folder_of_another_user_keeps_nobody_from_results(tmp_path, monkeypatch):
+    (tmp_path / ".vo2").mkdir()
+    (tmp_path / ".vo2" / "settings.toml").write_text("seed = 1\n")
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path / ".vo2")  # root may enter all
+    assert load_settings({}, data=tmp_path).seed == 0
+
+
 def test_the_key_is_not_shown():
     assert "secret" not in repr(Settings(tiled_api_key="secret"))
 
