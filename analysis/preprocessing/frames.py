@@ -5,11 +5,20 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 Counts = NDArray[np.float32]
 
 TOLERANCE = 0.25
-"""Largest accepted distance of an angle from the even grid, in steps."""
+"""Largest distance of an angle from the even grid, in steps, with which steps are counted one by one."""
+
+STRAY, FARTHEST = 0.05, 0.75
+"""Distance of an angle from the even grid, in steps: from the first on counts are brought to the grid, beyond
+the second a scan is refused. A motor that does not stop strays half a step (a real eta_fly scan of I16)."""
+
+BAND, GRAIN = 0.5, 0.01
+"""Intensity along the rocking curve is taken for a random process with the covariance sinc²(`BAND` · steps),
+that of a body which fills half of its box, and noise of this relative variance."""
 
 
 class Frames(Protocol):
@@ -95,13 +104,20 @@ class RockingStack:
         scale = self._monitor_factors(monitor, len(given))
         usable = self._usable(given, scale)
         self._frames, self._mask = frames, mask
-        place, self.step = _even_grid(given[usable])
+        place, self.step, origin, stray = _even_grid(given[usable])
         steps = int(place.max()) + 1
         self._index, self._point = np.full(steps, -1), np.full(steps, -1)
         self._index[place], self._point[place] = index[usable], usable
         self.factors = np.zeros(steps)
         self.factors[place] = scale[usable]
-        self.angles = given[usable[0]] + self.step * np.arange(steps)
+        self.angles = origin + self.step * np.arange(steps)
+        self._stray = np.zeros(steps)
+        self._stray[place] = stray
+        if self.strays:
+            self.notes.append(
+                f"the angles stray up to {np.abs(stray).max():.2f} steps from an even grid: the counts were "
+                "interpolated to it"
+            )
         if steps > len(usable):
             self.notes.append(f"{steps - len(usable)} of {steps} angles were not measured")
 
@@ -176,6 +192,23 @@ class RockingStack:
         """Which steps were measured, (steps,)."""
         return self._index >= 0
 
+    @property
+    def strays(self) -> bool:
+        """Whether angles are so far from the even grid that counts have to be brought to it."""
+        return bool(np.abs(self._stray).max() > STRAY)
+
+    def evened(self, steps: ArrayLike) -> NDArray[np.float64]:
+        """Return the weights (n, n) that bring counts of measured ``steps`` from their angles to the grid's.
+
+        The best linear estimate of a process whose covariance is known (`BAND`, `GRAIN`); rows add up to 1.
+        """
+        grid = np.asarray(steps, dtype=float)
+        place = grid + self._stray[np.asarray(steps, dtype=int)]
+        among = np.sinc(BAND * (place[:, None] - place)) ** 2 + GRAIN * np.eye(len(place))
+        towards = np.sinc(BAND * (grid[:, None] - place)) ** 2
+        weights = np.linalg.solve(among, towards.T).T
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
     def leave_out(self, steps: ArrayLike, why: str) -> None:
         """Count ``steps`` as not measured, and name them: "point 12 is not measured: ``why``"."""
         for step in np.atleast_1d(np.asarray(steps, dtype=int)):
@@ -228,16 +261,27 @@ def _picked(frames: Frames, picks: NDArray[np.int64], rows: slice, cols: slice) 
     return np.stack([np.asarray(frames[int(pick), rows, cols]) for pick in picks])
 
 
-def _even_grid(angles: NDArray[np.float64]) -> tuple[NDArray[np.int64], float]:
-    """Return the place of each angle on the even grid through them, and its step."""
+def _even_grid(
+    angles: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], float, float, NDArray[np.float64]]:
+    """Return the place of each angle on the even grid through them, its step, its origin, and what is off.
+
+    Steps are counted one by one, so that angles may be absent. Where they stray too far for that, none is.
+    """
     differences = np.diff(angles)
     rough = float(np.median(differences))
     advice = "phase retrieval needs an even rocking scan"
     if rough == 0 or (np.sign(differences) != np.sign(rough)).any():
         raise ValueError(f"rocking angles must rise or fall throughout; got steps {differences!r}: {advice}")
     place = np.concatenate([[0], np.cumsum(np.rint(differences / rough))]).astype(np.int64)
-    step = float(np.polyfit(place, angles, 1)[0])
-    error = np.abs(angles - angles[0] - step * place).max() / abs(step)
-    if error > TOLERANCE or len(np.unique(place)) != len(place) or place[-1] + 1 > 2 * len(angles):
+    step, origin = float(np.polyfit(place, angles, 1)[0]), float(angles[0])
+    stray = (angles - origin - step * place) / step
+    whole = len(np.unique(place)) == len(place) and place[-1] + 1 <= 2 * len(angles)
+    if np.abs(stray).max() <= TOLERANCE and whole:
+        return place, step, origin, stray
+    place = np.arange(len(angles))
+    step, origin = (float(number) for number in stats.theilslopes(angles, place)[:2])
+    stray = (angles - origin - step * place) / step
+    if (error := float(np.abs(stray).max())) > FARTHEST:
         raise ValueError(f"rocking angles stray {error:.2f} steps from an even grid of {step:.5g}°: {advice}")
-    return place, step
+    return place, step, origin, stray

@@ -103,6 +103,8 @@ def crop_scan(
     saturated = crop.measured & (crop.raw >= geometry.saturation)
     lone = spikes(counts, ~crop.measured)
     bad = ~crop.measured | saturated | lone
+    if stack.strays:
+        counts, bad = _evened(stack, crop.steps, corner[0], counts, bad)
     whole, mask = binned(filled(counts, bad), binning), binned(bad, binning) > 0
     voxel_background = view.background * float(np.prod(binning))
     defects = {
@@ -167,8 +169,29 @@ def _place(
     }
 
 
+SHARE = 0.05
+"""Weight of a voxel that was not measured from which what is interpolated with it counts as not measured."""
+
+
+def _evened(
+    stack: RockingStack,
+    steps: list[int],
+    first: int,
+    counts: NDArray[np.float32],
+    bad: NDArray[np.bool_],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return counts (planes, rows, columns) at an even grid's angles, and which are not measured."""
+    planes, weights = np.array(steps) - first, stack.evened(steps)
+    measured = np.where(bad, 0, counts)[planes]
+    even, hidden = counts.copy(), bad.copy()
+    even[planes] = np.maximum(np.tensordot(weights, measured, axes=1), 0)
+    hidden[planes] = np.tensordot(np.abs(weights) * (np.abs(weights) > SHARE), bad[planes], axes=1) > 0
+    return even, hidden
+
+
 @dataclass(frozen=True)
 class _Crop:
+    steps: list[int]
     raw: NDArray[Any]
     measured: NDArray[np.bool_]
     beyond: NDArray[np.bool_]
@@ -194,7 +217,7 @@ def _read(stack: RockingStack, view: Survey, corner: NDArray[np.int64], shape: t
     measured[place] = good & held
     beyond[place] = False
     factors[np.array(steps) - corner[0]] = stack.factors[steps]
-    return _Crop(raw, measured, beyond, factors)
+    return _Crop(steps, raw, measured, beyond, factors)
 
 
 FEWEST = 1000
