@@ -36,6 +36,7 @@ class Dataset:
         self.path, self.name = path, name
         with h5py.File(path, "r", locking=False) as file:
             found = file[name]
+            _require_sources(path, found)
             shape = tuple(int(size) for size in found.shape)
             self.dtype = found.dtype
         self._leading = len(shape) - 3
@@ -48,6 +49,34 @@ class Dataset:
         inner = key if isinstance(key, tuple) else (key,)
         with h5py.File(self.path, "r", locking=False) as file:
             return np.asarray(file[self.name][(0,) * self._leading + inner])
+
+
+def _require_sources(path: Path, dataset: h5py.Dataset) -> None:
+    """Refuse frames that are kept in other files which are not there: HDF5 gives zeros in their place.
+
+    Raises
+    ------
+    ReadError
+        In words.
+    """
+    if not dataset.is_virtual:
+        return
+    kept = sorted({source.file_name for source in dataset.virtual_sources()} - {"."})
+    gone = [name for name in kept if "%" not in name and not _source_opens(path, name)]
+    if gone:
+        raise ReadError(
+            f"{path}: the frames {dataset.name} are kept in {len(kept)} other files, and {len(gone)} of them "
+            f"cannot be opened ({', '.join(gone[:3])}{', …' if len(gone) > 3 else ''}): put them where they "
+            "were beside it; HDF5 would give zeros in their place"
+        )
+
+
+def _source_opens(path: Path, name: str) -> bool:
+    """Whether HDF5 finds a source: at its own path, or below the folder of the file that names it."""
+    for place in (path.parent / name, path.parent / Path(name).name):
+        with contextlib.suppress(OSError), h5py.File(place, "r", locking=False):
+            return True
+    return False
 
 
 PLACES = frozenset({"transformations", "module"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -40,17 +41,51 @@ class SpecImages:
             warnings.simplefilter("ignore")
             file = SpecFile(str(spec))
         try:
-            numbers = [scan.number for scan in file]
-            wanted = [int(given.scan)] if given.scan else [one for one in numbers if one in folders]
-            if given.scan and wanted[0] not in numbers:
-                raise ReadError(f"{spec} has no scan {given.scan}; it has {numbers[0]} to {numbers[-1]}")
-            if not wanted:
-                raise ReadError(
-                    f"no folder of images of any of the {len(numbers)} scans of {spec} lies beside it"
-                )
-            return [_scan(spec, file[f"{number}.1"], number, folders.get(number), given) for number in wanted]
+            times: dict[int, int] = {}
+            for scan in file:
+                times[scan.number] = max(scan.order, times.get(scan.number, 0))
+            chosen = _chosen(spec, given.scan, times, folders)
+            return [
+                _scan(spec, file[f"{number}.{order}"], number, folders.get(number), given, times[number])
+                for number, order in chosen
+            ]
         finally:
             file.close()
+
+
+def _chosen(
+    spec: Path, asked: str | None, times: Mapping[int, int], folders: Collection[int]
+) -> list[tuple[int, int]]:
+    """Return number and order of the scans to read; of several with one number the last: the images are its.
+
+    Parameters
+    ----------
+    spec
+    asked
+        "54", or "54.1" for the first of that number; None for all that have images.
+    times
+        How often each number is in the file.
+    folders
+        Numbers that have images.
+
+    Raises
+    ------
+    ReadError
+        The file has no such scan, or none with images.
+    """
+    if not times:
+        raise ReadError(f"{spec} has no scans (no line begins with '#S')")
+    if asked:
+        first, _, second = asked.partition(".")
+        number = int(first) if first.isdigit() else -1
+        order = int(second) if second.isdigit() else (-1 if second else times.get(number, 0))
+        if not 1 <= order <= times.get(number, 0):
+            raise ReadError(f"{spec} has no scan {asked}; it has {min(times)} to {max(times)}")
+        return [(number, order)]
+    found = [(number, order) for number, order in times.items() if number in folders]
+    if not found:
+        raise ReadError(f"no folder of images of any of the {len(times)} scans of {spec} lies beside it")
+    return found
 
 
 def _spec_file(path: Path) -> Path | None:
@@ -77,8 +112,15 @@ def _image_folders(base: Path) -> dict[int, list[Path]]:
     return found
 
 
-def _scan(spec: Path, scan: Any, number: int, images: list[Path] | None, given: Given) -> MeasuredScan:
-    motors = dict(zip(scan.motor_names, scan.motor_positions, strict=False))
+def _scan(
+    spec: Path, scan: Any, number: int, images: list[Path] | None, given: Given, times: int
+) -> MeasuredScan:
+    motors, remarks = _motors(scan)
+    if times > 1:
+        remarks += (
+            f"scan {number} is {times} times in the file; the one of order {scan.order} is read (choose with "
+            f"'--scan {number}.1')",
+        )
     labels = list(scan.labels)
     columns = {name: np.asarray(scan.data_column_by_name(name), dtype=float) for name in labels}
     axis = given.axis or labels[0]
@@ -123,9 +165,20 @@ def _scan(spec: Path, scan: Any, number: int, images: list[Path] | None, given: 
         cell=given.cell(),
         reflection=given.reflection,
         missing=missing,
-        notes=(*((_assumed(known),) if given.pixel_size is None else ()), *_beside(spec)),
+        notes=(*remarks, *((_assumed(known),) if given.pixel_size is None else ()), *_beside(spec)),
         unused=tuple(sorted(set(columns) - USED - {axis})),
         refusal="" if rocks else f"{axis} was scanned, which is no circle of the sample: no rocking curve",
+    )
+
+
+def _motors(scan: Any) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Return the motors by name, none where names and positions do not belong together, and a remark then."""
+    names, positions = list(scan.motor_names), list(scan.motor_positions)
+    if len(names) == len(positions):
+        return dict(zip(names, positions, strict=True)), ()
+    return {}, (
+        f"the file names {len(names)} motors and the scan has {len(positions)} positions: which belongs to "
+        "which is not known, none is used",
     )
 
 

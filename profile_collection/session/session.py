@@ -8,7 +8,7 @@ import importlib.metadata
 import logging
 import multiprocessing.util
 import threading
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, MutableMapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from bluesky import RunEngine
 
 import vo2_plans
-from analysis.file_names import require_file_name
 from callbacks.catalogue import Catalogue, unanalysed_runs
 from callbacks.jobs import Listeners, OrderPoint
 from callbacks.journal.recovery import unfinished_runs
@@ -40,7 +39,7 @@ from profile_collection.session.resuming import (
 from profile_collection.session.session_log import session_log
 from profile_collection.session.settings import Settings, early_rule, epochs_of_transfer, load_settings
 from profile_collection.session.simulation import described, window_of
-from profile_collection.session.startup_checks import StartupError, require_results, take_lock
+from profile_collection.session.startup_checks import StartupError, check_start, require_results, take_lock
 from profile_collection.session.storage import (
     TruthRecorder,
     document_writer,
@@ -61,12 +60,6 @@ if TYPE_CHECKING:
     from profile_collection.twin import Twin
 
 logger = logging.getLogger(__name__)
-
-
-def _check_names(start: Mapping[str, Any]) -> None:
-    """Refuse a run whose start document would name folders elsewhere, before anything of it is stored."""
-    if "series_uid" in start:
-        require_file_name(str(start["series_uid"]), "series_uid")
 
 
 REVIVAL_TIME = 60.0
@@ -163,7 +156,7 @@ class Session:
     def _make_run_engine(self, metadata: MutableMapping[str, Any]) -> RunEngine:
         """Return the RunEngine with its documents going to catalogue, analysis and views."""
         settings = self.settings
-        engine: Any = RunEngine(metadata, md_validator=_check_names)  # type: ignore[arg-type]
+        engine: Any = RunEngine(metadata, md_validator=check_start)  # type: ignore[arg-type]
         engine.subscribe(self.writer)
         if self.twin is not None:
             engine.subscribe(TruthRecorder(self.twin.write_truth, settings.data / "truth"))

@@ -9,12 +9,16 @@ could not start is said in one red line.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import event_model
+
+from analysis.file_names import require_file_name
 from callbacks.locks import exclusive_lock, lock_holder
 from profile_collection.catalogue.background import private_folder, require_writable
 from profile_collection.devices.epics.process_variables import ProcessVariables, read_process_variables
@@ -192,3 +196,23 @@ def _without_scripts(load: Callable[..., Any]) -> Callable[..., Any]:
         return load(script=script, **options)  # an empty one is how the lists of plans are renewed
 
     return refuse
+
+
+def check_start(start: Mapping[str, Any]) -> None:
+    """Refuse a run whose start document cannot be stored, or names folders elsewhere, before it begins.
+
+    Raises
+    ------
+    ValueError
+        In words.
+    """
+    if "series_uid" in start:
+        require_file_name(str(start["series_uid"]), "series_uid")
+    for name, value in start.items():
+        try:
+            json.dumps(value, cls=event_model.NumpyEncoder)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"metadata must be numbers, text, lists and dictionaries of these; {name!r} is {value!r} "
+                f"({error}): give it as one of them"
+            ) from error

@@ -223,6 +223,65 @@ def test_the_raw_scan_54_is_the_one_in_the_npz(scan54):
     np.testing.assert_array_equal(white, stored["white"])
 
 
+def spec_folder(folder, scans, names="Delta  Gamma"):
+    """Write a SPEC file with ``scans``, of number and points each, and images of scan 7."""
+    lines = ["#F made.spec", "#D Mon Nov 30 12:00:00 2026", f"#O0 {names}", ""]
+    for number, points in scans:
+        lines += [f"#S {number} ascan th 0 1 {points} 1", "#D Mon Nov 30 12:00:00 2026", "#P0 32.174 12.6346"]
+        lines += ["#N 3", "#L th  Monitor  Seconds", *(f"{0.1 * n} 100 1" for n in range(points)), ""]
+    (folder / "made.spec").write_text("\n".join(lines), encoding="utf-8")
+    images = folder / "S0007"
+    images.mkdir()
+    for n in range(4):
+        fabio.tifimage.TifImage(COUNTS[n]).write(str(images / f"image_{n:03d}.tif"))
+    return folder / "made.spec"
+
+
+def test_of_scans_with_one_number_the_last_is_read_once_and_said(tmp_path):
+    """BCDA-APS/apstools#128: numbers begin anew in a file that goes on."""
+    path = spec_folder(tmp_path, [(7, 3), (8, 5), (7, 4)])
+    scan = one(path)
+    assert len(scan.angles) == 4
+    assert "scan 7 is 2 times in the file; the one of order 2 is read" in " ".join(scan.notes)
+    assert len(one(path, Given(scan="7.1")).angles) == 3
+    with pytest.raises(ReadError, match=r"has no scan 7\.3"):
+        read_scans(path, Given(scan="7.3"))
+
+
+def test_motors_that_belong_to_no_position_are_not_used(tmp_path):
+    """silx-kit/silx#3459: fewer positions than names; which is missing nobody knows."""
+    scan = one(spec_folder(tmp_path, [(7, 4)], names="Delta  Gamma  Theta"))
+    assert scan.positions == {}
+    assert "names 3 motors and the scan has 2 positions" in " ".join(scan.notes)
+    assert "the angle of delta" in " ".join(scan.missing)
+
+
+def test_a_spec_file_without_scans_and_a_scan_without_points_are_said(tmp_path):
+    """silx-kit/silx#2110 and #756."""
+    with pytest.raises(ReadError, match="has no scans"):
+        read_scans(spec_folder(tmp_path, []))
+    (tmp_path / "other").mkdir()
+    scan = one(spec_folder(tmp_path / "other", [(7, 0)]))
+    assert "4 images lie there, 0 were measured" in " ".join(scan.missing)
+
+
+def test_frames_in_other_files_that_are_gone_are_no_zeros(tmp_path):
+    """h5py/h5py#1546, HDFGroup/hdf5#5088: a virtual dataset gives zeros where a source is missing."""
+    layout = h5py.VirtualLayout((12, 20, 30), "u4")
+    for n in range(2):
+        with h5py.File(tmp_path / f"part_{n}.h5", "w") as file:
+            file["data"] = COUNTS[6 * n : 6 * n + 6]
+        layout[6 * n : 6 * n + 6] = h5py.VirtualSource(f"part_{n}.h5", "data", (6, 20, 30))
+    path = tmp_path / "whole.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_virtual_dataset("entry/data/data", layout)
+    given = Given(dataset="entry/data/data")
+    np.testing.assert_array_equal(one(path, given).frames[0:12], COUNTS)
+    (tmp_path / "part_1.h5").unlink()
+    with pytest.raises(ReadError, match=r"kept in 2 other files, and 1 of them cannot be opened \(part_1"):
+        read_scans(path, given)
+
+
 def test_34idc_agrees_with_xrayutilities_in_every_pixel():
     import xrayutilities as xu
 

@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from callbacks.catalogue import UnknownRunError, derived_runs, unanalysed_runs
 from profile_collection.session.session import open_session
-from profile_collection.session.startup_checks import StartupError
+from profile_collection.session.startup_checks import StartupError, check_start
 from profile_collection.session.storage import TruthRecorder
 from vo2_plans import EtaWindow
 
@@ -138,6 +139,14 @@ def test_what_a_session_left_undone_is_named_with_its_command(served, make_sessi
     session.close()
     again = make_session(served)
     assert f"{before + 1} stored scans are not analysed yet; do it: vo2 replay --pending" in shown(again)
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), 1 + 2j])
+def test_metadata_that_cannot_be_stored_are_refused_before_the_run(value):
+    """bluesky/bluesky#1913, DiamondLightSource/blueapi#808."""
+    check_start({"uid": "a", "series_uid": "s", "sizes": np.arange(3), "note": [1, "two", None]})
+    with pytest.raises(ValueError, match="metadata must be numbers, text, lists.*'note' is"):
+        check_start({"uid": "a", "note": value})
 
 
 def test_a_startup_error_shows_as_one_red_line():
