@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from analysis.figures.order_parameter import SEQUENCE, comes_back, name_scans
 from analysis.figures.style import (
     BLUE,
     GREY,
@@ -160,47 +161,65 @@ def _frame(axes: Any, cell: Points, one: Structure, distances: list[float]) -> N
 
 
 def d_spacing(series: SeriesResult, ax: Axes | None = None) -> Figure:
-    """Draw d(T) from the peak's centre of mass, with errors, and from the ramp that the gauge took out."""
-    with drawing(ax, 4.6, 3.2) as (figure, place):
-        axes = figure.add_subplot() if place is None else place
-        for leg, first in enumerate(leg_colours(int(series.scans.legs[-1]) + 1)):
-            here, branch = series.scans.legs == leg, series.scans.branch_of(leg)
-            name = series.scans.leg_name(leg)
-            suffix = "" if name == "heating" else f", {name}"
-            axes.plot(
-                series.scans.temperatures[here],
-                series.lattice.d_spacing_ramp[here],
-                linestyle=LINES[branch],
-                color=SKY,
-                linewidth=1.0,
-                label=f"ramp of the phase{suffix}",
-            )
-            for rows, colour, face, name in (
-                (here & series.trusted, first, first, f"centre of mass{suffix}"),
-                (here & ~series.trusted, VERMILLION, "white", f"not trusted{suffix}"),
-            ):
-                if rows.any():
-                    axes.errorbar(
-                        series.scans.temperatures[rows],
-                        series.lattice.d_spacing[rows],
-                        yerr=np.nan_to_num(series.lattice.d_spacing_error[rows]),
-                        fmt=MARKERS[branch],
-                        color=colour,
-                        markerfacecolor=face,
-                        markersize=4.5,
-                        capsize=2.2,
-                        elinewidth=0.9,
-                        label=name,
-                    )
-        axes.set_ylabel("plane spacing $d$ (Å)")
+    """Draw d(T) from the peak's centre of mass, with errors, and from the ramp that the gauge took out.
+
+    Where a temperature was measured more than once on one branch, a panel below shows the same in the order
+    of measurement: by temperature the points would lie upon each other.
+    """
+    again = comes_back(series)
+    with drawing(ax, 4.6, 3.2 + SEQUENCE * again) as (figure, place):
+        if again:
+            grid = panels(figure, place, 2, 1, height_ratios=[3.2, SEQUENCE])
+            axes, below = (figure.add_subplot(grid[row, 0]) for row in (0, 1))
+            _draw_spacings(below, series, series.scans.indices + 1, named=False)
+            name_scans(below, series)
+        else:
+            axes = figure.add_subplot() if place is None else place
+        _draw_spacings(axes, series, series.scans.temperatures, named=True)
         show_kelvin(axes, series.scans.temperatures)
-        axes.ticklabel_format(axis="y", useOffset=False)
-        start = float(series.lattice.d_spacing[series.gauge.reference])
-        change = axes.secondary_yaxis("right", functions=_relative(start))
-        change.set_ylabel(f"against {series.reference} (10⁻⁴)")
-        change.tick_params(colors=GREY)
         axes.legend(loc="best")
         return figure
+
+
+def _draw_spacings(ax: Axes, series: SeriesResult, at: NDArray[Any], *, named: bool) -> None:
+    """Draw spacings with their errors against ``at``, (n,), leg by leg."""
+    for leg, first in enumerate(leg_colours(int(series.scans.legs[-1]) + 1)):
+        here, branch = series.scans.legs == leg, series.scans.branch_of(leg)
+        name = series.scans.leg_name(leg)
+        suffix = "" if name == "heating" else f", {name}"
+        ax.plot(
+            at[here],
+            series.lattice.d_spacing_ramp[here],
+            linestyle=LINES[branch],
+            marker="x",
+            markersize=3,
+            color=SKY,
+            linewidth=1.0,
+            label=f"ramp of the phase{suffix}" if named else None,
+        )
+        for rows, colour, face, words in (
+            (here & series.trusted, first, first, f"centre of mass{suffix}"),
+            (here & ~series.trusted, VERMILLION, "white", f"not trusted{suffix}"),
+        ):
+            if rows.any():
+                ax.errorbar(
+                    at[rows],
+                    series.lattice.d_spacing[rows],
+                    yerr=np.nan_to_num(series.lattice.d_spacing_error[rows]),
+                    fmt=MARKERS[branch],
+                    color=colour,
+                    markerfacecolor=face,
+                    markersize=4.5,
+                    capsize=2.2,
+                    elinewidth=0.9,
+                    label=words if named else None,
+                )
+    ax.set_ylabel("plane spacing $d$ (Å)" if named else "$d$ (Å)")
+    ax.ticklabel_format(axis="y", useOffset=False)
+    start = float(series.lattice.d_spacing[series.gauge.reference])
+    change = ax.secondary_yaxis("right", functions=_relative(start))
+    change.set_ylabel(f"against {series.reference} (10⁻⁴)" if named else "10⁻⁴")
+    change.tick_params(colors=GREY)
 
 
 def _relative(start: float) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:

@@ -105,12 +105,19 @@ def _draw_sequence(ax: Axes, series: SeriesResult) -> None:
             capsize=2.2,
             zorder=3,
         )
+    name_scans(ax, series)
+    ax.set_ylabel("$O$ (rad)")
+
+
+def name_scans(ax: Axes, series: SeriesResult) -> None:
+    """Label an axis along which scans stand in the order of measurement, with their setpoints."""
+    scans, count = series.scans, len(series)
     labelled = np.arange(0, count, math.ceil(count / MOST_LABELS))
     ax.set_xticks(
         scans.indices[labelled] + 1,
         [f"{scans.indices[row] + 1}\n{scans.setpoints[row]:g} K" for row in labelled],
     )
-    ax.set(xlabel="scan of the series", ylabel="$O$ (rad)")
+    ax.set_xlabel("scan of the series")
     ax.margins(x=0.06, y=0.15)
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -190,7 +191,7 @@ def loss_curves(results: Sequence[ScanResult], ax: Axes | None = None) -> Figure
     without = [
         label for one, label in zip(results, numbered_labels(results), strict=True) if not one.transfer
     ]
-    colours = temperature_colours([one.temperature_setpoint for one, *_ in known])
+    colours = _curve_colours([one for one, *_ in known])
     with drawing(ax, 7.2, 3.2) as (figure, place):
         grid = panels(figure, place, 1, 2)
         losses, overlaps = (figure.add_subplot(grid[0, column]) for column in (0, 1))
@@ -214,6 +215,14 @@ def loss_curves(results: Sequence[ScanResult], ax: Axes | None = None) -> Figure
         return figure
 
 
+def _curve_colours(results: Sequence[ScanResult]) -> list[Any]:
+    """Return a colour for each scan's curve: by temperature, by order where one comes twice."""
+    kelvin = [one.temperature_setpoint for one in results]
+    return temperature_colours(
+        kelvin if len(set(kelvin)) == len(kelvin) else [float(n) for n in range(len(kelvin))]
+    )
+
+
 def finish_curves(results: Sequence[ScanResult], ax: Axes | None = None, note: str = "") -> Figure:
     """Draw χ² over the last stage of each temperature's phasing; dashed where the result is not trusted.
 
@@ -223,7 +232,7 @@ def finish_curves(results: Sequence[ScanResult], ax: Axes | None = None, note: s
     known = [result for result in results if len(result.loss_history)]
     if not known:
         raise ValueError("no result holds a loss history: run 'vo2 transfer' on the series, or analyse it")
-    colours = temperature_colours([result.temperature_setpoint for result in known])
+    colours = _curve_colours(known)
     with drawing(ax, 5.0, 3.2) as (figure, place):
         axes = figure.add_subplot() if place is None else place
         for result, label, colour in zip(known, numbered_labels(known), colours, strict=True):

@@ -363,6 +363,12 @@ def test_a_temperature_that_the_sample_comes_back_to_is_drawn_in_the_order_of_me
         "1\n320 K", "2\n335 K", "3\n320 K", "4\n335 K"
     ]  # fmt: skip
     assert len({box[0].get_color() for box in sequence.containers}) == 2
+    _, spacings = figures.d_spacing(cycled).axes
+    assert sorted(x for box in spacings.containers for x in box.lines[0].get_xdata()) == [1, 2, 3, 4]
+    curves = figures.loss_curves(
+        [dataclasses.replace(one, loss_history=np.array([2.0, 1.0]), transfer=None) for one in cycle]
+    )
+    assert len({line.get_color() for line in curves.axes[0].lines}) == 4
     repeated = analyse_series(
         [dataclasses.replace(first, series_index=n, run_uid=f"{n}{first.run_uid}") for n in range(3)]
     )
