@@ -11,6 +11,7 @@ from analysis.order_parameter.estimator import (
 from analysis.order_parameter.gauge import (
     GRID,
     TWIN_MARGIN,
+    beside,
     bragg_shift,
     fix_gauge,
     into_gauge,
@@ -26,6 +27,7 @@ __all__ = [
     "CircularOrderParameter",
     "OrderParameter",
     "analyse_series",
+    "beside",
     "best_fit",
     "bragg_shift",
     "counting",

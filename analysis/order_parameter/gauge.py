@@ -20,7 +20,7 @@ from analysis.geometry import orthogonal_basis, q_axis, resample
 from analysis.order_parameter.selection import sample_path
 from analysis.order_parameter.two_objects import refine_origin, relative_ramp, without_ramp
 from analysis.phasing.registration import align, centre_of_mass, shift, twin
-from analysis.results import Gauge, ScanResult
+from analysis.results import AlignedObjects, Gauge, ScanResult
 from analysis.structure import isosurface, lost
 
 Complex = NDArray[np.complex64]
@@ -101,6 +101,20 @@ def into_gauge(gauge: Gauge, row: int, result: ScanResult) -> tuple[Complex, flo
     neighbour = _Volume(gauge.aligned[gauge.neighbour[row]])
     link = _link(placed, neighbour, _Volume(gauge.aligned[gauge.reference]))
     return link.array, link.margin
+
+
+def beside(aligned: AlignedObjects, result: ScanResult) -> Complex:
+    """Return an object that is none of a series' own, laid upon the last of its aligned ones.
+
+    For looking at a preview or an early result; nothing is computed from it.
+
+    Returns
+    -------
+    ndarray, (64, 64, 64) complex64
+    """
+    last = _Volume(aligned.objects[-1])
+    placed = resample(result.object, result.voxel_basis, aligned.basis, GRID)
+    return _link(_Volume(placed), last, last).array
 
 
 def _levelled(arrays: list[Complex], reference: int) -> Complex:

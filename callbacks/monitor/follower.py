@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from callbacks.catalogue import PROCESSED, RAW, Address, Catalogue, as_v3, connect
+from callbacks.jobs import Stage
 
 logger = logging.getLogger(__name__)
 
@@ -72,9 +73,10 @@ class Derived:
     values: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def stage(self) -> str:
+    def stage(self) -> Stage:
         """One of "preview", "early" and "final"; runs of before there were stages are final."""
-        return str(self.start.get("stage", "final"))
+        stage: Stage = self.start.get("stage", "final")
+        return stage
 
 
 @dataclass

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,13 +79,62 @@ def _aligned(folder: Path, stamp: float) -> AlignedObjects:
         return AlignedObjects.of(analyse_series(read_results(folder)))
 
 
-def crystal(folder: Path, stamp: float, run_uid: str) -> bytes:
+@lru_cache(maxsize=4)
+def _not_final(path: Path, written: float, folder: Path, stamp: float) -> AlignedObjects:
+    """Return a preview or an early result laid upon the series' last aligned object, alone if there is none.
+
+    Parameters
+    ----------
+    path, written
+        Its file, and when that was written: a newer early result has the same path.
+    folder, stamp
+        As for `_aligned`.
+    """
+    from analysis.order_parameter import analyse_series, beside
+    from analysis.results import AlignedObjects, read_scan
+
+    result = read_scan(path)
+    if not stamp:
+        return AlignedObjects.of(analyse_series([result]))
+    aligned = _aligned(folder, stamp)
+    return replace(aligned, run_uids=(result.run_uid,), objects=beside(aligned, result)[None])
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a crystal is to be found.
+
+    Parameters
+    ----------
+    folder, stamp
+        Of the series, and when its final results were written last, 0 where there are none.
+    run_uid
+        The scan.
+    path, written
+        File of a preview or an early result and when it was written; None is the final result.
+    """
+
+    folder: Path
+    stamp: float
+    run_uid: str
+    path: Path | None = None
+    written: float = 0.0
+
+    def find(self) -> tuple[AlignedObjects, NDArray[np.complex64]]:
+        """Return the objects it is comparable with, and the crystal itself."""
+        if self.path is None:
+            aligned = _aligned(self.folder, self.stamp)
+        else:
+            aligned = _not_final(self.path, self.written, self.folder, self.stamp)
+        return aligned, aligned.objects[aligned.row(self.run_uid)]
+
+
+def crystal(source: Source) -> bytes:
     """Return amplitude and phase of a crystal in the series' gauge, as bytes.
 
     Amplitude: 0 to 255 of the largest. Phase Q·u: 0 to 255 stand for −π to π.
     """
-    aligned = _aligned(folder, stamp)
-    array = aligned.objects[aligned.row(run_uid)]
+    aligned, array = source.find()
     amplitude = np.abs(array)
     top = float(amplitude.max()) or 1.0
     seen = (amplitude > FAINT * top) | aligned.support
@@ -98,12 +148,12 @@ def crystal(folder: Path, stamp: float, run_uid: str) -> bytes:
     return pack(arrays, pitch=pitch, q_axis=aligned.q_axis, largest=top)
 
 
-def surface_of(folder: Path, stamp: float, run_uid: str) -> bytes:
+def surface_of(source: Source) -> bytes:
     """Return a crystal's isosurface: points (nm), triangles, and the phase (rad) at each point."""
     from analysis.figures.rendering import surface
 
-    aligned = _aligned(folder, stamp)
-    found = surface(aligned.objects[aligned.row(run_uid)], aligned.basis, PERCENT, fine=1)
+    aligned, array = source.find()
+    found = surface(array, aligned.basis, PERCENT, fine=1)
     arrays = {"points": found.points.T, "faces": found.faces.T, "phase": found.phase}
     return pack(arrays, percent=PERCENT)
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from callbacks.jobs import CAPTION
+from callbacks.jobs import CAPTION, Stage
 from callbacks.monitor.follower import Derived, Measured, Run
-from callbacks.series import FAILED, REANALYSED, SCANS
+from callbacks.series import FAILED, FOLDERS, REANALYSED, SCANS
 
 MOST_IN_TRACE = 1500
 """Points of the temperature trace that are sent; more are thinned out."""
@@ -64,25 +64,30 @@ class Stored:
         Stem of a scan's files to why it could not be analysed.
     files
         First eight characters of a run's uid to its result file.
+    others
+        Folder and first eight characters of a run's uid to its preview or early result, and when that was
+        written.
     problems
         What could not be read, in sentences.
     stamp
-        When the newest of it was written, 0 where there is nothing.
+        When the newest of what is final was written, 0 where there is nothing.
     """
 
     folder: Path
     record: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
+    others: dict[tuple[str, str], tuple[Path, float]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     stamp: float = 0.0
 
     def refresh(self) -> bool:
         """Read what changed; return whether anything did."""
-        written = self._written()
+        written, others = self._written(), self._others()
         if written == self.stamp:
-            return False
-        self.stamp = written
+            changed, self.others = others != self.others, others
+            return changed
+        self.stamp, self.others = written, others
         self.problems = []
         self._read_record()
         scans = self.folder / SCANS
@@ -102,6 +107,23 @@ class Stored:
         paths += [*(self.folder / SCANS).glob("*.h5"), *(self.folder / SCANS).glob(f"*{FAILED}")]
         times = [_time(path) for path in paths]
         return max(times) + 1e-3 * len(paths) if any(times) else 0.0
+
+    def _others(self) -> dict[tuple[str, str], tuple[Path, float]]:
+        paths = [path for stage in CAPTION for path in (self.folder / FOLDERS[stage]).glob("*.h5")]
+        return {(path.parent.name, path.stem.rsplit("_", 1)[-1]): (path, _time(path)) for path in paths}
+
+    def other(self, run_uid: str, stage: Stage) -> tuple[Path, float]:
+        """Return the file of a run's preview or early result, and when it was written.
+
+        Raises
+        ------
+        LookupError
+            There is none.
+        """
+        try:
+            return self.others[FOLDERS[stage], run_uid[:8]]
+        except KeyError:
+            raise LookupError(f"no {stage} result of the run {run_uid!r} is in {self.folder.name}") from None
 
     def _read_record(self) -> None:
         from analysis.results import read_series
@@ -214,30 +236,36 @@ def progress(measured: Measured, stored: Stored) -> dict[str, Any]:
     pace = (newest - begun) / (done - first) if done > first else math.nan
     scan_pace = (newest - float(start["time"])) / len(run.points) if run.points else math.nan
     over = bool(run.stop and index + 1 >= size)
+    analysed = {str(row["run_uid"]) for row in stored.record.get("temperatures", [])}
+    done_with = {uid[:8] for uid in analysed} | {stem.rsplit("_", 1)[-1] for stem in stored.failures}
+    waiting = sum(r.uid[:8] not in done_with for r in finished)
     return {
-        "activity": _activity(run, index, size),
+        "activity": _activity(run, index, size, waiting),
         "scan": index + 1,
         "scans": size,
         "points": len(run.points),
         "size": total,
         "share": min(done / size, 1.0) if not over else 1.0,
         "scan_share": min(share, 1.0),
+        "newest": _number(max(newest, float(run.stop.get("time", newest)))),
+        "pace": _number(scan_pace),
+        "between": bool(run.stop) and not over,
         "scan_ends": _number(newest + scan_pace * (total - len(run.points))) if not run.stop else None,
         "ends": _number(newest + pace * (size - done)) if not over else None,
-        "analysed": len({row["run_uid"] for row in stored.record.get("temperatures", [])}),
+        "analysed": len(analysed),
         "measured": len(finished),
         "setpoint": start.get("temperature_setpoint"),
     }
 
 
-def _activity(run: Run, index: int, size: int) -> str:
+def _activity(run: Run, index: int, size: int, waiting: int) -> str:
     kelvin = f"{float(run.start.get('temperature_setpoint') or math.nan):g} K"
     if run.stop:
         status = run.stop.get("exit_status", "")
         if status != "success":
             return f"the scan at {kelvin} ended with '{status}' {run.stop.get('reason', '')}".strip()
         if run.start.get("purpose") == "rocking" and index + 1 >= size:
-            return "measured to its end"
+            return "measured to its end" + (f", {waiting} in analysis" if waiting else "")
         return f"between scans, after {kelvin}"
     verb = {"align": "aligning at", "rocking": "rocking at", "decision": "deciding for"}.get(
         str(run.start.get("purpose")), "measuring at"
@@ -262,7 +290,7 @@ def trace(measured: Measured) -> dict[str, Any]:
 def curve(run: Run) -> dict[str, Any]:
     """Return the rocking curve of a run as far as it has come."""
     points = [p for _, p in sorted(run.points.items()) if "merlin_total" in p]
-    axis = "eta" if points and "eta" in points[0] else "th"
+    axis = "th" if points and "eta" not in points[0] else "eta"
     return {
         "uid": run.uid,
         "label": label(run.start),
@@ -305,10 +333,11 @@ def results(measured: Measured, stored: Stored) -> dict[str, Any]:
         row["number"] = order_of.get(str(row["uid"]), len(rows))
         row["islands"] = _islands(structure)
         row["readable"] = str(row["uid"])[:8] in stored.files
+        row["version"] = stored.stamp
         row["verdict"], row["advice"] = verdict(row, stored.folder.name, record.get("unsettled", ()))
         rows.append(row)
         early.pop(str(row["uid"]), None)
-    rows += [_early_row(one) for one in early.values()]
+    rows += [_early_row(one, stored, order_of) for one in early.values()]
     rows += [_failed_row(stem, why, stored.folder.name) for stem, why in stored.failures.items()]
     fit = record.get("fit_curve") or {}
     return {
@@ -366,13 +395,15 @@ def _not_final(measured: Measured) -> dict[str, Derived]:
     return {str(one.start.get("parent_run_uid")): one for one in found}
 
 
-def _early_row(one: Derived) -> dict[str, Any]:
+def _early_row(one: Derived, stored: Stored, order_of: Mapping[str, int]) -> dict[str, Any]:
     """Return the row of a scan of which there is only a preview, or an early result."""
-    values = one.values
+    values, uid = one.values, str(one.start.get("parent_run_uid"))
+    path, written = stored.others.get((FOLDERS[one.stage], uid[:8]), (None, 0.0))
     row: dict[str, Any] = dict.fromkeys(ROW.values())
     row |= {name: values.get(name) for name in ("temperature", "chi_squared", "noise_ratio")}
     return row | {
-        "uid": one.start.get("parent_run_uid"),
+        "uid": uid,
+        "number": order_of.get(uid, len(order_of)),
         "label": label(one.start),
         "setpoint": one.start.get("temperature_setpoint"),
         "branch": one.start.get("branch"),
@@ -380,7 +411,8 @@ def _early_row(one: Derived) -> dict[str, Any]:
         "trusted": bool(values.get("trusted")),
         "verdict": _so_far(one),
         "advice": "It counts nowhere; the final result replaces it.",
-        "readable": False,
+        "readable": path is not None,
+        "version": written,
     }
 
 

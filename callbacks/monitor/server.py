@@ -37,6 +37,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from analysis.file_names import file_name
 from callbacks.catalogue import Address
 from callbacks.frames import FrameFileError
+from callbacks.jobs import CAPTION, FINAL, Stage
 from callbacks.monitor import pictures, sections
 from callbacks.monitor.follower import Follower, Measured
 from callbacks.pool import make_pool
@@ -225,8 +226,8 @@ class Hub:
 
     # -- pictures ----------------------------------------------------------------------------------------
 
-    async def picture(self, kind: str, uid: str, run: str) -> bytes:
-        """Return a picture's message, computed once for all who ask.
+    async def picture(self, kind: str, uid: str, run: str, stage: Stage = FINAL) -> bytes:
+        """Return a picture's message, computed once for all who ask; of a preview or an early result, too.
 
         Raises
         ------
@@ -242,11 +243,12 @@ class Hub:
         if not view:
             await asyncio.to_thread(stored.refresh)
         if kind == "diffraction":
-            path = stored.path_of(run)
+            path = stored.path_of(run) if stage == FINAL else stored.other(run, stage)[0]
             return await self._once((kind, path, path.stat().st_mtime), partial(pictures.diffraction, path))
         make = {"crystal": pictures.crystal, "surface": pictures.surface_of}[kind]
-        work = partial(make, stored.folder, stored.stamp, run)
-        return await self._once((kind, stored.folder, stored.stamp, run), work)
+        other = () if stage == FINAL else stored.other(run, stage)
+        source = pictures.Source(stored.folder, stored.stamp if stored.files else 0.0, run, *other)
+        return await self._once((kind, source), partial(make, source))
 
     async def _frame(self, uid: str, run: str) -> bytes:
         found = next((one for one in self.follower.series(uid).rocking if one.uid == run), None)
@@ -357,7 +359,7 @@ async def _static(request: Request) -> Response:
 
         path = Path(plotly.__file__).parent / "package_data" / name
         return FileResponse(path, headers={**SAFE, "Cache-Control": "private, max-age=86400"})
-    if name in {"monitor.js", "monitor.css", "charts.js"}:
+    if name in {"monitor.js", "crystal.js", "charts.js", "monitor.css"}:
         return FileResponse(PAGE / name, headers=SAFE)
     return _missing(f"no file {name!r} belongs to this page")
 
@@ -397,8 +399,11 @@ async def _picture(request: Request) -> Response:
     kind, series, run = (request.path_params[name] for name in ("kind", "series", "run"))
     if kind not in {"crystal", "surface", "diffraction", "frame"}:
         return _missing(f"no page {request.url.path!r} is here: go back to the first one")
+    stage = request.query_params.get("stage", FINAL)
+    if stage not in (FINAL, *CAPTION):
+        return _missing(f"a stage of {(FINAL, *CAPTION)!r} was expected, {stage!r} came")
     try:
-        body = await request.app.state.hub.picture(kind, series, run)
+        body = await request.app.state.hub.picture(kind, series, run, stage)
     except (LookupError, FileNotFoundError, FrameFileError) as error:
         return _missing(str(error).strip("'\""))
     except (ValueError, OSError) as error:

@@ -2,23 +2,25 @@
 // Drawing: Plotly for what has axes, canvases for images. Everything here takes values and draws them.
 
 const PHASE_LEVELS = 255;
+const dark = matchMedia("(prefers-color-scheme: dark)");
 let palettes = null;
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 const element = (id) => document.getElementById(id);
 
+const valueAxis = () => ({
+  gridcolor: css("--grid"), zerolinecolor: css("--line"), linecolor: css("--line"), ticks: "outside",
+  tickcolor: css("--line"), automargin: true, title: { standoff: 8 }, nticks: 7,
+});
+
 /** Plotly's options for a chart in the page's colours. */
 function layout(extra) {
-  const axis = {
-    gridcolor: css("--grid"), zerolinecolor: css("--line"), linecolor: css("--line"), ticks: "outside",
-    tickcolor: css("--line"), automargin: true, title: { standoff: 8 }, nticks: 7,
-  };
-  const { xaxis = {}, yaxis = {}, ...rest } = extra;
+  const axis = valueAxis(), { xaxis = {}, yaxis = {}, ...rest } = extra;
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 8, r: 10, t: 8, b: 8 },
-    font: { family: "system-ui, sans-serif", size: 12, color: css("--quiet") }, hoverlabel: { namelength: -1 },
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 11 }, traceorder: "normal" }, showlegend: false,
+    font: { family: "system-ui, sans-serif", size: 13, color: css("--quiet") }, hoverlabel: { namelength: -1 },
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 }, traceorder: "normal" }, showlegend: false,
     xaxis: { ...axis, ...xaxis, title: { ...axis.title, ...(xaxis.title || {}) } },
     yaxis: { ...axis, ...yaxis, title: { ...axis.title, ...(yaxis.title || {}) } },
     uirevision: "kept", ...rest,
@@ -117,7 +119,7 @@ function drawCrystal(found, reach) {
   const [x, y, z] = [0, 1, 2].map((n) => part(found.points, n, count));
   const [i, j, k] = [0, 1, 2].map((n) => part(found.faces, n, faces));
   const axis = (title) => ({
-    title: { text: title, font: { size: 11 } }, range: [-reach, reach], gridcolor: css("--line"), showbackground: false,
+    title: { text: title, font: { size: 13 } }, range: [-reach, reach], gridcolor: css("--line"), showbackground: false,
     zerolinecolor: css("--line"), color: css("--quiet"), nticks: 5, showspikes: false,
   });
   const mesh = {
@@ -128,9 +130,9 @@ function drawCrystal(found, reach) {
   };
   const options = {
     paper_bgcolor: "rgba(0,0,0,0)", margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: "crystal",
-    font: { family: "system-ui, sans-serif", size: 11, color: css("--quiet") },
+    font: { family: "system-ui, sans-serif", size: 12, color: css("--quiet") },
     scene: { aspectmode: "cube", xaxis: axis("x (nm)"), yaxis: axis("y (nm)"), zaxis: axis("z (nm)"),
-      camera: { eye: { x: 1.25, y: 1.0, z: 0.75 } }, uirevision: "crystal" },
+      camera: { eye: { x: 1.35, y: 1.1, z: 0.75 }, center: { x: 0, y: 0, z: -0.12 } }, uirevision: "crystal" },
   };
   return Plotly.react(element("crystal"), [mesh], options, { displayModeBar: false, responsive: true });
 }

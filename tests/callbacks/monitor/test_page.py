@@ -149,7 +149,8 @@ def test_a_distrusted_result_is_hollow_and_says_why_and_what_to_do(page):
     symbols = page.evaluate(
         "element('order').data.filter(t => t.marker).map(t => [t.marker.symbol, t.x.length])"
     )
-    assert ["circle-open", 2] in symbols  # one distrusted, the other provisional: the series is not complete
+    assert symbols == [["circle-open", 1]] * 2  # one provisional, the other distrusted
+    assert page.evaluate("element('trust-note').innerText") == "not trusted: 325 K"
 
 
 def test_the_crystal_is_drawn(page):

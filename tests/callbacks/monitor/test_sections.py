@@ -6,8 +6,10 @@ import math
 import numpy as np
 import pytest
 
+from analysis.results import write_scan
 from callbacks.monitor import pictures, sections
 from callbacks.monitor.follower import Derived, Measured, Run
+from callbacks.series import FOLDERS
 
 SERIES = "20260101-000000-abcdef"
 
@@ -50,6 +52,7 @@ def test_the_end_follows_from_the_pace_so_far_soaking_included(tmp_path):
     assert found["scan_ends"] == pytest.approx(1050 + 2.0 * 5)
     assert (found["scan"], found["scans"], found["points"], found["share"]) == (2, 4, 5, 1.5 / 4)
     assert found["activity"] == "rocking at 320 K"
+    assert (found["newest"], found["pace"], found["between"]) == (1050.0, 2.0, False)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +61,7 @@ def test_the_end_follows_from_the_pace_so_far_soaking_included(tmp_path):
         (run(0, points=0, begun=0.0, purpose="align"), "aligning at 320 K"),
         (run(0, points=3, begun=0.0, stop="abort"), "the scan at 320 K ended with 'abort'"),
         (run(0, points=10, begun=0.0, stop="success"), "between scans, after 320 K"),
-        (run(3, points=10, begun=0.0, stop="success"), "measured to its end"),
+        (run(3, points=10, begun=0.0, stop="success"), "measured to its end, 1 in analysis"),
     ],
 )
 def test_what_goes_on_is_said_in_words(tmp_path, one, said):
@@ -144,6 +147,47 @@ def test_sections_are_json_whatever_is_not_known(tmp_path):
         sections.progress(Measured(), sections.Stored(tmp_path)),
     ):
         json.dumps(value, allow_nan=False)
+
+
+def crystal(kelvin):
+    """Return an object without symmetry, (32, 32, 32) complex64."""
+    x, y, z = (2 * (np.indices((32, 32, 32)) - 16) / 32).astype(float)
+    body = (np.abs(x) < 0.5) & (np.abs(y + 0.2 * x) < 0.4) & (np.abs(z) < 0.45) & (x + y + z < 0.6)
+    phase = np.sin(3 * x) + np.cos(4 * y * z) + 0.01 * (kelvin - 320) * np.sin(5 * z + x)
+    return (body * np.exp(1j * phase)).astype(np.complex64)
+
+
+def alike(one, two):
+    """Return the overlap of two objects where they lie: a view needs them in one gauge."""
+    return abs(np.vdot(one, two)) / (np.linalg.norm(one) * np.linalg.norm(two))
+
+
+def test_an_early_crystal_is_shown_before_any_final_one_and_in_its_place_beside_them(tmp_path, make_scan):
+    def stored(stage, kelvin, uid):
+        result = make_scan(crystal(kelvin), kelvin, run_uid=uid)
+        (tmp_path / FOLDERS[stage]).mkdir(exist_ok=True)
+        write_scan(tmp_path / FOLDERS[stage] / result.filename, result)
+
+    def found(stage, uid):
+        other = () if stage == "final" else series.other(uid, stage)
+        return pictures.Source(tmp_path, series.stamp if series.files else 0.0, uid, *other).find()[1]
+
+    first, second = "a1b2c3d4-0000", "b1b2c3d4-0000"
+    stored("early", 320.0, first)
+    series = sections.Stored(tmp_path)
+    assert series.refresh()
+    alone = found("early", first)
+    with pytest.raises(LookupError, match="no preview result of the run 'a1b2c3d4-0000'"):
+        series.other(first, "preview")
+    stored("final", 320.0, first)
+    stored("preview", 325.0, second)
+    assert series.refresh()
+    stamp = series.stamp
+    assert alike(alone, found("final", first)) > 0.999
+    assert alike(found("final", first), found("preview", second)) > 0.98
+    stored("early", 325.0, second)
+    assert series.refresh()  # told, but what is final stays as it is
+    assert series.stamp == stamp
 
 
 def test_counts_are_shown_on_a_logarithmic_scale_and_gaps_apart():
