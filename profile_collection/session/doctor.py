@@ -343,10 +343,16 @@ def process_variables(settings: Settings) -> Iterator[Finding]:
     if settings.devices != "epics":
         yield Finding("process variables", "OK", "none: the beamline is simulated in the session's process")
         return
+    try:
+        names = startup_checks.process_variables(settings)
+    except ValueError as error:
+        remedy = "correct that file; profile_collection/devices/epics has two to copy"
+        yield Finding("process variables", "FAIL", str(error), remedy)
+        return
     startup_checks.prepare_client(settings)  # before anything loads Channel Access
     from profile_collection.devices.epics.survey import survey
 
-    found = survey(startup_checks.process_variables(settings), CA_TIMEOUT)
+    found = survey(names, CA_TIMEOUT)
     where = settings.pv_file or "the soft IOC's names"
     if found.silent:
         first = ", ".join(found.silent[:5]) + (" …" if len(found.silent) > 5 else "")

@@ -174,10 +174,16 @@ def read_process_variables(
     Raises
     ------
     ValueError
-        A section or name is missing, unknown or of the wrong kind.
+        The file is missing or no TOML; a section or name is missing, unknown or of the wrong kind.
     """
     source = path or SOFT_IOC
-    stored = tomllib.loads(source.read_text(encoding="utf-8").replace("{P}", prefix))
+    try:
+        stored = tomllib.loads(source.read_text(encoding="utf-8").replace("{P}", prefix))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"a TOML file with the names of process variables was expected at {str(source)!r} "
+            f"({error}): correct VO2_PV_FILE, or the file; {SOFT_IOC.name} is one"
+        ) from error
     if port is not None and "channel_access" in stored:
         stored["channel_access"]["port"] = port
     given: dict[str, Any] = {name: _section(source, name, stored.pop(name, None)) for name in _SECTIONS}

@@ -91,6 +91,27 @@ def test_a_server_that_does_not_let_us_in(settings):
     assert "VO2_TILED_API_KEY" in said["server"].remedy
 
 
+@pytest.mark.parametrize(
+    ("text", "said_of_it"),
+    [(None, "No such file"), ("motors = [", "a TOML file"), ("[beam]\n", "ring_current")],
+    ids=["no file", "no TOML", "names missing"],
+)
+def test_a_wrong_file_of_process_variables_is_named_with_what_to_do(settings, tmp_path, text, said_of_it):
+    path = tmp_path / "names.toml"
+    if text is not None:
+        path.write_text(text)
+    said = found(settings.changed(devices="epics", pv_file=path))["process variables"]
+    assert said.level == "FAIL"
+    assert str(path) in said.said
+    assert said_of_it in said.said
+    assert "two to copy" in said.remedy
+
+
+def test_a_key_that_is_missing_is_said(settings):
+    said = found(settings.changed(tiled_uri="http://127.0.0.1:9"))
+    assert (said["key"].level, said["key"].remedy) == ("WARN", "set VO2_TILED_API_KEY")
+
+
 def test_a_check_that_breaks_down_hides_no_other(settings, monkeypatch):
     monkeypatch.setattr(doctor, "described", lambda _: 1 / 0)
     said = found(settings)
