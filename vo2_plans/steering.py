@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 
 
 class TemperatureSkippedError(Exception):
@@ -80,6 +81,10 @@ def place_of(temperature: float, temperatures: Sequence[float]) -> int:
     ValueError
         It has none there.
     """
+    if not isinstance(temperature, Real):
+        raise ValueError(  # noqa: TRY004  what a person typed, not a mistake of the program
+            f"a temperature in K was expected, as in retake(345), {temperature!r} came"
+        )
     places = [index for index, value in enumerate(temperatures) if abs(value - temperature) < 1e-6]
     if not places:
         known = ", ".join(f"{value:g}" for value in temperatures)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib.util
 import logging
 import os
 import shutil
 import sys
 import traceback
+import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,9 @@ from rich.text import Text
 
 from callbacks.catalogue import UnknownRunError, last_series, rocking_starts, server_said
 from callbacks.queue import PendingRecord
+from callbacks.series import last_first
 from profile_collection.session.monitor_process import monitor_status
-from profile_collection.session.series_view import SeriesView
+from profile_collection.session.series_view import SeriesView, series_list
 
 if TYPE_CHECKING:
     from bluesky.utils import MsgGenerator
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AXES = ("eta", "delta", "gam", "mu", "chi", "phi")
-"""Axes that ``%wa`` lists."""
+"""Axes that ``%wa`` lists, by which ``%mov eta 17.5`` knows them."""
+OURS = ("analysis", "callbacks", "profile_collection", "vo2_plans")
+"""Packages whose errors are sentences for a person: at the prompt they stand without a traceback."""
 STARTUP = Path(__file__).resolve().parents[1] / "startup"
 
 
@@ -52,12 +55,14 @@ def prompt_names(session: Session) -> dict[str, Any]:
     _register_magics(shell, session)
     _open_windows(shell)
     _log_errors(shell, session)
+    _explain_plans(shell)
     session.RE.subscribe(BestEffortForOthers())
     session.view.console.print(banner(session))
     return {
         **{"bp": bp, "bps": bps, "bpp": bpp},
         **{name: getattr(bp, name) for name in ("count", "scan", "rel_scan", "list_scan", "grid_scan")},
         **{name: getattr(bps, name) for name in ("mv", "mvr", "sleep")},
+        **{name: getattr(session.beamline.diffractometer, name) for name in AXES},
         **commands(session),
     }
 
@@ -115,7 +120,7 @@ def commands(session: Session) -> dict[str, Any]:
         --------
         >>> list_series()
         """
-        session.view.console.print(series_list(session))
+        session.view.console.print(series_list(rocking_starts(session.catalogue)))
 
     def series(which: str | int = -1) -> SeriesView:
         """Return a stored series: its table, and its figure in Jupyter.
@@ -123,13 +128,14 @@ def commands(session: Session) -> dict[str, Any]:
         Parameters
         ----------
         which
-            Uid, or -1 for the last.
+            Uid, or -1 for the last, -2 for the one before.
 
         Examples
         --------
         >>> series(-1)
         """
-        uid = last_series(session.catalogue) if str(which) == "-1" else str(which)
+        uid = _before_last(session, which) if isinstance(which, int) and which < -1 else str(which)
+        uid = last_series(session.catalogue) if uid == "-1" else uid
         return SeriesView.read(uid, session.settings.series_folder(uid))
 
     return {
@@ -138,6 +144,15 @@ def commands(session: Session) -> dict[str, Any]:
         "series": series,
         **steering_commands(session),
     }
+
+
+def _before_last(session: Session, which: int) -> str:
+    """Return the uid of the series that is number -`which` from the end."""
+    scans = rocking_starts(session.catalogue)
+    known = last_first((str(start["series_uid"]), float(start["time"])) for start in scans)
+    if -which > len(known):
+        raise ValueError(f"{len(known)} series are stored, {which!r} came: list_series() shows them")
+    return known[-which - 1]
 
 
 def steering_commands(session: Session) -> dict[str, Any]:
@@ -216,6 +231,16 @@ def _register_magics(shell: Any, session: Session) -> None:
 
     BlueskyMagics.RE = session.RE
     shell.register_magics(BlueskyMagics)
+    labelled = shell.find_line_magic("wa")
+
+    def wa(line: str) -> None:
+        """Show where all axes and the sample's temperature are; ``%wa detectors`` lists those."""
+        if line.strip():
+            labelled(line)
+        else:
+            session.view.console.print(_where_all(session))
+
+    shell.register_magic_function(wa, "line", "wa")
     beamline = session.beamline
     for name in AXES:
         getattr(beamline.diffractometer, name)._ophyd_labels_ = {"motors"}  # noqa: SLF001  ophyd has no setter
@@ -231,20 +256,47 @@ def _log_errors(shell: Any, session: Session) -> None:
         _: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: Any = None
     ) -> None:
         """Show an error that reached the prompt, in IPython's signature of such a handler."""
-        if told := server_said(error):
-            session.view.warn(told)
+        modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(trace)]
+        in_plan = "bluesky.run_engine" in modules
+        if told := server_said(error) or in_words(error, modules[-1:]):
+            if not in_plan:  # else it is said below
+                session.view.warn(told)
         else:
             shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
         if isinstance(error, RunEngineInterrupted):  # a pause
             return
         logger.error("at the prompt", exc_info=(kind, error, trace))
-        frames = (frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(trace))
-        if "bluesky.run_engine" in frames:
-            session.failed(f"the plan failed: {kind.__name__}: {error}")
+        if in_plan:
+            session.failed(f"the plan failed: {told or f'{kind.__name__}: {error}'}")
         else:
             session.view.say(f"details: {session.settings.log}")
 
     shell.set_custom_exc((Exception,), show)
+
+
+def in_words(error: BaseException, raised_in: list[str]) -> str:
+    """Return what an error says that was written for a person, "" for one that needs its traceback.
+
+    Parameters
+    ----------
+    error
+    raised_in
+        Module that raised it.
+    """
+    if isinstance(error, TypeError) and "'function' object is not iterable" in str(error):
+        return "RE() takes a plan that was called, as in RE(temperature_series()): both pairs of parentheses"
+    ours = any(module.split(".")[0] in OURS for module in raised_in)
+    return str(error) if ours and isinstance(error, ValueError | FileNotFoundError | UnknownRunError) else ""
+
+
+def _explain_plans(shell: Any) -> None:
+    """Have a plan that was called and not given to the RunEngine say that nothing has moved."""
+
+    def show(plan: types.GeneratorType[Any, Any, Any], printer: Any, _: bool) -> None:
+        """Print a plan, in IPython's signature of such a printer."""
+        printer.text(f"<plan {plan.__name__}: nothing has moved yet; RE({plan.__name__}(...)) runs it>")
+
+    shell.display_formatter.formatters["text/plain"].for_type(types.GeneratorType, show)
 
 
 def _open_windows(shell: Any) -> None:
@@ -297,7 +349,7 @@ def banner(session: Session) -> Panel:
     note = "no photon is real" if simulated else "motors, heater and shutter move"
     table.add_row("beamline", Text.assemble(title, f"  {note}"))
     table.add_row("proposal", escape(f"{settings.proposal}, {settings.operator}"))
-    table.add_row("sample", escape(settings.sample))
+    table.add_row("sample", escape(settings.sample or session.experiment.sample.name))
     table.add_row("data", escape(f"{settings.data}, {free_space(settings.data)}"))
     table.add_row("catalogue", escape(session.catalogue.address.uri))
     if (monitor := monitor_status(settings)) is not None:
@@ -312,6 +364,16 @@ def banner(session: Session) -> Panel:
 def status_screen(session: Session) -> Group:
     """Return the beamline and the analysis on one screen."""
     return Group(_beamline_table(session), _analysis_table(session))
+
+
+def _where_all(session: Session) -> Table:
+    """Return positions and limits of the axes and of the sample's temperature."""
+    table = Table("axis", "position", "low limit", "high limit", "", box=box.SIMPLE_HEAD)
+    moved = [(getattr(session.beamline.diffractometer, name), "°") for name in AXES]
+    for axis, unit in (*moved, (session.beamline.heated_stage, "K")):
+        low, high = axis.limits
+        table.add_row(axis.name, f"{float(axis.position):.4f}", f"{low:g}", f"{high:g}", unit)
+    return table
 
 
 def _beamline_table(session: Session) -> Table:
@@ -368,28 +430,3 @@ def _last(session: Session) -> str:
         return last_series(session.catalogue)
     except UnknownRunError:
         return "none yet"
-
-
-# -- series ------------------------------------------------------------------------------------------------
-
-
-def series_list(session: Session) -> Table:
-    """Return a table of all stored series, the last one at the end."""
-    table = Table("series", "begun", "sample", "scans", "of", "K", "", box=box.SIMPLE_HEAD)
-    found: dict[str, list[dict[str, Any]]] = {}
-    for start in rocking_starts(session.catalogue):
-        found.setdefault(str(start.get("series_uid")), []).append(start)
-    for uid, starts in found.items():
-        first = starts[0]
-        begun = datetime.datetime.fromtimestamp(float(first["time"]), tz=datetime.UTC).astimezone()
-        kelvin = [float(start.get("temperature_setpoint", float("nan"))) for start in starts]
-        table.add_row(
-            escape(uid),
-            begun.isoformat(" ", timespec="minutes"),
-            escape(str(first.get("sample", ""))),
-            str(len({start.get("series_index") for start in starts})),
-            str(first.get("series_size", "?")),
-            f"{min(kelvin):g} … {max(kelvin):g}",
-            "simulated" if first.get("simulated") else "measured",
-        )
-    return table

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 import profile_collection
-from callbacks.catalogue import series_runs
-from profile_collection.session.prompt import banner, commands, series_list, status_screen
+from callbacks.catalogue import rocking_starts, series_runs
+from profile_collection.session.prompt import banner, commands, in_words, status_screen
 from profile_collection.session.resuming import series_progress
-from profile_collection.session.series_view import SeriesView
+from profile_collection.session.series_view import SeriesView, series_list
 from vo2_plans import EtaWindow
 
 WINDOW = EtaWindow(17.76, 17.84, 0.02, 30.0)
@@ -70,7 +70,12 @@ def test_a_series_is_steered_while_it_runs_and_a_temperature_is_retaken_afterwar
     session.RE(names["retake"](330.0))
     assert series_progress(session.catalogue, uid).attempts == {0: 1, 1: 3}
     session.drain()
-    assert uid in text(series_list(session))
+    assert uid in text(series_list(rocking_starts(session.catalogue)))
+    assert names["series"](-1).uid == uid
+    with pytest.raises(ValueError, match="1 series are stored, -2 came"):
+        names["series"](-2)
+    with pytest.raises(ValueError, match=r"retake\(345\), '345 K' came"):
+        names["retake"]("345 K")
 
 
 def test_banner_and_status_say_what_this_beamline_is(session):
@@ -99,6 +104,7 @@ def test_a_series_shows_itself_as_a_table_and_in_jupyter_with_its_figure(tmp_pat
     view = SeriesView.read("20261122-a", tmp_path)
     assert "-61.52" in repr(view)
     assert "run_uid" not in repr(view)
+    assert "…" not in repr(view)  # no heading is cut off
     assert "<img" not in view._repr_html_()
     (tmp_path / "figures" / "order_parameter.png").write_bytes(b"png")
     assert 'src="data:image/png;base64,' in view._repr_html_()
@@ -106,10 +112,21 @@ def test_a_series_shows_itself_as_a_table_and_in_jupyter_with_its_figure(tmp_pat
         SeriesView.read("no-such", tmp_path / "none")
 
 
+def test_a_mistake_at_the_prompt_is_a_sentence_and_a_fault_of_the_program_keeps_its_traceback():
+    assert in_words(ValueError("a temperature was expected"), ["vo2_plans.steering"])
+    assert in_words(ValueError("a temperature was expected"), ["numpy.linalg"]) == ""
+    assert in_words(ZeroDivisionError("division by zero"), ["vo2_plans.steering"]) == ""
+    assert "both pairs of parentheses" in in_words(TypeError("'function' object is not iterable"), ["x"])
+
+
 LINES = """
 print("NAMES", all(name in globals() for name in {names!r}))
 get_ipython().run_line_magic("wa", "")
 _ = RE(count([beam.rc], 2))
+get_ipython().run_line_magic("mov", "eta 17.5")
+print("ETA", eta.position)
+get_ipython().run_cell("temperature_series()")
+get_ipython().run_cell("retake(345)")
 status()
 print("COMPLETES", "temperature_series" in get_ipython().Completer.global_matches("temperature_s"))
 session.close()
@@ -152,3 +169,7 @@ def test_ipython_has_the_usual_names_and_magics(own_settings, fake_analysis, tmp
         assert word in done.stdout, done.stdout[-3000:] + done.stderr[-2000:]
     assert "rc" in done.stdout.split("NAMES True")[1]
     assert "seq_num" in done.stdout  # the table of bluesky's count
+    assert "AttributeError" not in done.stdout
+    assert "ETA 17.5" in done.stdout
+    assert "nothing has moved yet; RE(temperature_series(...)) runs it" in done.stdout
+    assert "Traceback" not in done.stdout  # of retake(345), where there is no series
