@@ -27,7 +27,13 @@ function layout(extra) {
   };
 }
 
+/** Draw a chart; where there is nothing to draw yet it says so, without axes of numbers that mean nothing. */
 function draw(id, traces, options) {
+  if (!traces.some((trace) => trace.x && trace.x.length)) {
+    const said = { text: "comes with the first result", xref: "paper", yref: "paper", x: 0.5, y: 0.5, showarrow: false };
+    const none = { xaxis: { visible: false }, yaxis: { visible: false }, annotations: [{ ...said, font: { size: 14 } }] };
+    return Plotly.react(element(id), [], layout(none), { displayModeBar: false, responsive: true });
+  }
   return Plotly.react(element(id), traces, layout(options), { displayModeBar: false, responsive: true });
 }
 

@@ -69,6 +69,8 @@ async function showDiffraction(uid, row) {
   try {
     const found = await kept(patterns, "diffraction", uid);
     if (uid !== selected) return;
+    element("patterns").hidden = false;
+    element("diffraction-empty").hidden = true;
     paint(element("measured"), found.measured, found.measured_shape, "counts", true);
     paint(element("calculated"), found.calculated, found.calculated_shape, "counts", true);
     element("diffraction-note").textContent = `${row.label}, middle of the rocking curve, χ² ${found.chi_squared.toFixed(4)}`;

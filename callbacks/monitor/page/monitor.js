@@ -129,8 +129,8 @@ const DRAW = {
     draw("trace", [
       { x, y: setpoint, mode: "lines", name: "setpoint", line: { color: css("--quiet"), width: 1.4, dash: "dot", shape: "hv" } },
       { x, y: temperature, mode: "lines", name: "sample", line: { color: css("--warm"), width: 2.2 } },
-    ], { showlegend: true, yaxis: { title: { text: "temperature (K)" } },
-      xaxis: { type: "date", tickformat: "%H:%M", nticks: element("trace").offsetWidth < 360 ? 4 : 6, tickangle: 0, title: { text: "time of day" } } });
+    ], { showlegend: true, yaxis: { title: { text: "temperature (K)" }, ...atLeast(temperature, 2) },
+      xaxis: { type: "date", tickformat: time[time.length - 1] - time[0] > 480 ? "%H:%M" : "%H:%M:%S", nticks: element("trace").offsetWidth < 360 ? 4 : 6, tickangle: 0, title: { text: "time of day" } } });
     const last = temperature.length - 1;
     element("trace-note").textContent = last < 0 ? "" :
       `${temperature[last].toFixed(2)} K${setpoint[last] === null || setpoint[last] === undefined ? "" : `, setpoint ${setpoint[last].toFixed(2)} K`}`;
@@ -196,7 +196,13 @@ function text_(tag, said, kind) {
 function trustInWords() {
   const bad = rows().filter((row) => ["doubt", "bad"].includes(kindOf(row))), done = rows().filter((row) => row.stage === "final");
   if (bad.length) return [text_("b", `not trusted: ${bad.map((row) => row.label).join(", ")}`, "pill doubt")];
-  return [done.length ? text_("b", done.length === 1 ? "trusted" : "all trusted", "pill good") : "analysed"];
+  return done.length ? [text_("b", done.length === 1 ? "trusted" : "all trusted", "pill good")] : [];
+}
+
+/** Return a range that is no narrower than `least`, so that noise about a setpoint does not fill the chart. */
+function atLeast(values, least) {
+  const low = Math.min(...values), high = Math.max(...values), middle = (low + high) / 2;
+  return high - low < least ? { range: [middle - least / 2, middle + least / 2] } : {};
 }
 
 function tick() {
