@@ -209,6 +209,7 @@ def _result(job: ScanJob, prepared: PreparedScan, phased: Mapping[str, Any]) -> 
         intensity=prepared.intensity,
         mask=prepared.mask,
         background=prepared.background,
+        background_planes=prepared.background_planes,
         given_flat_field=prepared.given_flat_field,
         dark=prepared.dark,
         pixel_kernel=prepared.pixel_kernel,

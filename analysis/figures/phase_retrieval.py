@@ -279,7 +279,9 @@ def calculated_intensity(result: ScanResult) -> NDArray[np.float32]:
         counts *= result.exposure[:, None, None]
     if result.flat_field is not None:
         counts *= result.flat_field
-    behind = np.float32(result.background) * given + (0 if result.dark is None else result.dark)
+    planes = result.background_planes
+    level = np.float32(result.background) if planes is None else planes[:, None, None]
+    behind = level * given + (0 if result.dark is None else result.dark)
     return np.asarray(counts + behind, np.float32)
 
 

@@ -44,6 +44,8 @@ class Measured(Protocol):
     mask : ndarray, (n0, n1, n2) bool
         True where a voxel was NOT measured.
     background : float, counts
+    background_planes : ndarray, (n0,) float32, counts, or None
+        Where the background changes along the first axis.
     pixel_kernel : three float
     voxel_basis : ndarray, (3, 3) float64, nm
     q_vector : ndarray, (3,) float64, Å⁻¹
@@ -67,6 +69,8 @@ class Measured(Protocol):
     def given_flat_field(self) -> NDArray[np.float32] | None: ...  # noqa: D102
     @property
     def dark(self) -> NDArray[np.float32] | None: ...  # noqa: D102
+    @property
+    def background_planes(self) -> NDArray[np.float32] | None: ...  # noqa: D102
 
 
 def phase(
@@ -89,12 +93,13 @@ def phase(
     flat_field, dark = prepared.given_flat_field, prepared.dark
     kernel, offset = prepared.pixel_kernel, second_peak(prepared, strain, band)
     if offset is None:
+        planes = prepared.background_planes
         return reconstruct(
             intensity,
             mask,
             seed=seed,
             pixel_kernel=kernel,
-            background=background,
+            background=background if planes is None else planes[:, None, None],
             flat_field=flat_field,
             dark=dark,
         )

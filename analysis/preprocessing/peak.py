@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from analysis.geometry import ScanGeometry
 from analysis.preprocessing.defects import (
@@ -32,6 +32,13 @@ BACKGROUND_ERROR = 0.1
 """Relative error that the background is granted."""
 
 
+LEAST_LEVELS = 4
+"""Groups of 8 steps that a line is laid through."""
+
+DRIFT = 0.25
+"""Counts per pixel by which the background must change along the scan, and by half of itself, to count."""
+
+
 @dataclass(frozen=True)
 class Survey:
     """What one pass over all frames tells.
@@ -47,6 +54,8 @@ class Survey:
     defects : Defects
     background : float
         Counts per pixel and frame away from the peak.
+    along : ndarray, (steps,) float64, counts, or None
+        The same at each step, where it changes along the scan.
     """
 
     blocks: Counts
@@ -54,6 +63,7 @@ class Survey:
     side: int
     defects: Defects
     background: float
+    along: NDArray[np.float64] | None = None
 
 
 def block_side(rows: int, cols: int) -> int:
@@ -91,7 +101,13 @@ def survey(stack: RockingStack, geometry: ScanGeometry, known_bad: NDArray[np.bo
     defects = Defects(gap, suspected, unread, hot, dead, known)
     _note_bands(stack, defects, known_bad is not None)
     good = _block_sums((~defects.bad).astype(np.float32)[None], side)[0]
-    return Survey(blocks, good, side, defects, _background(blocks, good, side, stack.present))
+    quiet, along = _background(blocks, good, side, stack.present)
+    if along is not None:
+        stack.notes.append(
+            f"the background changes along the scan, from {along[0]:.2g} to {along[-1]:.2g} counts a pixel: "
+            "each plane has its own"
+        )
+    return Survey(blocks, good, side, defects, quiet, along)
 
 
 def _leave_out_blank(stack: RockingStack, totals: NDArray[np.float64]) -> None:
@@ -117,21 +133,35 @@ def _block_sums(counts: Counts, side: int) -> Counts:
     return trimmed.reshape(n, rows // side, side, cols // side, side).sum(axis=(2, 4))
 
 
-def _background(blocks: Counts, good: Counts, side: int, present: NDArray[np.bool_]) -> float:
-    """Return counts per pixel and frame from the quietest fifth of the scan.
+def _background(
+    blocks: Counts, good: Counts, side: int, present: NDArray[np.bool_]
+) -> tuple[float, NDArray[np.float64] | None]:
+    """Return counts per pixel and frame from the quietest fifth of the scan; at each step, if they change.
 
     Volumes of 8 × 4 × 4 blocks are compared; their 20th percentile is lifted by the 0.84 σ that Poisson noise
-    lowers it by. The peak, its streaks and its rutile neighbour lie in the other four fifths.
+    lowers it by. The peak, its streaks and its rutile neighbour lie in the other four fifths. A change is a
+    line through the percentiles of each 8 steps, of which the peak lifts a few.
     """
     measured = blocks[present]
     n, rows, cols = (measured.shape[0] // 8 * 8, good.shape[0] // 4 * 4, good.shape[1] // 4 * 4)
     if min(n, rows, cols) == 0:
-        return 0.0
+        return 0.0, None
     sums = measured[:n, :rows, :cols].reshape(n // 8, 8, rows // 4, 4, cols // 4, 4).sum(axis=(1, 3, 5))
     pixels = 8 * good[:rows, :cols].reshape(rows // 4, 4, cols // 4, 4).sum(axis=(1, 3))
     enough = pixels > 0.5 * 8 * (4 * side) ** 2
-    quiet = float(np.percentile(sums[:, enough] / pixels[enough], 20)) if enough.any() else 0.0
-    return quiet + 0.84 * float(np.sqrt(quiet / (8 * (4 * side) ** 2)))
+    if not enough.any():
+        return 0.0, None
+    each = sums[:, enough] / pixels[enough]
+    quiet = float(np.percentile(each, 20))
+    lifted = quiet + 0.84 * float(np.sqrt(quiet / (8 * (4 * side) ** 2)))
+    places = np.flatnonzero(present)[:n].reshape(-1, 8).mean(axis=1)
+    levels = np.percentile(each, 20, axis=1)
+    if np.ptp(levels) < DRIFT or len(levels) < LEAST_LEVELS:
+        return lifted, None
+    slope, origin = stats.theilslopes(levels, places)[:2]
+    along = np.maximum(origin + slope * np.arange(len(present)), 0)
+    changes = np.ptp(along) > max(DRIFT, 0.5 * float(along.mean()))
+    return lifted, np.asarray(along, dtype=np.float64) if changes else None
 
 
 def coarse_peak(view: Survey, geometry: ScanGeometry) -> tuple[float, float, float]:
@@ -152,6 +182,43 @@ def coarse_peak(view: Survey, geometry: ScanGeometry) -> tuple[float, float, flo
     candidates = smooth * (summit if summit.any() else allowed)
     step, row, col = np.unravel_index(int(np.argmax(candidates)), candidates.shape)
     return float(step), (row + 0.5) * view.side - 0.5, (col + 0.5) * view.side - 0.5
+
+
+SECOND = 0.05
+"""Counts of another peak over those of the chosen one from which it is named."""
+
+
+def further_peak(
+    view: Survey, geometry: ScanGeometry, centre: NDArray[np.float64], shape: tuple[int, int, int]
+) -> str:
+    """Return in words where the brightest other peak lies, beyond the crop; "" where there is none.
+
+    Parameters
+    ----------
+    view, geometry
+        As for `coarse_peak`.
+    centre : ndarray, (3,) float64
+        (step, row, col) of the chosen peak within the frames.
+    shape : tuple of int
+        Steps and pixels of the crop about it.
+    """
+    level = view.background if view.along is None else view.along[:, None, None]
+    sums = ndimage.uniform_filter(view.blocks - level * view.good, (5, 5, 5), mode="constant")
+    sizes = np.array([1, view.side, view.side])
+    own = np.rint((centre + 0.5) / sizes - 0.5).astype(int)
+    summit = (sums == ndimage.maximum_filter(sums, 7)) & _spacing_window(view, geometry)
+    distance = np.abs(np.indices(sums.shape).T * sizes + (sizes - 1) / 2 - centre).T
+    summit &= (distance > np.array(shape)[:, None, None, None] / 2).any(axis=0)
+    others = np.where(summit, sums, 0)
+    place = np.array(np.unravel_index(int(np.argmax(others)), others.shape))
+    share = float(others[tuple(place)]) / max(float(sums[tuple(np.clip(own, 0, None))]), 1.0)
+    if share < SECOND:
+        return ""
+    step, row, col = (place + 0.5) * sizes - 0.5
+    return (
+        f"another peak, of {share:.0%} of the counts, lies at point {step + 1:.0f}, row {row:.0f}, column "
+        f"{col:.0f} of the frames: it is another crystal's or grain's, and was left out"
+    )
 
 
 def _spacing_window(view: Survey, geometry: ScanGeometry) -> NDArray[np.bool_]:

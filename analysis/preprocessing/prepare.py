@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from analysis.geometry import Sampling, ScanGeometry, sampling, voxel_basis
 from analysis.preprocessing.defects import filled, spikes
 from analysis.preprocessing.frames import Frames, RockingStack
-from analysis.preprocessing.peak import Centre, Survey, centre_of_mass, coarse_peak, survey
+from analysis.preprocessing.peak import Centre, Survey, centre_of_mass, coarse_peak, further_peak, survey
 from analysis.preprocessing.prepared import WRAPS, PreparedScan, autocorrelation_wrap
 
 LEAST = 2.0
@@ -106,7 +106,11 @@ def crop_scan(
     if stack.strays:
         counts, bad = _evened(stack, crop.steps, corner[0], counts, bad)
     whole, mask = binned(filled(counts, bad), binning), binned(bad, binning) > 0
-    voxel_background = view.background * float(np.prod(binning))
+    voxel_background, planes = view.background * float(np.prod(binning)), None
+    if view.along is not None:
+        steps = np.clip(corner[0] + np.arange(shape[0]), 0, len(view.along) - 1)
+        planes = (view.along[steps] * np.prod(binning)).astype(np.float32)
+        voxel_background = float(planes.mean())
     defects = {
         "beyond_scan": int(crop.beyond.sum()),
         "bad_pixels": int((~crop.measured & ~crop.beyond).sum()),
@@ -120,6 +124,7 @@ def crop_scan(
         intensity=np.where(mask, 0, whole).astype(np.float32),
         mask=mask,
         background=voxel_background,
+        background_planes=planes,
         pixel_kernel=(1.0 if continuous else 0.0, 1.0, 1.0),
         monitor_factors=crop.factors,
         wrap=wrap,
@@ -313,6 +318,8 @@ def prepare_scan(
     _check_frames(stack, geometry, mask, len(np.atleast_1d(np.asarray(eta))))
     view = survey(stack, geometry, mask if each is None else np.asarray(each.all(axis=0)))
     centre = centre_of_mass(stack, view, coarse_peak(view, geometry), window)
+    if other := further_peak(view, geometry, centre.position, (shape[0], shape[1] * rows, shape[2] * cols)):
+        stack.notes.append(other)
     row0, _, col0, _ = geometry.roi
     if stopped_early:
         _refuse_unfinished(float(centre.position[0]), stack.shape[0], shape[0])
@@ -340,10 +347,14 @@ def _responding(
         block = prepared.binning[1] * prepared.binning[2]
         gain = np.where(np.isfinite(gain) & (gain > 0), gain / block, 0)
         gain = (gain / gain[seen & (gain > 0)].mean()).astype(np.float32)
-    background = prepared.background
+    background, planes = prepared.background, prepared.background_planes
     if without is not None:
-        background = max(0.0, background - float(without[seen].mean()))
-    return replace(prepared, given_flat_field=gain, dark=without, background=background)
+        level = float(without[seen].mean())
+        background = max(0.0, background - level)
+        planes = None if planes is None else np.maximum(planes - np.float32(level), 0)
+    return replace(
+        prepared, given_flat_field=gain, dark=without, background=background, background_planes=planes
+    )
 
 
 def _cropped(

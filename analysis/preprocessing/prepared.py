@@ -66,6 +66,8 @@ class PreparedScan:
         True where a voxel was not measured: gap, hot, dead, saturated, or beyond the scan.
     background : float, counts
         Per voxel.
+    background_planes : ndarray, (n0,) float32, counts, or None
+        Per voxel of each plane, where the background changes along the scan.
     pixel_kernel : tuple of float, voxels
         Width over which a voxel integrates: a pixel's area; a step scan takes points in angle.
     monitor_factors : ndarray, (n0,) float64
@@ -126,6 +128,7 @@ class PreparedScan:
     notes: tuple[str, ...]
     given_flat_field: Counts | None = None
     dark: Counts | None = None
+    background_planes: Counts | None = None
 
     @property
     def wraps(self) -> bool:

@@ -134,6 +134,8 @@ class ScanResult:
         neither was.
     given_flat_field, dark : ndarray, (n1, n2) float32, or None
         What was given: each pixel's counts of the same light, over their mean, and its counts without any.
+    background_planes : ndarray, (n0,) float32, counts, or None
+        Background of each plane, where it changes along the scan.
     notes : tuple of str
         What is to be known of the data and no fault of the reconstruction: points left out, an assumption
         about a file; empty in files that were written before it was kept apart from ``reasons``.
@@ -178,6 +180,7 @@ class ScanResult:
     exposure: NDArray[np.float32] | None = None
     given_flat_field: NDArray[np.float32] | None = None
     dark: NDArray[np.float32] | None = None
+    background_planes: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = ()
     analysis: int = 1
     transfer: Transfer | None = None
@@ -204,6 +207,7 @@ class ScanResult:
             ("exposure", shape[:1]),
             ("given_flat_field", frame),
             ("dark", frame),
+            ("background_planes", shape[:1]),
         ):
             response = getattr(self, name)
             if response is not None and response.shape != needed:

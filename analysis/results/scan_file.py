@@ -28,6 +28,7 @@ _RESPONSE = {
     "exposure": "relative_exposure",
     "given_flat_field": "given_flatfield",
     "dark": "dark",
+    "background_planes": "background_planes",
 }
 """Written to the detector where they were given or found; the first is NeXus' name."""
 

@@ -75,3 +75,16 @@ def test_angles_that_fall_and_stray_as_those_of_a_real_scan(tmp_path):
     assert result.trusted
     even = np.polyval(np.polyfit(np.arange(60), angles[:-1], 1), np.arange(61))  # the last one is far off
     assert overlap(result, even, tmp_path) >= 0.98
+
+
+def test_a_second_crystal_beside_the_first_and_a_background_that_grows(tmp_path):
+    """The other peak lies beyond the crop; the background is 30 times what it was at the end."""
+    angles = ETA + 0.01 * (np.arange(81) - 40)
+    expected = 0.05 * patterns(angles)
+    expected += 0.3 * np.roll(expected, (8, 40), axis=(0, 1))
+    expected += np.linspace(0.1, 3.0, len(angles))[:, None, None]
+    result = reconstructed(tmp_path, expected, angles)
+    assert any("the background changes along the scan, from 0." in note for note in result.notes)
+    assert any("another peak, of 30% of the counts, lies at point 49" in note for note in result.notes)
+    assert result.trusted
+    assert overlap(result, angles, tmp_path) >= 0.98
