@@ -10,11 +10,13 @@ import h5py
 import hdf5plugin  # noqa: F401  registers the decompression filters
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from analysis.results import read_order_parameter, read_scan
 from callbacks.catalogue import as_v3, derived_runs, last_series, series_runs
 from profile_collection.catalogue.client import stop_server
 from profile_collection.checks.truth import compare_with_truth
+from profile_collection.cli.app import app
 from profile_collection.session.settings import Settings
 from profile_collection.session.storage import open_catalogue
 
@@ -104,6 +106,33 @@ def test_a_replay_in_another_process_gives_the_same_order_parameter(measured, se
         assert one["run_uid"] == other["run_uid"]
         assert other["order_parameter_rad"] == pytest.approx(one["order_parameter_rad"], abs=1e-6)
         assert other["chi_squared"] == pytest.approx(one["chi_squared"], rel=1e-6)
+
+
+def test_out_in_i16s_layout_and_in_again_gives_the_same_order_parameter(measured, series, tmp_path):
+    """`vo2 export --format nexus`, then `vo2 ingest` of the files alone, in a folder that knows nothing."""
+    settings = measured[0]
+    out, back = tmp_path / "i16", Settings(data=tmp_path / "data", results=tmp_path / "results")
+    where = ["--data", str(settings.data), "--results", str(settings.results)]
+    done = CliRunner().invoke(app, ["export", series, "--format", "nexus", "--output", str(out), *where])
+    assert done.exit_code == 0, done.output
+    masters = sorted(out.glob("*.nxs"), reverse=True)  # time puts them in order
+    there = ["--data", str(back.data), "--results", str(back.results), "--name", "VO2"]
+    try:
+        done = CliRunner(env={"VO2_TRANSFER_EPOCHS": "0"}).invoke(
+            app, ["ingest", *(str(path) for path in masters), *there]
+        )
+    finally:
+        stop_server(back.data)
+    assert done.exit_code == 0, done.output
+    (folder,) = back.results.glob("VO2-*")
+    ours, theirs = read_order_parameter(settings.results / series), read_order_parameter(folder)
+    assert [row["setpoint_K"] for row in theirs] == TEMPERATURES  # as the thermometer in the files says
+    for one, two in zip(ours, theirs, strict=True):
+        assert two["order_parameter_rad"] == pytest.approx(one["order_parameter_rad"], abs=1e-6)
+        assert two["chi_squared"] == pytest.approx(one["chi_squared"], rel=1e-6)
+        assert two["d_spacing_angstrom"] == pytest.approx(one["d_spacing_angstrom"], rel=1e-9)
+        assert two["trusted"] == one["trusted"]
+    assert (folder / "figures" / "order_parameter.png").exists()
 
 
 def test_it_agrees_with_the_simulations_truth(measured, series):
