@@ -55,10 +55,10 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/installed
-	@echo "installing the test tools into $(VENV)"
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV), the test tools too: once, a few minutes"
 	$(PIP) --editable '.[dev]'
-	@touch $@
+	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-docs: pyproject.toml constraints.txt | $(VENV)/installed
 	@echo "installing what builds the documentation into $(VENV)"
