@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import functools
 import json
 import logging
 import secrets
@@ -128,6 +129,7 @@ async def _application(data: Path, folder: Path, key: str) -> Any:
     _register_exporter()
     guard_assets()
     decode_paths()
+    remember_signatures()
     authentication = Authentication(single_user_api_key=key, allow_anonymous_access=False)
     return build_app(tree, authentication)
 
@@ -155,6 +157,19 @@ def _register_exporter() -> None:
     from tiled.media_type_registration import default_serialization_registry
 
     default_serialization_registry.register("BlueskyRun", "application/json-seq", json_seq_exporter)
+
+
+def remember_signatures() -> None:
+    """Let FastAPI inspect each dependency once.
+
+    It does so at every request where a dependency is overridden, as Tiled's settings are: half of what a request
+    costs.
+    """
+    from fastapi.dependencies import utils
+
+    inspect_once = functools.lru_cache(maxsize=10_000)
+    if not hasattr(utils._get_signature, "cache_info"):
+        utils._get_signature = inspect_once(utils._get_signature)
 
 
 def _log_config() -> dict[str, Any]:
