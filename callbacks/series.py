@@ -227,7 +227,7 @@ def _points(series: SeriesResult) -> tuple[OrderPoint, ...]:
             branch=series.scans.branches[n],
             temperature=float(series.scans.setpoints[n]),
             value=float(series.order.parameter[n]),
-            error=float(series.fit.errors[n]),
+            error=float(series.order.spread[n]),
             provisional=bool(series.provisional[n]),
             reason="; ".join(series.reasons[n]),
             trusted=bool(series.trusted[n]),

@@ -15,7 +15,7 @@ from analysis.results.series import (
     Structure,
     Transition,
 )
-from analysis.results.series_files import read_order_parameter, read_series, write_series
+from analysis.results.series_files import error_bar, read_order_parameter, read_series, write_series
 
 __all__ = [
     "AlignedObjects",
@@ -34,6 +34,7 @@ __all__ = [
     "SurfaceBulk",
     "Transfer",
     "Transition",
+    "error_bar",
     "numbered_labels",
     "read_aligned",
     "read_order_parameter",

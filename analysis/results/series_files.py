@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Mapping
 from operator import attrgetter
 from pathlib import Path
@@ -93,6 +94,19 @@ def read_order_parameter(folder: Path) -> list[dict[str, Any]]:
         raise FileNotFoundError(f"{TABLE} is required in {str(folder)!r}: analyse the series first")
     with path.open(newline="", encoding="utf-8") as file:
         return [{name: _parse(text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def error_bar(row: Mapping[str, Any]) -> float:
+    """Return the error bar of a row's order parameter, rad, as in the figure (`Order.spread`), or NaN.
+
+    Parameters
+    ----------
+    row : mapping
+        Of ``order_parameter.csv``, or of the ``temperatures`` in ``series.json``.
+    """
+    seeds, repeats = row.get("seed_spread_rad"), row.get("repeat_error_rad")
+    own = seeds if isinstance(seeds, float) else row.get("bootstrap_error_rad")
+    return max((one for one in (own, repeats) if isinstance(one, float)), default=math.nan)
 
 
 def read_series(folder: Path) -> dict[str, Any]:

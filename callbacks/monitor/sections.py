@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from analysis.results import error_bar
 from callbacks.jobs import CAPTION, Stage
 from callbacks.monitor.follower import Derived, Measured, Run
 from callbacks.series import FAILED, FOLDERS, REANALYSED, SCANS
@@ -22,8 +23,6 @@ MOST_IN_TRACE = 1500
 
 ROW = {
     "order_parameter_rad": "order",
-    "residual_rad": "error",
-    "bootstrap_error_rad": "bootstrap",
     "temperature_K": "temperature",
     "setpoint_K": "setpoint",
     "branch": "branch",
@@ -327,6 +326,7 @@ def results(measured: Measured, stored: Stored) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for given, structure in _paired(record):
         row = {ours: given.get(theirs) for theirs, ours in ROW.items()}
+        row["error"] = bar if math.isfinite(bar := error_bar(given)) else None
         row["stage"] = "final"
         row["label"] = _row_label(row, rows)
         row["uid"] = given.get("run_uid")

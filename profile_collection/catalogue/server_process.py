@@ -162,14 +162,14 @@ def _register_exporter() -> None:
 def remember_signatures() -> None:
     """Let FastAPI inspect each dependency once.
 
-    It does so at every request where a dependency is overridden, as Tiled's settings are: half of what a request
-    costs.
+    Where a dependency is overridden, as Tiled's settings are, it does so at every request, which is much of
+    what a request costs. A version that has no such function is left alone.
     """
     from fastapi.dependencies import utils
 
-    inspect_once = functools.lru_cache(maxsize=10_000)
-    if not hasattr(utils._get_signature, "cache_info"):
-        utils._get_signature = inspect_once(utils._get_signature)
+    inspect = getattr(utils, "_get_signature", None)
+    if inspect is not None and not hasattr(inspect, "cache_info"):
+        utils._get_signature = functools.lru_cache(maxsize=10_000)(inspect)  # noqa: SLF001
 
 
 def _log_config() -> dict[str, Any]:

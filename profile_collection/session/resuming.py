@@ -118,15 +118,14 @@ class PublishedOrder:
 
 
 def _reading(row: Mapping[str, Any]) -> OrderReading:
-    """Return a row of the table; its error bar is that of the figure (`analysis.results.Order.spread`)."""
-    seeds, repeats = row.get("seed_spread_rad"), row.get("repeat_error_rad")
-    error = seeds if isinstance(seeds, float) else row.get("bootstrap_error_rad")
-    errors = [one for one in (error, repeats) if isinstance(one, float)]
+    """Return a row of the table."""
+    from analysis.results import error_bar
+
     value = row.get("order_parameter_rad")
     return OrderReading(
         int(row["series_index"]),
         value if isinstance(value, float) else math.nan,
-        max(errors, default=math.nan),
+        error_bar(row),
         bool(row["trusted"]),
         str(row.get("reasons", "")),
     )

@@ -246,7 +246,7 @@ function drawOrder() {
         x: some.map((row) => row.temperature), y: some.map((row) => row.order), mode: "markers",
         name: branch === "cooling" ? `${name}, cooling` : name, text: some.map((row) => `${row.label}: ${row.verdict}`),
         hovertemplate: "%{text}<br>T %{x:.2f} K, O %{y:.2f} rad<extra></extra>",
-        error_y: { type: "data", array: some.map((row) => Math.abs(row.error ?? 0)), color: colour, thickness: 1.4, width: 4 },
+        error_y: { type: "data", array: some.map((row) => row.error ?? 0), color: colour, thickness: 1.4, width: 4 },
         marker: { size: 12, symbol: (branch === "cooling" ? "triangle-down" : "circle") + (kind === "good" ? "" : "-open"),
           color: colour, line: { color: colour, width: 2.5 } },
       });
@@ -311,7 +311,7 @@ function drawTable() {
     if (row.advice) said.append(text_("small", row.advice));
     for (const note of row.notes ?? []) said.append(text_("small", `note: ${note}`));
     const islands = row.islands ? Object.values(row.islands).reduce((a, b) => a + b, 0) : null;
-    const order = row.order === null || row.order === undefined ? "–" : minus(`${row.order.toFixed(2)} ± ${Math.abs(row.error ?? 0).toFixed(2)}`);
+    const order = row.order === null || row.order === undefined ? "–" : minus(row.order.toFixed(2) + (row.error ? ` ± ${row.error.toFixed(2)}` : ""));
     made.append(text_("td", row.label), text_("td", row.stage), said, text_("td", number(row.chi_squared, 4)),
       text_("td", number(row.noise_ratio, 2)), text_("td", order), text_("td", number(row.d_spacing, 5)),
       text_("td", row.bulk_sigma === null ? "–" : (1e4 * row.bulk_sigma).toFixed(2)),

@@ -1,5 +1,6 @@
 """The server is a real process in every test here."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -16,6 +17,7 @@ import pytest
 
 from callbacks.catalogue import Address, connect
 from profile_collection.catalogue.client import ServerError, ensure_server, status, stop_server
+from profile_collection.catalogue.server_process import remember_signatures
 from profile_collection.session.storage import open_catalogue
 
 
@@ -175,3 +177,36 @@ def test_a_damaged_address_file_does_not_count_as_a_server(tmp_path):
     for content in ("", "{", json.dumps({"uri": "http://127.0.0.1:1"}), json.dumps([1])):
         (folder / "server.json").write_text(content)
         assert status(tmp_path) is None
+
+
+def test_fastapi_inspects_a_dependency_once_where_another_is_overridden(monkeypatch):
+    """As Tiled overrides its settings; else every request inspects them all."""
+    from fastapi import Depends, FastAPI
+    from fastapi.dependencies import utils
+
+    def settings():
+        return "default"
+
+    def reader(value: str = Depends(settings)):
+        return value
+
+    app = FastAPI()
+
+    @app.get("/")
+    def root(value: str = Depends(reader)):
+        return value
+
+    monkeypatch.setattr(utils, "_get_signature", utils._get_signature)
+    remember_signatures()
+    app.dependency_overrides[settings] = lambda: "overridden"
+
+    async def asked():
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return (await client.get("/")).json()
+
+    assert asyncio.run(asked()) == "overridden"
+    inspected = utils._get_signature.cache_info().misses
+    assert asyncio.run(asked()) == "overridden"
+    assert utils._get_signature.cache_info().misses == inspected
+    assert utils._get_signature.cache_info().hits > 0
