@@ -417,5 +417,4 @@ def _evidence(
 
 def _flat_field(pattern: Pattern, outcome: Calibrated) -> Tensor:
     """Return the flat field that was given, times what was found beside it; (n1, n2), corner order."""
-    found = outcome.response.flat_field
-    return found if pattern.gain is None else found * pattern.gain.mean(dim=0)
+    return outcome.response.flat_field * (1.0 if pattern.gain is None else pattern.gain.mean(dim=0))

@@ -40,6 +40,7 @@ from callbacks.frames import FrameFileError
 from callbacks.jobs import CAPTION, FINAL, Stage
 from callbacks.monitor import pictures, sections
 from callbacks.monitor.follower import Follower, Measured
+from callbacks.monitor.stored_results import Stored
 from callbacks.pool import make_pool
 from callbacks.series import last_first, stored_starts
 
@@ -98,7 +99,7 @@ class _View:
     """A series that somebody looks at; the name "" stands for the newest."""
 
     name: str
-    stored: sections.Stored
+    stored: Stored
     texts: dict[str, str] = field(default_factory=dict)
     readers: set[asyncio.Queue[str]] = field(default_factory=set)
 
@@ -159,7 +160,7 @@ class Hub:
 
     async def messages(self, name: str) -> AsyncIterator[str]:
         """Yield what a browser that looks at series `name` is told, for ever."""
-        view = self._views.setdefault(name, _View(name, sections.Stored(self.folder_of(name))))
+        view = self._views.setdefault(name, _View(name, Stored(self.folder_of(name))))
         queue: asyncio.Queue[str] = asyncio.Queue()
         for section, text in view.texts.items():
             queue.put_nowait(_event(section, text))
@@ -197,7 +198,7 @@ class Hub:
         uid = view.name or self.newest()
         folder = self.folder_of(uid)
         if view.stored.folder != folder:
-            view.stored = sections.Stored(folder)
+            view.stored = Stored(folder)
         fresh = await asyncio.to_thread(view.stored.refresh) if look else False
         if not (told or fresh or not view.texts):
             return
@@ -209,7 +210,7 @@ class Hub:
                 for reader in view.readers:
                     reader.put_nowait(_event(section, text))
 
-    def _sections(self, uid: str, measured: Measured, stored: sections.Stored) -> dict[str, Any]:
+    def _sections(self, uid: str, measured: Measured, stored: Stored) -> dict[str, Any]:
         scans = measured.rocking
         current = uid == self.newest()
         heading = sections.heading(uid, measured, stored, current=current, catalogue=self.follower.problem)
@@ -239,7 +240,7 @@ class Hub:
         if kind == "frame":
             return await self._frame(uid, run)
         view = next((one for one in self._views.values() if one.stored.folder == self.folder_of(uid)), None)
-        stored = view.stored if view else sections.Stored(self.folder_of(uid))
+        stored = view.stored if view else Stored(self.folder_of(uid))
         if not view:
             await asyncio.to_thread(stored.refresh)
         if kind == "diffraction":

@@ -13,7 +13,7 @@ from analysis.order_parameter import counting
 from analysis.results import read_scan, read_series, write_scan
 from callbacks.catalogue import connect, derived_runs
 from callbacks.locks import exclusive_lock
-from callbacks.monitor.sections import Stored
+from callbacks.monitor.stored_results import Stored
 from callbacks.reanalyse import LOCK_FILE, best_of, finish, publish_reanalyses, reanalyse_series
 from callbacks.series import update_series
 from profile_collection.catalogue.client import ensure_server, stop_server

@@ -9,6 +9,7 @@ import pytest
 from analysis.results import write_scan
 from callbacks.monitor import pictures, sections
 from callbacks.monitor.follower import Derived, Measured, Run
+from callbacks.monitor.stored_results import ROW, Stored
 from callbacks.series import FOLDERS
 
 SERIES = "20260101-000000-abcdef"
@@ -46,7 +47,7 @@ def measured(*runs):
 
 def test_the_end_follows_from_the_pace_so_far_soaking_included(tmp_path):
     series = measured(run(0, points=10, begun=1000.0, stop="success"), run(1, points=5, begun=1040.0))
-    found = sections.progress(series, sections.Stored(tmp_path))
+    found = sections.progress(series, Stored(tmp_path))
     # one scan and a half in 50 s: four take 133.3 s
     assert found["ends"] == pytest.approx(1050 + 50 / 1.5 * 2.5, abs=1e-3)
     assert found["scan_ends"] == pytest.approx(1050 + 2.0 * 5)
@@ -65,7 +66,7 @@ def test_the_end_follows_from_the_pace_so_far_soaking_included(tmp_path):
     ],
 )
 def test_what_goes_on_is_said_in_words(tmp_path, one, said):
-    assert sections.progress(measured(one), sections.Stored(tmp_path))["activity"] == said
+    assert sections.progress(measured(one), Stored(tmp_path))["activity"] == said
 
 
 def test_curve_and_trace_hold_the_points_in_order():
@@ -82,7 +83,7 @@ def test_a_long_trace_is_thinned_out_and_keeps_its_last_point():
 
 
 def test_an_early_result_is_told_apart_and_gives_way_to_the_final_one(tmp_path):
-    series, stored = measured(run(0, points=10, begun=0.0)), sections.Stored(tmp_path / SERIES)
+    series, stored = measured(run(0, points=10, begun=0.0)), Stored(tmp_path / SERIES)
     start = {"uid": "d", "parent_run_uid": "00000000-0000", "stage": "early", "temperature_setpoint": 320.0}
     series.derived["d"] = Derived(start, {"exit_status": "success"}, {"trusted": True, "chi_squared": 0.02})
     (row,) = sections.results(series, stored)["rows"]
@@ -108,14 +109,14 @@ def test_an_early_result_is_told_apart_and_gives_way_to_the_final_one(tmp_path):
     assert row["verdict"] == "preview: a guess of the network, not a result"
     series.derived["t"] = Derived({**preview, "stage": "transfer"}, {"exit_status": "success"}, {"x": 1.0})
     assert [row["stage"] for row in sections.results(series, stored)["rows"]] == ["preview"]
-    stored.record = {"temperatures": [dict.fromkeys(sections.ROW) | {"run_uid": "00000000-0000"}]}
+    stored.record = {"temperatures": [dict.fromkeys(ROW) | {"run_uid": "00000000-0000"}]}
     (row,) = sections.results(series, stored)["rows"]
     assert row["stage"] == "final"
     assert Derived({}).stage == "final"
 
 
 def test_a_series_nobody_knows_is_said_to_be_unknown(tmp_path):
-    stored = sections.Stored(tmp_path / "none")
+    stored = Stored(tmp_path / "none")
     stored.refresh()
     said = sections.heading("none", Measured(), stored, current=False, catalogue="")["messages"]
     assert said[0].startswith("No series 'none' is known")
@@ -126,7 +127,7 @@ def test_damaged_files_are_named_and_what_is_mended_is_read_again(tmp_path):
     (tmp_path / "series.json").write_text("{")
     (tmp_path / "scans" / "320K_heating_1_a1b2c3d4.h5").write_bytes(b"no HDF5")
     (tmp_path / "scans" / "325K_heating_1_b1b2c3d4.failed.json").write_text(json.dumps({"error": "why"}))
-    stored = sections.Stored(tmp_path)
+    stored = Stored(tmp_path)
     assert stored.refresh()
     assert not stored.refresh()
     assert [text.split(" ")[0] for text in stored.problems] == ["series.json", "The"]
@@ -141,10 +142,10 @@ def test_sections_are_json_whatever_is_not_known(tmp_path):
     one = run(0, points=2, begun=0.0)
     one.start["temperature_setpoint"] = None
     for value in (
-        sections.progress(measured(one), sections.Stored(tmp_path)),
+        sections.progress(measured(one), Stored(tmp_path)),
         sections.curve(one),
         sections.frame(measured(one)),
-        sections.progress(Measured(), sections.Stored(tmp_path)),
+        sections.progress(Measured(), Stored(tmp_path)),
     ):
         json.dumps(value, allow_nan=False)
 
@@ -174,7 +175,7 @@ def test_an_early_crystal_is_shown_before_any_final_one_and_in_its_place_beside_
 
     first, second = "a1b2c3d4-0000", "b1b2c3d4-0000"
     stored("early", 320.0, first)
-    series = sections.Stored(tmp_path)
+    series = Stored(tmp_path)
     assert series.refresh()
     alone = found("early", first)
     with pytest.raises(LookupError, match="no preview result of the run 'a1b2c3d4-0000'"):
