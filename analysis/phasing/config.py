@@ -258,6 +258,11 @@ class TrustConfig:
     fano, faint, fewest_counted : float, float, int
         Least ratio of squared difference to sum of neighbours whose sum is at most ``faint``, from so many
         pairs on. Counts have 1 or more. Source: issue 14.
+    some, beside_none : float, float
+        Of neighbours with ``some`` to ``faint`` counts together, the largest share in which one has none.
+        Two counts of one mean have 2^(1 − sum); sharp fringes left up to 0.10 along the best axis, 20 counts
+        of dark subtracted and cut at 0 at least 0.33. Source: patterns of `analysis.benchmark.generator`,
+        seeds 5907 to 5912, in between.
     """
 
     agreement: float = 0.975
@@ -277,6 +282,8 @@ class TrustConfig:
     fano: float = 0.8
     faint: float = 20.0
     fewest_counted: int = 1000
+    some: float = 8.0
+    beside_none: float = 0.25
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,24 @@ def not_poisson(
         found.append(
             f"faint neighbours differ by {fano:.2f} of what counts would, {limits.fano:g} is the least"
         )
+    axes = [(np.moveaxis(counts, axis, 0), np.moveaxis(mask, axis, 0)) for axis in range(3)]
+    cut = min(_beside_none(*one, limits) for one in axes)
+    if cut > limits.beside_none:
+        found.append(
+            f"of {cut:.0%} of the neighbours that hold some counts together one has none: what a background "
+            "that was subtracted left below 0 was cut; give it, or the dark image, beside the raw counts"
+        )
     return tuple(found)
+
+
+def _beside_none(counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig) -> float:
+    """Return the share of neighbours of some counts along axis 0 of which one has none; 0 of too few."""
+    a, b = (np.asarray(part, np.float64) for part in (counts[1:], counts[:-1]))
+    total = np.where(mask[1:] | mask[:-1], 0, a + b)
+    some = (total >= limits.some) & (total <= limits.faint)
+    if np.count_nonzero(some) < limits.fewest_counted:
+        return 0.0
+    return float(np.count_nonzero(some & ((a == 0) | (b == 0))) / np.count_nonzero(some))
 
 
 def common_divisor(counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust) -> int:

@@ -131,6 +131,10 @@ def test_effective_voxels_are_those_of_equal_density():
         (lambda n: n * np.linspace(0.85, 1.2, len(n))[:, None, None], None),  # factors of the monitor
         (lambda n: n * 3, "multiples of 3"),
         (lambda n: n * 0.7, "faint neighbours"),
+        (
+            lambda n: np.maximum(n // 4 + np.random.default_rng(4).poisson(20.0, n.shape) - 20, 0),
+            "was cut; give it",
+        ),
         (lambda n: ndimage.gaussian_filter(n, 0.6), "faint neighbours"),
         (lambda n: ndimage.shift(n, 0.5, order=1), "faint neighbours"),
     ],
