@@ -210,7 +210,7 @@ function tick() {
   if (!now) return;
   const silent = quiet(), over = now.share >= 1, age = Date.now() / 1000 - now.newest;
   const left = now.ends && !over && !silent ? now.ends - Date.now() / 1000 : null;
-  element("left").textContent = over ? "measured" : left !== null && left < 1 ? "any moment" : duration(left);
+  element("left").textContent = over ? "none" : left !== null && left < 1 ? "any moment" : duration(left);
   element("ends").textContent = over ? (now.newest ? clock(now.newest) : "–") : now.ends && !silent ? clock(now.ends) : "–";
   element("point-note").textContent = now.scan_ends && !over && !silent ? `point, scan ends ${clock(now.scan_ends)}` : "point";
   element("ends-note").textContent = over ? "ended at" : "ends at";
@@ -219,7 +219,8 @@ function tick() {
 }
 
 function temperatureColour(label) {
-  const all = rows().map((row) => row.setpoint).filter((one) => one !== null);
+  const scans = [...(state.curves || []), state.curve || {}].map((one) => parseFloat(one.label)).filter(isFinite);
+  const all = [...rows().map((row) => row.setpoint).filter((one) => one !== null), ...scans];
   const value = parseFloat(label), low = Math.min(...all), high = Math.max(...all);
   const share = high > low ? Math.max(0, Math.min(1, (value - low) / (high - low) || 0)) : 0.5;
   // The ends of the palette that the paper, or the dark, would swallow are left out.
@@ -246,7 +247,7 @@ function drawOrder() {
         x: some.map((row) => row.temperature), y: some.map((row) => row.order), mode: "markers",
         name: branch === "cooling" ? `${name}, cooling` : name, text: some.map((row) => `${row.label}: ${row.verdict}`),
         hovertemplate: "%{text}<br>T %{x:.2f} K, O %{y:.2f} rad<extra></extra>",
-        error_y: { type: "data", array: some.map((row) => row.error ?? 0), color: colour, thickness: 1.4, width: 4 },
+        error_y: { type: "data", array: some.map((row) => Math.abs(row.error ?? 0)), color: colour, thickness: 1.4, width: 4 },
         marker: { size: 12, symbol: (branch === "cooling" ? "triangle-down" : "circle") + (kind === "good" ? "" : "-open"),
           color: colour, line: { color: colour, width: 2.5 } },
       });
@@ -255,7 +256,8 @@ function drawOrder() {
   const steps = state.results.transitions.map((one) =>
     `T_c ${one.t_c.toFixed(1)} ± ${one.t_c_error === null ? "?" : one.t_c_error.toFixed(1)} K (${one.branch})`);
   const count = `${found.length}${state.results.expected ? ` of ${state.results.expected}` : ""} temperatures`;
-  element("order-note").textContent = [found.length ? count : "no temperature yet", ...steps].join(" · ");
+  const bars = found.length ? ["bars: scatter of the reconstruction"] : [];
+  element("order-note").textContent = [found.length ? count : "no temperature yet", ...steps, ...bars].join(" · ");
   draw("order", traces, { showlegend: found.length > 0, xaxis: { title: { text: "temperature (K)" } },
     yaxis: { title: { text: "order parameter O (rad)" } } });
 }
@@ -311,7 +313,7 @@ function drawTable() {
     if (row.advice) said.append(text_("small", row.advice));
     for (const note of row.notes ?? []) said.append(text_("small", `note: ${note}`));
     const islands = row.islands ? Object.values(row.islands).reduce((a, b) => a + b, 0) : null;
-    const order = row.order === null || row.order === undefined ? "–" : minus(row.order.toFixed(2) + (row.error ? ` ± ${row.error.toFixed(2)}` : ""));
+    const order = row.order === null || row.order === undefined ? "–" : minus(`${row.order.toFixed(2)} ± ${row.error === null || row.error === undefined ? "?" : row.error.toFixed(2)}`);
     made.append(text_("td", row.label), text_("td", row.stage), said, text_("td", number(row.chi_squared, 4)),
       text_("td", number(row.noise_ratio, 2)), text_("td", order), text_("td", number(row.d_spacing, 5)),
       text_("td", row.bulk_sigma === null ? "–" : (1e4 * row.bulk_sigma).toFixed(2)),

@@ -195,3 +195,17 @@ def test_counts_are_shown_on_a_logarithmic_scale_and_gaps_apart():
     counts, masked = np.array([0.0, 9.0, 99.0, 5.0]), np.array([False, False, False, True])
     assert pictures.logarithmic(counts, masked, 99.0).tolist() == [0, 127, 254, pictures.MASKED]
     assert math.isclose(254 * math.log(10) / math.log(100), 127)
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "seeds", "repeats", "error"),
+    [(4.1, None, None, 4.1), (4.1, 2.1, None, 2.1), (4.1, 2.1, 3.0, 3.0), (None, None, None, None)],
+)
+def test_the_error_bar_is_the_scatter_of_the_reconstruction_not_the_distance_from_the_fit(
+    tmp_path, bootstrap, seeds, repeats, error
+):
+    given = {"bootstrap_error_rad": bootstrap, "seed_spread_rad": seeds, "repeat_error_rad": repeats}
+    stored = Stored(tmp_path)
+    row = dict.fromkeys(ROW) | given | {"residual_rad": 0.0, "run_uid": "a"}
+    stored.record = {"temperatures": [row]}
+    assert sections.results(Measured(), stored)["rows"][0]["error"] == error
