@@ -113,6 +113,17 @@ def test_many_scans_are_one_series_with_repeats_and_cycles_apart(tmp_path, inges
     assert sorted(start["time"] for start in starts) == [start["time"] for start in starts]
 
 
+def test_one_temperature_that_is_no_number_leaves_the_others(tmp_path, ingest_npz, collecting):
+    """NaN in one point, 0 K in another: the scan has the mean of the rest."""
+    kelvin = np.full(len(COUNTS), 330.0)
+    kelvin[2], kelvin[3] = np.nan, 0.0
+    for name, doc in ingest_npz(COUNTS, tmp_path / "frames", temperature=kelvin):
+        collecting.collector(name, doc)
+    (job,) = collecting.jobs
+    assert job.start["temperature_setpoint"] == 330.0
+    assert np.nanmean(job.temperature) == 330.0
+
+
 def test_the_order_is_that_of_time_and_a_time_without_zone_is_the_beamlines(tmp_path):
     from datetime import UTC, datetime
 
