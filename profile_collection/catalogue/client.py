@@ -13,8 +13,8 @@ from profile_collection.catalogue import background
 from profile_collection.catalogue.background import private_folder, require_writable
 from profile_collection.catalogue.server_process import ADDRESS_FILE, ALREADY_RUNNING, LOG_FILE
 
-START_TIMEOUT = 90.0
-"""Seconds a server may need to come up; a first start on a busy machine takes about ten."""
+START_TIMEOUT = 240.0
+"""Seconds a server may need to come up; a first start takes about ten, on a busy machine several times that."""
 NO_ADDRESS = "?#"
 """What cuts a path short where it becomes an address: Tiled would serve another folder, or none."""
 READ_ONLY = (

@@ -50,6 +50,7 @@ from profile_collection.session.storage import (
     store_kept,
 )
 from profile_collection.session.suspenders import BEAM_SETTLES, install_suspenders
+from profile_collection.session.waiting import HearingTask
 from vo2_plans import AdaptiveSettings, EtaWindow, SeriesProgress
 from vo2_plans.adaptive_series import NAME as ADAPTIVE
 from vo2_plans.steering import Steering, all_but, place_of
@@ -156,7 +157,11 @@ class Session:
     def _make_run_engine(self, metadata: MutableMapping[str, Any]) -> RunEngine:
         """Return the RunEngine with its documents going to catalogue, analysis and views."""
         settings = self.settings
-        engine: Any = RunEngine(metadata, md_validator=check_start)  # type: ignore[arg-type]
+        engine: Any = RunEngine(
+            metadata,  # type: ignore[arg-type]
+            md_validator=check_start,
+            during_task=HearingTask(),
+        )
         engine.subscribe(self.writer)
         if self.twin is not None:
             engine.subscribe(TruthRecorder(self.twin.write_truth, settings.data / "truth"))

@@ -43,6 +43,7 @@ def workplace(tmp_path_factory):
         results=folder / "results",
         quick=True,
         analysis="vo2_fake_analysis:analyse",
+        transfer_epochs=0,
     )
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, **settings.environment(), "PYTHONPATH": path, "TERM": "dumb"}

@@ -48,7 +48,7 @@ def measured(tmp_path_factory, programs):
     folder = tmp_path_factory.mktemp("another")
     path = folder / "other.toml"
     path.write_text(DESCRIBED, encoding="utf-8")
-    settings = Settings(data=folder / "data", results=folder / "results")
+    settings = Settings(data=folder / "data", results=folder / "results", transfer_epochs=0)
     environment = {**os.environ, **settings.environment()}
     command = [programs / "vo2", "series", "--experiment", str(path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=800, check=False)

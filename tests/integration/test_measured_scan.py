@@ -37,7 +37,7 @@ def ingested(tmp_path_factory):
     if not SCAN.exists():
         pytest.skip(f"the measured scan is not at {SCAN}; VO2_MEASURED_DATA names its folder")
     folder = tmp_path_factory.mktemp("measured")
-    settings = Settings(data=folder / "data", results=folder / "results")
+    settings = Settings(data=folder / "data", results=folder / "results", transfer_epochs=0)
     view = LiveView(Console(file=io.StringIO(), width=200))
     with contextlib.closing(open_catalogue(settings)) as catalogue:
         scans, extras = read_scans(SCAN, read_given(GEOMETRY)), Extras(crop=(64, 128, 128))
