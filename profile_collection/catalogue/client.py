@@ -14,7 +14,7 @@ from profile_collection.catalogue.background import private_folder, require_writ
 from profile_collection.catalogue.server_process import ADDRESS_FILE, ALREADY_RUNNING, LOG_FILE
 
 START_TIMEOUT = 240.0
-"""Seconds a server may need to come up; a first start takes about ten, on a busy machine several times that."""
+"""Seconds a server may need to come up: about ten, on a busy machine several times that."""
 NO_ADDRESS = "?#"
 """What cuts a path short where it becomes an address: Tiled would serve another folder, or none."""
 READ_ONLY = (
