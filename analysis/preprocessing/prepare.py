@@ -95,10 +95,12 @@ def crop_scan(
     binning: tuple[int, int, int],
 ) -> PreparedScan:
     """Return the crop of ``shape`` whose middle voxel is nearest to ``centre``, masked and normalised."""
+    from analysis.phasing.trust import refuse_multiples  # torch comes with it
+
     middle = np.array(shape) // 2 * binning + (np.array(binning) - 1) / 2
     corner = np.rint(centre.position - middle).astype(int)
     crop = _read(stack, view, corner, tuple(np.multiply(shape, binning)))
-    _refuse_multiples(crop)
+    refuse_multiples(crop.raw, ~crop.measured)  # behind the monitor's factors nothing could tell any more
     counts = (crop.raw * crop.factors[:, None, None]).astype(np.float32)
     saturated = crop.measured & (crop.raw >= geometry.saturation)
     lone = spikes(counts, ~crop.measured)
@@ -223,23 +225,6 @@ def _read(stack: RockingStack, view: Survey, corner: NDArray[np.int64], shape: t
     beyond[place] = False
     factors[np.array(steps) - corner[0]] = stack.factors[steps]
     return _Crop(steps, raw, measured, beyond, factors)
-
-
-FEWEST = 1000
-"""Voxels with counts from which a common divisor of all is no chance; so phasing has it (`TrustConfig`)."""
-
-
-def _refuse_multiples(crop: _Crop) -> None:
-    """Refuse counts times a whole number: behind the monitor's factors nothing could tell any more."""
-    counts = crop.raw[crop.measured & (crop.raw > 0)]
-    if counts.size < FEWEST or (counts != np.rint(counts)).any():
-        return
-    divisor = int(np.gcd.reduce(counts.astype(np.int64)))
-    if divisor > 1:
-        raise ValueError(
-            f"the noise is not Poisson: give raw counts and the monitor (all counts are multiples of "
-            f"{divisor}: where the detector gives {divisor} units for a photon, divide by {divisor})"
-        )
 
 
 def _remarks(defects: dict[str, int], report: Sampling) -> list[str]:

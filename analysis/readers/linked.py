@@ -97,6 +97,7 @@ def left_over(group: h5py.Group, used: Collection[str]) -> tuple[str, ...]:
     taken, seen = set(), set()
 
     def walk(at: h5py.Group) -> None:
+        """Note the arrays of a group and of the groups in it."""
         for name in at:
             link, place = at.get(name, getlink=True), f"{at.name.rstrip('/')}/{name}"
             if isinstance(link, h5py.ExternalLink):
