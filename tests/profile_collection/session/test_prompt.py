@@ -71,8 +71,8 @@ def test_a_series_is_steered_while_it_runs_and_a_temperature_is_retaken_afterwar
     assert series_progress(session.catalogue, uid).attempts == {0: 1, 1: 3}
     session.drain()
     assert uid in text(series_list(rocking_starts(session.catalogue)))
-    with pytest.raises(ValueError, match="1 series are stored, -2 came"):
-        names["series"](-2)
+    with pytest.raises(ValueError, match=r"\d series are stored, -100 came"):
+        names["series"](-100)
     with pytest.raises(ValueError, match=r"retake\(345\), '345 K' came"):
         names["retake"]("345 K")
 
