@@ -142,7 +142,7 @@ class Cxi:
                 distance=given.distance or millimetres(detector, "distance"),
                 pixel_size=given.pixel_size or millimetres(detector, "y_pixel_size"),
             )
-            return [_plain(path, Cxi.format, place, file, known)]
+            return [_plain(path, Cxi.format, place, file, known, frames)]
 
 
 def _cxi_frames(file: h5py.File) -> str:
@@ -172,7 +172,7 @@ class AreaDetector:
             place = given.dataset or (_area_frames(file) if file is not None else "")
             if file is None or place not in file:
                 raise ReadError(f"frames at {place!r} were expected in {path}: name them (dataset)")
-            return [_plain(path, AreaDetector.format, place, file, given)]
+            return [_plain(path, AreaDetector.format, place, file, given, frames)]
 
 
 def _area_frames(file: h5py.File) -> str:
@@ -208,9 +208,11 @@ def images_beside(group: Any, shape: tuple[int, ...]) -> tuple[dict[str, Any], s
     return found, used
 
 
-def _plain(path: Path, kind: str, place: str, file: h5py.File, given: Given) -> MeasuredScan:
+def _plain(
+    path: Path, kind: str, place: str, file: h5py.File, given: Given, frames: Path | None
+) -> MeasuredScan:
     """Return a scan of a file that holds frames and little else."""
-    source = Dataset(path, place)
+    source = Dataset(path, place, frames)
     points = source.shape[0]
     columns: dict[str, NDArray[np.float64]] = {}
     for group in (file[place].parent, file.get("entry/instrument/NDAttributes")):

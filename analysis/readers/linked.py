@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,21 @@ def opened(path: Path) -> Iterator[h5py.File | None]:
 
 
 class Dataset:
-    """Frames in an HDF5 file, read block by block; the file is open only while it is read."""
+    """Frames in an HDF5 file, read block by block; the file is open only while it is read.
 
-    def __init__(self, path: Path, name: str) -> None:
+    Parameters
+    ----------
+    path, name
+        Of the file, and of the dataset in it.
+    folder
+        A further folder that files of a virtual dataset may lie in.
+    """
+
+    def __init__(self, path: Path, name: str, folder: Path | None = None) -> None:
         self.path, self.name = path, name
         with h5py.File(path, "r", locking=False) as file:
             found = file[name]
-            _require_sources(path, found)
+            _require_sources(path, found, folder)
             shape = tuple(int(size) for size in found.shape)
             self.dtype = found.dtype
         self._leading = len(shape) - 3
@@ -51,8 +59,10 @@ class Dataset:
             return np.asarray(file[self.name][(0,) * self._leading + inner])
 
 
-def _require_sources(path: Path, dataset: h5py.Dataset) -> None:
-    """Refuse frames that are kept in other files which are not there: HDF5 gives zeros in their place.
+def _require_sources(path: Path, dataset: h5py.Dataset, folder: Path | None) -> None:
+    """Refuse frames that are kept in other files which are not there, or lie where none may be read.
+
+    HDF5 gives zeros in the place of what is not there.
 
     Raises
     ------
@@ -61,22 +71,46 @@ def _require_sources(path: Path, dataset: h5py.Dataset) -> None:
     """
     if not dataset.is_virtual:
         return
+    allowed = _allowed(path, folder)
     kept = sorted({source.file_name for source in dataset.virtual_sources()} - {"."})
-    gone = [name for name in kept if "%" not in name and not _source_opens(path, name)]
+    found = {name: _source(path, name) for name in kept}
+    gone = [name for name, place in found.items() if place is None]
+    there = {name: place for name, place in found.items() if place is not None}
+    away = [name for name in there if not any(there[name].is_relative_to(one) for one in allowed)]
     if gone:
         raise ReadError(
             f"{path}: the frames {dataset.name} are kept in {len(kept)} other files, and {len(gone)} of them "
-            f"cannot be opened ({', '.join(gone[:3])}{', …' if len(gone) > 3 else ''}): put them where they "
-            "were beside it; HDF5 would give zeros in their place"
+            f"cannot be opened ({_first(gone)}): put them where they were beside it; HDF5 would give zeros "
+            "in their place"
+        )
+    if away:
+        raise ReadError(
+            f"{path}: the frames {dataset.name} are kept in files that are not under {path.parent} "
+            f"({_first(away)}): put them there, or give their folder with --frames"
         )
 
 
-def _source_opens(path: Path, name: str) -> bool:
-    """Whether HDF5 finds a source: at its own path, or below the folder of the file that names it."""
+def _first(names: Sequence[str]) -> str:
+    """Return the first names of many, in words."""
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+
+
+def _source(path: Path, name: str) -> Path | None:
+    """Return where HDF5 finds a source: at its own path, or below the folder of the file that names it.
+
+    A name that stands for many (HDF5's printf style) is not tried.
+    """
+    if "%" in name:
+        return (path.parent / name).resolve()
     for place in (path.parent / name, path.parent / Path(name).name):
         with contextlib.suppress(OSError), h5py.File(place, "r", locking=False):
-            return True
-    return False
+            return place.resolve()
+    return None
+
+
+def _allowed(path: Path, folder: Path | None) -> list[Path]:
+    """Return the folders below which files that ``path`` names may be read."""
+    return [path.parent.resolve()] + ([folder.resolve()] if folder is not None else [])
 
 
 PLACES = frozenset({"transformations", "module"})
@@ -137,14 +171,14 @@ def linked_frames(
     if not isinstance(link, h5py.ExternalLink):
         if link is None or group.get(name) is None:
             return None, f"the frames ({group.name}/{name} is not in the file)"
-        return Dataset(path, f"{group.name}/{name}"), ""
-    allowed = [path.parent.resolve()] + ([folder.resolve()] if folder is not None else [])
+        return Dataset(path, f"{group.name}/{name}", folder), ""
+    allowed = _allowed(path, folder)
     wanted = Path(link.filename)
     places = [base / one for base in allowed for one in (wanted, Path(wanted.name))]
     for place in places:
         target = place.resolve()
         if target.is_file() and any(target.is_relative_to(base) for base in allowed):
-            return Dataset(target, link.path), ""
+            return Dataset(target, link.path, folder), ""
     return None, (
         f"the frames (the file {link.filename!r} that they are linked to is not under {path.parent}: put it "
         "there, or give its folder with --frames)"

@@ -282,6 +282,24 @@ def test_frames_in_other_files_that_are_gone_are_no_zeros(tmp_path):
         read_scans(path, given)
 
 
+def test_frames_in_files_elsewhere_are_read_only_where_their_folder_is_given(tmp_path):
+    """As for links: a file from outside decides nothing about what else of this machine is read."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "scan").mkdir()
+    with h5py.File(tmp_path / "elsewhere" / "part.h5", "w") as file:
+        file["data"] = COUNTS
+    layout = h5py.VirtualLayout((12, 20, 30), "u4")
+    layout[:] = h5py.VirtualSource("../elsewhere/part.h5", "data", (12, 20, 30))
+    path = tmp_path / "scan" / "whole.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_virtual_dataset("entry/data/data", layout)
+    given = Given(dataset="entry/data/data")
+    with pytest.raises(ReadError, match=r"not under .*scan \(\.\./elsewhere/part.h5\).*--frames"):
+        read_scans(path, given)
+    (scan,) = read_scans(path, given, frames=tmp_path / "elsewhere")
+    np.testing.assert_array_equal(scan.frames[0:12], COUNTS)
+
+
 def test_34idc_agrees_with_xrayutilities_in_every_pixel():
     import xrayutilities as xu
 
