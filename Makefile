@@ -23,7 +23,7 @@ quick: $(VENV)/installed
 	$(BIN)/vo2 series --quick $(WATCHED)
 
 test: lint
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov
 
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx --quiet --builder html --conf-dir docs . build/docs

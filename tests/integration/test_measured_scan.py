@@ -13,14 +13,14 @@ from rich.console import Console
 from analysis.phasing.registration import align
 from analysis.phasing.trust import compactness
 from analysis.preprocessing import prepare_scan
-from analysis.readers import Given, read_given, read_scans
+from analysis.readers import Given, read_array, read_given, read_scans
 from analysis.results import read_scan
 from callbacks.catalogue import derived_runs
 from callbacks.ingest import Extras, checked
 from callbacks.live import LiveView
 from profile_collection.catalogue.client import stop_server
 from profile_collection.session import stored_runs
-from profile_collection.session.one_scan import reconstruct_job
+from profile_collection.session.one_scan import ready, reconstruct_ready
 from profile_collection.session.settings import Settings
 from profile_collection.session.storage import open_catalogue
 
@@ -70,23 +70,38 @@ def test_the_reconstruction_is_right(ingested):
     assert ((sizes > 150) & (sizes < 700)).all()
 
 
-def test_another_seed_agrees(ingested):
-    catalogue, settings, found = ingested
-    changed = Settings(data=settings.data, results=settings.results, seed=1)
-    job = stored_runs.stored_job(catalogue, changed, found.run_uid, settings.results)
-    other = reconstruct_job(job, seeds=(1,)).best.object
-    assert align(other, read_scan(found.summary.result_file).object).overlap >= 0.98
-
-
-def test_the_raw_files_of_the_scan_prepare_to_the_pattern_of_the_npz(tmp_path):
-    """SPEC and TIFF images as published, angles as read: from one pattern and seed comes one object."""
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """Unpack the scan as it was published: SPEC file, TIFF images, white field and dark image."""
     archive = FOLDER / "scan54_raw" / "scan54_raw.tar.xz"
     if not (archive.exists() and SCAN.exists()):
         pytest.skip(f"the measured scan is not at {FOLDER}; VO2_MEASURED_DATA names its folder")
+    folder = tmp_path_factory.mktemp("published")
     with tarfile.open(archive) as files:
-        files.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+        files.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+    return folder
+
+
+def test_the_raw_files_with_white_field_monitor_and_another_seed_agree(ingested, published):
+    """The npz has neither; what the search found of the detector's response is what the white field says."""
+    (scan,) = read_scans(published, Given(scan="54", lattice=4.08, reflection=(1, 1, 1)))
+    images = {
+        name: read_array(published / "example_data" / f"{file}.tif", scan.frames.shape)
+        for name, file in (("flat_field", "whitefield"), ("dark", "dark"))
+    }
+    extras = Extras(**images, crop=(64, 128, 128))
+    (one,) = ready([scan], extras)
+    (result,) = reconstruct_ready(one, extras, seeds=(1,)).results
+    found = read_scan(ingested[2].summary.result_file)
+    assert result.trusted, result.reasons
+    assert align(result.object, found.object).overlap >= 0.99
+    assert any("the flat field is in the model as a gain" in note for note in result.notes)
+
+
+def test_the_raw_files_of_the_scan_prepare_to_the_pattern_of_the_npz(published):
+    """SPEC and TIFF images as published, angles as read: from one pattern and seed comes one object."""
     (npz,) = checked(read_scans(SCAN, read_given(GEOMETRY)), Extras())
-    (raw,) = checked(read_scans(tmp_path, Given(scan="54")), Extras())
+    (raw,) = checked(read_scans(published, Given(scan="54")), Extras())
     first, second, steadied = (
         prepare_scan(
             np.asarray(one.frames[0:201]), one.scan.angles, monitor, one.geometry, shape=(64, 128, 128)

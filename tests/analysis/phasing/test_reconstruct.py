@@ -1,7 +1,6 @@
 """The public call: right on crystals of this test's own, reproducible, and plain about bad input."""
 
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,8 +16,6 @@ from analysis.phasing.pattern import COHERENT
 from analysis.phasing.projections import to_centre
 from analysis.phasing.registration import Candidate, centre_of_mass, overlap
 from analysis.phasing.search import Found
-
-APS = Path(__file__).parents[4] / "shared" / "data" / "aps34idc_scan54.npz"
 
 
 def point_samples(obj, peak, seed):
@@ -286,16 +283,3 @@ def test_what_explains_too_little_is_calibrated(monkeypatch, left, doubted, kern
     pattern = reconstruction.checked_pattern(np.ones((32, 32, 32)), None, kernel, None)
     _, best = reconstruction._search_until_right(pattern, (), 0)
     assert (best == "calibrated") is expected
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not APS.is_file(), reason="the measured APS scan is not beside the checkout")
-@pytest.mark.timeout(900)
-def test_the_measured_crystal_is_found_from_its_counts_alone():
-    """That two seeds give one object tests/integration/test_measured_scan.py shows."""
-    counts = np.load(APS)["counts"]
-    peak, shape = (99, 126, 127), (64, 128, 128)
-    crop = counts[tuple(slice(p - n // 2, p - n // 2 + n) for p, n in zip(peak, shape, strict=True))]
-    result = reconstruct(crop, seed=10)
-    assert result.trusted, result.reasons
-    assert result.chi_squared <= 0.015

@@ -39,13 +39,25 @@ def eta(pv):
         fields[name].put(value, wait=True)
 
 
+def followed(name):
+    """Return a process variable of eta that keeps what it is told, and the list of that."""
+    import epics
+
+    values = []
+    variable = epics.PV(f"VO2:{ETA}.{name}", callback=lambda value, **_: values.append(value))
+    assert variable.wait_for_connection(timeout=15)
+    return variable, values
+
+
 def test_a_motor_moves_and_says_so(eta, eventually):
-    eta["VAL"].put(18.3, wait=False)
-    eventually(lambda: eta["DMOV"].get() == 0)
-    assert eta["MOVN"].get() == 1
-    eventually(lambda: eta["DMOV"].get() == 1)
+    (done, dones), (moving, movings) = followed("DMOV"), followed("MOVN")
+    eventually(lambda: dones == [1] and movings == [0])
+    eta["VAL"].put(18.3, wait=True, timeout=60)
+    eventually(lambda: dones == [1, 0, 1] and movings == [0, 1, 0])
     assert eta["RBV"].get() == 18.3
     assert eta["EGU"].get(as_string=True) == "degrees"
+    done.disconnect()
+    moving.disconnect()
 
 
 def test_a_motion_is_not_faster_than_its_speed(eta, pv):
@@ -86,12 +98,8 @@ def test_stop_stops_on_the_way(eta, eventually):
 
 
 def test_backlash_is_taken_up_from_one_side(eta, eventually):
-    import epics
-
-    visited = []
     eta["BDST"].put(0.5, wait=True)
-    watched = epics.PV(f"VO2:{ETA}.RBV", callback=lambda value, **_: visited.append(value))
-    assert watched.wait_for_connection(timeout=15)
+    watched, visited = followed("RBV")
     eta["VAL"].put(16.8, wait=True, timeout=60)
     assert eta["RBV"].get() == 16.8
     eventually(lambda: visited and min(visited) == pytest.approx(16.3))
