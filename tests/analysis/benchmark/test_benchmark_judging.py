@@ -203,7 +203,8 @@ def test_classes_are_chosen_by_words_in_their_names():
 
 
 @pytest.mark.slow
-def test_policies_of_starts_are_compared_on_the_same_crystal():
+def test_policies_of_starts_are_compared_on_the_same_crystal(monkeypatch):
+    monkeypatch.setitem(comparisons.ALONE, "the network, transfer learning", 20)
     kind = replace(CLASSES[0], name="easy", turns=0.5)
     outcomes = list(comparisons.compare([judge.Case(9003, kind, 1e5)]))
     assert [outcome.policy for outcome in outcomes] == [*comparisons.ALONE, *comparisons.POLICIES]

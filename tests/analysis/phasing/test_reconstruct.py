@@ -116,7 +116,7 @@ def test_pixels_and_unmeasured_voxels_reach_nearly_what_the_truth_reaches(make_c
 
 def at_most(starts):
     """Return the numbers of the solver with a smaller budget of the search."""
-    return replace(DEFAULT, search=replace(DEFAULT.search, budget=starts))
+    return replace(DEFAULT, search=replace(DEFAULT.search, budget=starts, mean_of=4 * starts))
 
 
 def test_noise_is_not_trusted():
@@ -125,7 +125,7 @@ def test_noise_is_not_trusted():
     with pytest.raises(ValueError, match="no crystal to be seen"):
         reconstruct(counts)
     counts = np.random.default_rng(0).poisson(np.random.default_rng(1).gamma(0.5, 6.0, (32, 32, 32)))
-    result = reconstruct(counts, config=at_most(6))
+    result = reconstruct(counts, config=at_most(2))
     assert not result.trusted
     assert result.reasons
 
@@ -134,13 +134,13 @@ def test_an_object_larger_than_the_box_is_not_trusted():
     rng = np.random.default_rng(1)
     obj = np.exp(1j * np.cumsum(rng.normal(size=(40, 40, 40)), axis=0))
     counts, _ = point_samples(obj[:36, :36, :36], 1e5, 2)
-    result = reconstruct(counts, config=at_most(6))
+    result = reconstruct(counts, config=at_most(2))
     assert not result.trusted
 
 
 def test_a_saturated_peak_is_not_trusted(make_crystal):
     counts, _ = point_samples(make_crystal((32, 32, 32), seed=5), 1e5, 2)
-    result = reconstruct(np.minimum(counts, 0.3 * counts.max()), config=at_most(4))
+    result = reconstruct(np.minimum(counts, 0.3 * counts.max()), config=at_most(2))
     assert not result.trusted
     assert any("saturated" in reason for reason in result.reasons)
 
