@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -112,6 +114,8 @@ def _slice(
     ]
     (left, right), (bottom, top) = sides
     room = MARGIN * max(right - left, top - bottom)
+    if inside is None:  # amplitude: where the box ends there is none
+        ax.set_facecolor(colormaps[colours](0.0))
     ax.set(xlim=(left - room, right + room), ylim=(bottom - room, top + room))
     ax.set(xlabel=f"{names[across]} ({unit})", ylabel=f"{names[up]} ({unit})")
     ax.locator_params(nbins=4)
@@ -145,13 +149,28 @@ def _draw_counts(figure: object, result: ScanResult) -> None:
     ax[2].legend()
 
 
+def with_error(value: float, error: float) -> str:
+    """Return a value and its error in words, both to the first digit of the error.
+
+    Examples
+    --------
+    >>> with_error(3.2067312, 0.0000034)
+    '3.206731 ± 0.000003'
+    """
+    if not (math.isfinite(error) and error > 0):
+        return f"{value:.5f}"
+    digits = max(0, -math.floor(math.log10(error)))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
 def _write(figure: object, result: ScanResult, words: Sequence[str], *, scaled: bool) -> None:
     """Write what there is to say, the verdict in the colour of doubt if it is one."""
     shape = " × ".join(str(size) for size in result.object.shape)
     facts = [f"{result.sample.get('name', '')}, {result.temperature:.1f} K, {shape} voxels"]
     if scaled:
         edges = " × ".join(f"{edge:.1f}" for edge in np.linalg.norm(result.voxel_basis, axis=0))
-        facts.append(f"d {result.d_spacing:.5f} ± {result.d_spacing_error:.5f} Å; voxels of {edges} nm")
+        spacing = with_error(result.d_spacing, result.d_spacing_error)
+        facts.append(f"d {spacing} Å; voxels of {edges} nm")
     lines = [line for one in (*facts, *words) for line in textwrap.wrap(one, 118)]
     room = 13
     if len(lines) > room:

@@ -15,6 +15,7 @@ from analysis.figures import (
     phase_slices,
     save_all,
 )
+from analysis.figures.one_page import with_error
 from analysis.order_parameter import analyse_series
 
 DRAWN = {
@@ -229,3 +230,16 @@ def test_what_cannot_be_drawn_is_refused_in_words(ten):
         diffraction_comparison([])
     with pytest.raises(ValueError, match="no result holds a loss history: run 'vo2 transfer'"):
         loss_curves([dataclasses.replace(ten[1], loss_history=np.empty(0))])
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [
+        (3.2067312, 0.0000034, "3.206731 ± 0.000003"),
+        (3.2067312, 0.012, "3.21 ± 0.01"),
+        (3.2067312, 0.0, "3.20673"),
+        (3.2067312, np.nan, "3.20673"),
+    ],
+)
+def test_an_error_is_given_to_its_first_digit(value, error, words):
+    assert with_error(value, error) == words
