@@ -114,7 +114,7 @@ def _slice(
     ]
     (left, right), (bottom, top) = sides
     room = MARGIN * max(right - left, top - bottom)
-    if inside is None:  # amplitude: where the box ends there is none
+    if not np.ma.isMaskedArray(values):  # amplitude: beyond the box there is none
         ax.set_facecolor(colormaps[colours](0.0))
     ax.set(xlim=(left - room, right + room), ylim=(bottom - room, top + room))
     ax.set(xlabel=f"{names[across]} ({unit})", ylabel=f"{names[up]} ({unit})")
