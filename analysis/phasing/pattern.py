@@ -339,7 +339,7 @@ def _check_counts(counts: NDArray[Any], hidden: NDArray[np.bool_]) -> None:
         raise ValueError(f"measured counts must be finite; got {bad!r} NaN or infinite voxels: mask them")
     if measured.min() < 0:
         raise ValueError(
-            f"counts must not be negative; got a smallest value of {measured.min()!r}: pass raw counts and "
+            f"counts must not be negative; got a smallest value of {measured.min():g}: pass raw counts and "
             "give the background beside them instead of subtracting it"
         )
     if measured.max() > MOST:
@@ -371,7 +371,7 @@ def _checked_background(
     if not np.all(np.isfinite(expected)) or expected.min() < 0:
         raise ValueError(
             f"the {what} must be finite expected counts of at least 0; "
-            f"got a smallest value of {expected.min()!r}: estimate it again"
+            f"got a smallest value of {expected.min():g}: estimate it again"
         )
     try:
         return np.ascontiguousarray(np.broadcast_to(expected, shape))
