@@ -22,8 +22,8 @@ from analysis.preprocessing.frames import Counts, RockingStack
 BLOCK = 4
 """Pixels along the side of the blocks of the coarse look."""
 
-MOST_BLOCKS = 2**17
-"""Of a frame: those of a larger detector have twice the side, or 1000 frames' would not fit into memory."""
+MOST_BLOCKS = 2**25
+"""Of a scan: those of a larger one have twice the side. Some ten arrays of them are held, 128 MB each."""
 
 NARROWER, WIDER = 0.8, 1.6
 """Windows, in units of the chosen one, between which a centre of mass may wander: 16 to 32 pixels for 20."""
@@ -66,10 +66,10 @@ class Survey:
     along: NDArray[np.float64] | None = None
 
 
-def block_side(rows: int, cols: int) -> int:
-    """Return the pixels along a block of the coarse look at frames of ``rows`` × ``cols``."""
+def block_side(steps: int, rows: int, cols: int) -> int:
+    """Return the pixels along a block of the coarse look at ``steps`` frames of ``rows`` × ``cols``."""
     side = BLOCK
-    while rows * cols > MOST_BLOCKS * side**2:
+    while steps * (rows // side) * (cols // side) > MOST_BLOCKS:
         side *= 2
     return side
 
@@ -85,7 +85,7 @@ def survey(stack: RockingStack, geometry: ScanGeometry, known_bad: NDArray[np.bo
     hot = hot_pixels(stack.spread(), gap | known)
     usable = ~(gap | known | hot)
     total, readings = np.zeros((rows, cols)), np.zeros((rows, cols), dtype=int)
-    side = block_side(rows, cols)
+    side = block_side(*stack.shape)
     blocks = np.zeros((stack.shape[0], rows // side, cols // side), dtype=np.float32)
     totals = np.zeros(stack.shape[0])
     for steps, counts, held in stack.blocks():

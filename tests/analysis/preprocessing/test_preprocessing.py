@@ -8,6 +8,7 @@ import pytest
 from analysis.geometry import ScanGeometry, instrument_named
 from analysis.preprocessing import WRAPS, autocorrelation_wrap, hidden_voxels, prepare_scan
 from analysis.preprocessing.frames import RockingStack
+from analysis.preprocessing.peak import MOST_BLOCKS, block_side
 from analysis.unit_cells import VO2_RUTILE
 
 I16 = instrument_named("Diamond I16")
@@ -356,3 +357,33 @@ def test_voxels_of_one_pattern_that_were_not_measured_are_found_and_said():
     again, said = hidden_voxels(pattern, mask)
     assert again.sum() == hidden.sum()
     assert len(said) == 1
+
+
+@pytest.mark.parametrize(("shape", "side"), [((221, 515, 515), 4), ((1000, 2070, 2167), 16)])
+def test_the_coarse_look_at_a_scan_larger_than_memory_has_larger_blocks(shape, side):
+    steps, rows, cols = shape
+    assert block_side(*shape) == side
+    assert steps * (rows // side) * (cols // side) <= MOST_BLOCKS
+
+
+def test_a_peak_is_found_on_blocks_far_larger_than_itself(monkeypatch):
+    """As in a scan of a large detector: the look at blocks only begins the search."""
+    counts = np.random.default_rng(2).poisson(0.02, (64, 128, 128)).astype("u4")
+    steps, rows, cols = np.indices((64, 128, 128)) - np.array([30, 51, 77])[:, None, None, None]
+    counts += (
+        np.random.default_rng(3).poisson(300 * np.exp(-(steps**2 + rows**2 + cols**2) / 18)).astype("u4")
+    )
+    geometry = instrument_named("Diamond I16").geometry(
+        {
+            "energy": 9.0,
+            "scan": {"axis": "eta"},
+            "detector": {"distance_mm": 1300.0, "pixel_size_mm": 0.055, "shape": (128, 128)},
+        },
+        {"mu": 0.0, "eta": 17.0, "chi": 90.0, "phi": 0.0, "delta": 30.0, "gam": 0.0},
+    )
+    angles = 17 + 0.003 * np.arange(64)
+    fine = prepare_scan(counts, angles, None, geometry, shape=(32, 32, 32))
+    monkeypatch.setattr("analysis.preprocessing.peak.MOST_BLOCKS", 64 * 8 * 8)
+    coarse = prepare_scan(counts, angles, None, geometry, shape=(32, 32, 32))
+    assert fine.peak == pytest.approx((30, 51, 77), abs=0.2)
+    assert coarse.peak == pytest.approx(fine.peak, abs=0.05)
