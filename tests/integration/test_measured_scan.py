@@ -83,7 +83,7 @@ def published(tmp_path_factory):
 
 
 def test_the_raw_files_with_white_field_monitor_and_another_seed_agree(ingested, published):
-    """The npz has neither; what the search found of the detector's response is what the white field says."""
+    """The npz has neither: there the search found the detector's response with the object."""
     (scan,) = read_scans(published, Given(scan="54", lattice=4.08, reflection=(1, 1, 1)))
     images = {
         name: read_array(published / "example_data" / f"{file}.tif", scan.frames.shape)
