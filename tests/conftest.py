@@ -37,9 +37,16 @@ os.environ |= {
 
 
 def pytest_collection_modifyitems(items):
-    """Put files with slow tests first: at the end no worker is left alone with one (`make test`)."""
+    """Put files with slow tests first: at the end no worker is left alone with one (`make test`).
+
+    No coverage is counted in integration tests: most of what they run are other processes, and being traced
+    costs Bluesky's and Tiled's own code half as much again.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+    for item in items:
+        if "integration" in item.path.parts:
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture(scope="session")

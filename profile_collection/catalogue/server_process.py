@@ -16,6 +16,7 @@ import logging
 import secrets
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,7 +62,8 @@ def serve(data: Path, *, host: str = HOST, port: int = 0) -> None:
         with exclusive_lock(folder / LOCK_FILE):
             if moved := relocate(data.resolve()):
                 logger.warning("%s was moved: %d stored addresses name it where it is now", data, moved)
-            asyncio.run(_serve(data, folder, (host, port)))
+            with asyncio.Runner(loop_factory=event_loop()) as runner:
+                runner.run(_serve(data, folder, (host, port)))
     except BlockingIOError as error:
         holder = lock_holder(folder / LOCK_FILE)
         raise ServerRunningError(f"{data} is already served by {holder}; see 'vo2 serve --status'") from error
@@ -129,7 +131,7 @@ async def _application(data: Path, folder: Path, key: str) -> Any:
     _register_exporter()
     guard_assets()
     decode_paths()
-    remember_signatures()
+    remember_dependencies()
     authentication = Authentication(single_user_api_key=key, allow_anonymous_access=False)
     return build_app(tree, authentication)
 
@@ -159,17 +161,43 @@ def _register_exporter() -> None:
     default_serialization_registry.register("BlueskyRun", "application/json-seq", json_seq_exporter)
 
 
-def remember_signatures() -> None:
-    """Let FastAPI inspect each dependency once.
+def event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the event loop that Uvicorn would choose: uvloop's, where that is installed."""
+    import uvicorn
 
-    Where a dependency is overridden, as Tiled's settings are, it does so at every request, which is much of
-    what a request costs. A version that has no such function is left alone.
+    return uvicorn.Config(lambda: None).get_loop_factory()
+
+
+def remember_dependencies() -> None:
+    """Let FastAPI analyse each overridden dependency once, and keep the classes of Tiled's answers.
+
+    Where a dependency is overridden, as Tiled's settings are, FastAPI analyses all of a route's at every
+    request; pydantic forgets a generic class once its last instance is gone. Both together were 40 % of what
+    a request cost. A version that has no such function is left alone.
     """
     from fastapi.dependencies import utils
+    from tiled.server import schemas
 
-    inspect = getattr(utils, "_get_signature", None)
-    if inspect is not None and not hasattr(inspect, "cache_info"):
-        utils._get_signature = functools.lru_cache(maxsize=10_000)(inspect)  # noqa: SLF001
+    analyse = getattr(utils, "get_dependant", None)
+    if analyse is None or hasattr(analyse, "remembered"):
+        return
+    remembered: dict[Any, Any] = {}
+
+    @functools.wraps(analyse)
+    def remembering(**arguments: Any) -> Any:
+        key = tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in sorted(arguments.items()))
+        try:
+            return remembered.get(key) or remembered.setdefault(key, analyse(**arguments))
+        except TypeError:  # something that cannot be a key
+            return analyse(**arguments)
+
+    remembering.remembered = remembered  # type: ignore[attr-defined]
+    utils.get_dependant = remembering
+    nodes, links = schemas.NodeAttributes, schemas.resource_links_type_by_structure_family.values()
+    remembered["classes"] = [
+        schemas.Resource[nodes, schemas.ContainerLinks, schemas.ContainerMeta],
+        *(schemas.Resource[nodes, kind, schemas.EmptyDict] for kind in (*links, schemas.SelfLinkOnly)),
+    ]
 
 
 def _log_config() -> dict[str, Any]:
