@@ -6,7 +6,7 @@ Policies of starts are compared on benchmark crystals, seeds on one measured roc
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,8 @@ from rich.table import Table
 from analysis.benchmark.generator import Case
 from analysis.benchmark.judge import overlap_with_truth
 from analysis.phasing import reconstruct
-from analysis.phasing.config import DEFAULT
+from analysis.phasing.config import DEFAULT, TrustConfig
+from analysis.phasing.counting import quiet_scatter
 from analysis.phasing.network.pretrained import load_pretrained
 from analysis.phasing.pattern import Pattern
 from analysis.phasing.reconstruction import Reconstruction, checked_pattern, from_guesses, from_network
@@ -79,6 +80,42 @@ def _phased(pattern: Pattern, policy: str, seed: int) -> Reconstruction:
         return from_network(pretrained, pattern, seed, config=replace(DEFAULT, transfer=epochs))
     guesses = Guesses(pretrained, pattern, seed, transfer=policy == POLICIES[2])
     return from_guesses(pattern, guesses, seed, pretrained.hash)
+
+
+MADE: dict[str, Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]] = {
+    "counts": lambda c, rng: c,
+    "counts, a tenth of them": lambda c, rng: rng.binomial(c.astype(np.int64), 0.1),
+    "counts with a background of 0.5": lambda c, rng: c + rng.poisson(0.5, c.shape),
+    "1 subtracted, cut at 0": lambda c, rng: np.maximum(c - 1, 0),
+    "a background of 0.5 subtracted, cut at 0": lambda c, rng: np.maximum(
+        c + rng.poisson(0.5, c.shape) - 0.5, 0
+    ),
+    "a background of 2 subtracted, cut at 0": lambda c, rng: np.maximum(c + rng.poisson(2.0, c.shape) - 2, 0),
+    "a background of 5 subtracted, cut at 0": lambda c, rng: np.maximum(c + rng.poisson(5.0, c.shape) - 5, 0),
+    "times 0.7": lambda c, rng: 0.7 * c,
+    "times 1.3": lambda c, rng: 1.3 * c,
+    "square roots": lambda c, rng: np.sqrt(c),
+}
+"""What people hand over for counts, made of counts."""
+
+
+def scatter_table(cases: Sequence[Case], limits: TrustConfig = DEFAULT.trust) -> Table:
+    """Return the scatter of the quietest blocks (`counting.quiet_scatter`) of `MADE` of each of ``cases``."""
+    found: dict[str, list[float]] = {name: [] for name in MADE}
+    for case in cases:
+        made = case.pattern()
+        mask = np.zeros(made.counts.shape, bool) if made.mask is None else np.asarray(made.mask, bool)
+        counts = np.asarray(made.counts, np.float64)
+        for name, change in MADE.items():
+            scatter = quiet_scatter(change(counts, np.random.default_rng(case.seed)), mask, limits)
+            found[name] += [] if scatter is None else [scatter]
+    low, high = limits.least_scatter, limits.most_scatter
+    table = Table("what is given", "of", "least", "median", "most", f"below {low:g} or above {high:g}")
+    for name, values in found.items():
+        share = f"{np.mean([not low <= v <= high for v in values]):.1%}" if values else "–"
+        least, median, most = (f"{q:.3f}" for q in np.quantile(values or [np.nan], [0, 0.5, 1]))
+        table.add_row(name, f"{len(values)} of {len(cases)}", least, median, most, share)
+    return table
 
 
 CHI_SQUARED, AGREEING = 0.015, 0.98

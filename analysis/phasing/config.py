@@ -8,7 +8,7 @@ objects.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,9 @@ class SearchConfig:
         Noise ratio at full resolution up to which noise explains an object on which starts agree.
     confirmed : int
         Independent starts that must have ended at an object which leaves more than that.
+    untrusted : int
+        Starts, at most, where the counts themselves rule out trust: an object is given all the same, and no
+        mean is made. Source: chosen when it was written.
     """
 
     budget: int = 64
@@ -141,6 +144,11 @@ class SearchConfig:
     mean_of: int = 40
     explained: float = 1.3
     confirmed: int = 3
+    untrusted: int = 16
+
+    def without_trust(self) -> SearchConfig:
+        """Return the rules for counts of which no object would be trusted."""
+        return replace(self, budget=min(self.budget, self.untrusted), mean_of=0)
 
 
 @dataclass(frozen=True)
@@ -263,6 +271,11 @@ class TrustConfig:
         Two counts of one mean have 2^(1 − sum); sharp fringes left up to 0.10 along the best axis, 20 counts
         of dark subtracted and cut at 0 at least 0.33. Source: patterns of `analysis.benchmark.generator`,
         seeds 5907 to 5912, in between.
+    edge, faintest, brightest, fewest_quiet : int, float, float, int
+        Blocks of so many voxels a side with a mean between these counts are quiet; so many are needed.
+    quietest, least_scatter, most_scatter : float, float, float
+        At this quantile of the quiet blocks counts scatter as Poisson counts do, within these limits.
+        Source: `vo2 benchmark counts`, which prints what counts and what was made of them come to.
     """
 
     agreement: float = 0.975
@@ -284,6 +297,13 @@ class TrustConfig:
     fewest_counted: int = 1000
     some: float = 8.0
     beside_none: float = 0.25
+    edge: int = 8
+    faintest: float = 0.2
+    brightest: float = 1.0
+    fewest_quiet: int = 16
+    quietest: float = 0.25
+    least_scatter: float = 0.77
+    most_scatter: float = 1.1
 
 
 @dataclass(frozen=True)
@@ -328,6 +348,8 @@ class NullModelConfig:
         Steps of the fit, at most; it ends where one gains less than this per voxel.
     slow, hopeless : float
         It is given up where a step gains less than this share and the deviance per voxel is still above this.
+    shell, dark : float, float
+        Voxels between the distances of a shell's profile; its middle holds at most this share of its maximum.
     """
 
     sigmas: float = 5.0
@@ -339,6 +361,8 @@ class NullModelConfig:
     settled: float = 1e-5
     slow: float = 0.1
     hopeless: float = 3.0
+    shell: float = 0.5
+    dark: float = 0.2
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
-"""Whether counts say anything at all: a pattern that a constant and a blob explain holds no crystal.
+"""Whether counts say anything at all: a pattern that one of three null models explains holds no crystal.
 
-The null model is a constant plus one Gaussian of any widths and tilt, fitted by Poisson likelihood about the
+The first is a constant plus one Gaussian of any widths and tilt, fitted by Poisson likelihood about the
 brightest place, with the rows of the few brightest (hot) pixels left out. A Bragg pattern has fringes, which
-it cannot follow.
+it cannot follow. The second is one image in every frame, of any brightness in each: what does not change with
+the angle (a powder ring, the direct beam's tails, a detector's own pattern) is no Bragg peak. The third is a
+shell: a pattern that depends on the distance from its middle alone, and is dark there.
 """
 
 from __future__ import annotations
@@ -58,15 +60,19 @@ def refuse_nothing(counts: NDArray[Any], mask: Flags, limits: NullModelConfig = 
             "the detector: are they hot? Mask them, and look where the peak is"
         )
     box = _about_the_brightest(n, limits.edge)
-    fit = null_fit(n[box], measured[box], limits)
-    if fit is not None and fit.explains(limits):
-        raise ValueError(
-            "a Bragg pattern was expected; a constant and one Gaussian, hot pixels left out, explain these "
-            f"counts to within their noise (deviance {fit.deviance:.0f}; {fit.expected:.0f} ± "
-            f"{fit.sigma:.0f} is expected): there is no crystal to be seen. Look at the frames: is the peak "
-            "on the detector, and was it exposed long enough? Counts that were scaled down look so, "
-            "too: give raw ones"
-        )
+    fits = {
+        "a constant and one Gaussian, hot pixels left out, explain": null_fit(n[box], measured[box], limits),
+        "one image in all frames explains": one_image_fit(n[box], measured[box]),
+        "a shell about a dark middle explains": shell_fit(n, measured, limits),
+    }
+    for words, fit in fits.items():
+        if fit is not None and fit.explains(limits):
+            raise ValueError(
+                f"a Bragg pattern was expected; {words} these counts to within their noise (deviance "
+                f"{fit.deviance:.0f}; {fit.expected:.0f} ± {fit.sigma:.0f} is expected): there is no crystal "
+                "to be seen. Look at the frames: is the peak on the detector, and was it exposed long "
+                "enough? Counts that were scaled down look so, too: give raw ones"
+            )
 
 
 def _hot(counts: NDArray[Any], mask: Flags, number: int) -> Flags:
@@ -116,6 +122,64 @@ def null_fit(n: Floats, measured: Flags, limits: NullModelConfig = DEFAULT.null_
             return None
     expected, variance = _of_noise(mean)
     return NullFit(deviance, expected, float(np.sqrt(variance)), float(counts.sum()))
+
+
+def one_image_fit(n: Floats, measured: Flags) -> NullFit:
+    """Return the fit of an image times a brightness of each frame to counts ``n`` (frames, rows, columns).
+
+    The most likely ones are found in turns; without a mask the first turn ends it.
+    """
+    counts, seen = n.reshape(len(n), -1), measured.reshape(len(n), -1).astype(float)
+    frame = counts.sum(axis=1)
+    for _ in range(TURNS):
+        image = counts.sum(axis=0) / np.maximum(frame @ seen, 1e-12)
+        frame = counts.sum(axis=1) / np.maximum(seen @ image, 1e-12)
+    mean = np.maximum(frame[:, None] * image, 1e-12)[seen > 0]
+    parameters = int(np.count_nonzero(image) + np.count_nonzero(frame)) - 1
+    return _fitted(counts[seen > 0], mean, parameters)
+
+
+TURNS = 5
+"""Of image and brightness."""
+
+
+def shell_fit(n: Floats, measured: Flags, limits: NullModelConfig = DEFAULT.null_model) -> NullFit | None:
+    """Return the fit of a function of the distance from the middle alone, None where the middle is bright.
+
+    A sphere's pattern is such a function, too, but a crystal's peak is its brightest place.
+    """
+    bright = np.where(n > n.max() / 2, n, 0)
+    middle = [
+        float(np.average(np.arange(size), weights=bright.sum(axis=tuple(a for a in range(3) if a != axis))))
+        for axis, size in enumerate(n.shape)
+    ]
+    core = n[tuple(slice(max(round(m) - 1, 0), round(m) + 2) for m in middle)]
+    if core.mean() > limits.dark * n.max():
+        return None
+    squares = [(np.arange(size) - m) ** 2 for size, m in zip(n.shape, middle, strict=True)]
+    distance = np.sqrt(squares[0][:, None, None] + squares[1][:, None] + squares[2])[measured]
+    counts = n[measured]
+    place = distance / limits.shell
+    inner, share = place.astype(int), place % 1
+    bins = int(inner.max()) + 2
+    total, weight = (
+        np.bincount(inner, values * (1 - share), bins) + np.bincount(inner + 1, values * share, bins)
+        for values in (counts, np.ones_like(counts))
+    )
+    profile = total / np.maximum(weight, 1e-12)
+    brightest = int(profile.argmax())
+    within = profile[: brightest // 2]
+    if not len(within) or within.max() > limits.dark * profile[brightest]:
+        return None
+    mean = profile[inner] * (1 - share) + profile[inner + 1] * share
+    return _fitted(counts, np.maximum(mean, 1e-12), bins)
+
+
+def _fitted(counts: Floats, mean: Floats, parameters: int) -> NullFit:
+    """Return the quality of a ``mean`` (voxels,) of so many fitted parameters."""
+    expected, variance = _of_noise(mean)
+    left = 1 - parameters / max(len(counts), 1)
+    return NullFit(_deviance(counts, mean), left * expected, float(np.sqrt(variance)), float(counts.sum()))
 
 
 def _improved(

@@ -18,17 +18,13 @@ from torch import Tensor
 
 from analysis.phasing.calibration import Calibrated, calibrate, shared
 from analysis.phasing.config import DEFAULT, PhasingConfig, TrustConfig
+from analysis.phasing.counting import looks_saturated, no_trust, not_poisson, refuse_multiples
 from analysis.phasing.forward import chi_squared, noise_ratio
 from analysis.phasing.network.pretrained import Pretrained, load_pretrained
 from analysis.phasing.network.transfer import transfer
 from analysis.phasing.null_model import refuse_nothing
 from analysis.phasing.pattern import COHERENT, Pattern, Triple, checked_pattern
-from analysis.phasing.projections import (
-    autocorrelation_extent,
-    fixed_threads,
-    to_centre,
-    to_corner,
-)
+from analysis.phasing.projections import autocorrelation_extent, fixed_threads, to_centre, to_corner
 from analysis.phasing.refinement import (
     choose,
     final_support,
@@ -48,10 +44,7 @@ from analysis.phasing.trust import (
     compactness,
     doubts,
     effective_voxels,
-    looks_saturated,
-    not_poisson,
     oversampling,
-    refuse_multiples,
     verdict,
 )
 
@@ -194,6 +187,9 @@ def from_guesses(
     ``began`` is the `time.perf_counter` from which the seconds count, now by default.
     """
     began = time.perf_counter() if began is None else began
+    counts, mask = (to_centre(a).cpu().numpy() for a in (pattern.as_counted, pattern.mask))
+    if no_trust(counts, mask, config.trust):
+        config = replace(config, search=config.search.without_trust())
     with fixed_threads(THREADS):
         found, best = _search_until_right(pattern, guesses, seed, config)
         losses = guesses.losses if isinstance(guesses, Guesses) else np.empty(0)
@@ -314,7 +310,7 @@ def _search_until_right(
     least, averaged = 0, -1
     while True:
         found = search.run(rules.budget, least)
-        if search.unexplained(found) and many.tried != averaged:
+        if rules.mean_of and search.unexplained(found) and many.tried != averaged:
             if common := _averaged(pattern, many, config):
                 return common
             averaged = many.tried

@@ -71,7 +71,7 @@ class Evidence:
     filled : float
         Voxels of the support over measured voxels of the pattern.
     not_counts : tuple of str
-        What speaks against counts (`not_poisson`).
+        What speaks against counts (`counting.not_poisson`).
     """
 
     starts: StartEvidence
@@ -160,93 +160,10 @@ def oversampling(obj: NDArray[Any], limits: TrustConfig = DEFAULT.trust) -> tupl
     return a, b, c
 
 
-def looks_saturated(
-    counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust
-) -> bool:
-    """Return whether several of the measured voxels share the largest number of counts, a large one."""
-    measured = counts[~mask]
-    top = measured.max()
-    return bool(top > limits.saturated and np.count_nonzero(measured == top) >= limits.equal_peaks)
-
-
 def effective_voxels(density: NDArray[Any]) -> float:
     """Return (Σ d)²/Σ d² of a ``density`` (n0, n1, n2) d = abs(ρ)²."""
     d = np.asarray(density, np.float64)
     return float(d.sum() ** 2 / max((d**2).sum(), 1e-300))
-
-
-def not_poisson(
-    counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust
-) -> tuple[str, ...]:
-    """Return what speaks against ``counts`` (n0, n1, n2) being counts, where ``mask`` is False.
-
-    Counts times a whole number have a common divisor. The squared difference of two Poisson counts of one
-    mean is expected to be their sum, whatever that sum is, and larger where their means differ: over faint
-    neighbours less is left only where counts were scaled, smoothed or interpolated. Fractions say nothing:
-    factors of the monitor make them.
-    """
-    found = []
-    if (divisor := common_divisor(counts, mask, limits)) > 1:
-        found.append(f"all counts are multiples of {divisor}")
-    fano = min(_fano(np.moveaxis(counts, axis, 0), np.moveaxis(mask, axis, 0), limits) for axis in range(3))
-    if fano < limits.fano:
-        found.append(
-            f"faint neighbours differ by {fano:.2f} of what counts would, {limits.fano:g} is the least"
-        )
-    axes = [(np.moveaxis(counts, axis, 0), np.moveaxis(mask, axis, 0)) for axis in range(3)]
-    cut = min(_beside_none(*one, limits) for one in axes)
-    if cut > limits.beside_none:
-        found.append(
-            f"of {cut:.0%} of the neighbours that hold some counts together one has none: what a background "
-            "that was subtracted left below 0 was cut; give it, or the dark image, beside the raw counts"
-        )
-    return tuple(found)
-
-
-def _beside_none(counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig) -> float:
-    """Return the share of neighbours of some counts along axis 0 of which one has none; 0 of too few."""
-    a, b = (np.asarray(part, np.float64) for part in (counts[1:], counts[:-1]))
-    total = np.where(mask[1:] | mask[:-1], 0, a + b)
-    some = (total >= limits.some) & (total <= limits.faint)
-    if np.count_nonzero(some) < limits.fewest_counted:
-        return 0.0
-    return float(np.count_nonzero(some & ((a == 0) | (b == 0))) / np.count_nonzero(some))
-
-
-def common_divisor(counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust) -> int:
-    """Return the largest whole number that all measured counts are multiples of; 1 of fractions or few."""
-    measured = np.asarray(counts, np.float64)[~mask]
-    whole = measured[measured > 0]
-    if whole.size < limits.fewest_counted or not np.array_equal(whole, np.rint(whole)):
-        return 1
-    return int(np.gcd.reduce(whole.astype(np.int64)))
-
-
-def refuse_multiples(
-    counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust
-) -> None:
-    """Refuse counts with a common divisor before anything is phased: no noise that is left could be judged.
-
-    Raises
-    ------
-    ValueError
-        In words.
-    """
-    if (divisor := common_divisor(counts, mask, limits)) > 1:
-        raise ValueError(
-            f"the noise is not Poisson: give raw counts and the monitor (all counts are multiples of "
-            f"{divisor}: where the detector gives {divisor} units for a photon, divide by {divisor})"
-        )
-
-
-def _fano(counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig) -> float:
-    """Return Σ(a − b)²/Σ(a + b) of faint neighbours along axis 0, ∞ of too few."""
-    a, b = (np.asarray(part, np.float64) for part in (counts[1:], counts[:-1]))
-    total = np.where(mask[1:] | mask[:-1], 0, a + b)
-    faint = (total > 0) & (total <= limits.faint)
-    if np.count_nonzero(faint) < limits.fewest_counted:
-        return float("inf")
-    return float(((a - b)[faint] ** 2).sum() / total[faint].sum())
 
 
 RESOLUTION_THRESHOLD = 1 / np.e

@@ -95,7 +95,7 @@ def crop_scan(
     binning: tuple[int, int, int],
 ) -> PreparedScan:
     """Return the crop of ``shape`` whose middle voxel is nearest to ``centre``, masked and normalised."""
-    from analysis.phasing.trust import refuse_multiples  # torch comes with it
+    from analysis.phasing.counting import refuse_multiples  # torch comes with it
 
     middle = np.array(shape) // 2 * binning + (np.array(binning) - 1) / 2
     corner = np.rint(centre.position - middle).astype(int)

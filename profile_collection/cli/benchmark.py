@@ -78,6 +78,21 @@ def trust(
         console.print(table)
 
 
+@benchmark_app.command()
+def counts(
+    crystals: CrystalsOption = 280,
+    classes: ClassesOption = None,
+    seed: Annotated[int, typer.Option(help="First of the calibration seeds.")] = 5120,
+) -> None:
+    """Show how counts scatter in the quietest blocks, and what was made of them: the limits of trust."""
+    from analysis.benchmark import CALIBRATION_SEEDS
+    from analysis.benchmark.comparisons import scatter_table
+
+    with explained():
+        table = scatter_table(_cases(CALIBRATION_SEEDS, crystals, classes, seed))
+    console.print(table)
+
+
 def _cases(seeds: range, crystals: int, classes: str | None, first: int) -> list[Case]:
     """Draw the cases of ``seeds`` from ``first`` on, or raise a ValueError."""
     from analysis.benchmark.generator import chosen_classes, draw_cases

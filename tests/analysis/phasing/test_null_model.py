@@ -18,6 +18,12 @@ def blob(width, peak=1e4, background=0.0):
     return peak * np.exp(-RADIUS2 / (2 * width**2)) + background
 
 
+IN_PLANE = np.sqrt(RADIUS2[24])
+RING = 300 * np.exp(-((IN_PLANE - 12) ** 2) / 8)
+SHELL = 300 * np.exp(-((np.sqrt(RADIUS2) - 12) ** 2) / 8)
+BEAM = 1 + 0.3 * np.sin(AXIS / 5)[:, None, None]
+
+
 def with_hot_pixel(counts):
     counts[:, 10, 30] = 5000
     return counts
@@ -40,6 +46,29 @@ def with_hot_pixel(counts):
 def test_what_a_constant_and_a_blob_explain_is_no_bragg_pattern(counts):
     with pytest.raises(ValueError, match="there is no crystal to be seen"):
         reconstruct(counts)
+
+
+@pytest.mark.parametrize(
+    ("mean", "words"),
+    [
+        (RING, "one image in all frames"),
+        (RING * BEAM + 0.5, "one image in all frames"),
+        (0.003 * RING + 0.02, "explain"),
+        (SHELL, "a shell about a dark middle"),
+        (SHELL + 0.5, "a shell about a dark middle"),
+    ],
+    ids=["ring", "ring in an unsteady beam", "faint ring", "shell", "shell on flat"],
+)
+def test_rings_are_no_bragg_pattern(mean, words):
+    with pytest.raises(ValueError, match=words):
+        reconstruct(drawn(mean))
+
+
+def test_a_ring_with_gaps_is_no_bragg_pattern():
+    mask = np.zeros(RADIUS2.shape, bool)
+    mask[:, 20:23], mask[5], mask[7, :30] = True, True, True
+    with pytest.raises(ValueError, match="one image in all frames"):
+        reconstruct(drawn(RING), mask)
 
 
 def test_a_few_bright_voxels_are_no_bragg_pattern():

@@ -4,15 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from analysis.phasing.trust import (
     Evidence,
     StartEvidence,
     compactness,
     effective_voxels,
-    looks_saturated,
-    not_poisson,
     oversampling,
     verdict,
 )
@@ -102,16 +99,6 @@ def test_compactness_is_the_share_of_the_largest_part():
     assert compactness(np.ones(support.shape), np.zeros_like(support)) == 0
 
 
-def test_saturation_is_several_equal_peaks():
-    counts = np.random.default_rng(0).poisson(50.0, (8, 8, 8)).astype(float)
-    mask = np.zeros(counts.shape, bool)
-    assert not looks_saturated(counts, mask)
-    counts[3:5, 3:5, 3:5] = 65535
-    assert looks_saturated(counts, mask)
-    mask[3:5, 3:5, 3:5] = True
-    assert not looks_saturated(counts, mask)
-
-
 def test_an_object_that_fills_its_box_may_leave_less_noise():
     assert not verdict(changed(noise_ratio=0.6))[0]
     assert verdict(changed(noise_ratio=0.6, filled=0.15))[0]
@@ -122,32 +109,3 @@ def test_effective_voxels_are_those_of_equal_density():
     density[4:9, 4:9, 4:9] = 7.0
     assert effective_voxels(density) == pytest.approx(125)
     assert effective_voxels(np.zeros((4, 4, 4))) == 0
-
-
-@pytest.mark.parametrize(
-    ("made", "words"),
-    [
-        (lambda n: n, None),
-        (lambda n: n * np.linspace(0.85, 1.2, len(n))[:, None, None], None),  # factors of the monitor
-        (lambda n: n * 3, "multiples of 3"),
-        (lambda n: n * 0.7, "faint neighbours"),
-        (
-            lambda n: np.maximum(n // 4 + np.random.default_rng(4).poisson(20.0, n.shape) - 20, 0),
-            "was cut; give it",
-        ),
-        (lambda n: ndimage.gaussian_filter(n, 0.6), "faint neighbours"),
-        (lambda n: ndimage.shift(n, 0.5, order=1), "faint neighbours"),
-    ],
-)
-def test_counts_are_told_from_what_was_made_of_them(made, words):
-    rng = np.random.default_rng(3)
-    mean = 4 * ndimage.gaussian_filter(rng.random((40, 40, 40)), 3) / 0.5
-    found = not_poisson(made(rng.poisson(mean).astype(float)), np.zeros(mean.shape, bool))
-    assert (words is None and found == ()) or (words is not None and words in found[0])
-
-
-def test_few_counts_and_masked_ones_say_nothing():
-    counts = np.zeros((32, 32, 32))
-    counts[10:12, 10, 10] = 4.0
-    assert not_poisson(counts, np.zeros(counts.shape, bool)) == ()
-    assert not_poisson(np.full((32, 32, 32), 4.0), np.ones((32, 32, 32), bool)) == ()

@@ -1,0 +1,73 @@
+"""Counts are told from what was made of them, and a peak that is cut off from one that is not."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from analysis.benchmark.generator import CLASSES, draw_cases
+from analysis.phasing.counting import looks_saturated, not_poisson, quiet_scatter
+
+
+def test_saturation_is_several_equal_peaks():
+    counts = np.random.default_rng(0).poisson(50.0, (8, 8, 8)).astype(float)
+    mask = np.zeros(counts.shape, bool)
+    assert not looks_saturated(counts, mask)
+    counts[3:5, 3:5, 3:5] = 65535
+    assert looks_saturated(counts, mask)
+    mask[3:5, 3:5, 3:5] = True
+    assert not looks_saturated(counts, mask)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda n: n, None),
+        (lambda n: n * np.linspace(0.85, 1.2, len(n))[:, None, None], None),  # factors of the monitor
+        (lambda n: n * 3, "multiples of 3"),
+        (lambda n: n * 0.7, "faint neighbours"),
+        (
+            lambda n: np.maximum(n // 4 + np.random.default_rng(4).poisson(20.0, n.shape) - 20, 0),
+            "was cut; give it",
+        ),
+        (lambda n: ndimage.gaussian_filter(n, 0.6), "faint neighbours"),
+        (lambda n: ndimage.shift(n, 0.5, order=1), "faint neighbours"),
+    ],
+)
+def test_counts_are_told_from_what_was_made_of_them(made, words):
+    rng = np.random.default_rng(3)
+    mean = 4 * ndimage.gaussian_filter(rng.random((40, 40, 40)), 3) / 0.5
+    found = not_poisson(made(rng.poisson(mean).astype(float)), np.zeros(mean.shape, bool))
+    assert (words is None and found == ()) or (words is not None and words in found[0])
+
+
+def test_few_counts_and_masked_ones_say_nothing():
+    counts = np.zeros((32, 32, 32))
+    counts[10:12, 10, 10] = 4.0
+    assert not_poisson(counts, np.zeros(counts.shape, bool)) == ()
+    assert not_poisson(np.full((32, 32, 32), 4.0), np.ones((32, 32, 32), bool)) == ()
+
+
+@pytest.fixture(scope="module")
+def crystal():
+    """Return the counts of one calibration crystal (64, 64, 64)."""
+    (case,) = draw_cases([5108], 1, CLASSES[:1])
+    return case.pattern().counts.astype(float)
+
+
+@pytest.mark.parametrize(("background", "subtracted"), [(2.0, 2.0), (2.0, 3.0), (5.0, 5.0), (0.5, 0.5)])
+def test_a_background_that_was_subtracted_and_cut_at_zero_is_seen(crystal, background, subtracted):
+    counts = crystal + np.random.default_rng(6).poisson(background, crystal.shape)
+    nothing_hidden = np.zeros(counts.shape, bool)
+    assert not_poisson(counts, nothing_hidden) == ()
+    (words,) = not_poisson(np.maximum(counts - subtracted, 0), nothing_hidden)[-1:]
+    assert "was a background subtracted?" in words
+
+
+def test_scatter_of_quiet_blocks_is_that_of_poisson_counts_whatever_their_slope():
+    slope = np.broadcast_to(np.linspace(0.2, 0.9, 64)[:, None, None], (64, 64, 64))
+    counts = np.random.default_rng(1).poisson(slope).astype(float)
+    hidden = np.zeros(counts.shape, bool)
+    assert 0.8 < quiet_scatter(counts, hidden) < 1.0
+    assert quiet_scatter(1.5 * counts, hidden) == pytest.approx(1.5 * quiet_scatter(counts, hidden), rel=0.1)
+    hidden[:, :, 3::8] = True  # no block is whole
+    assert quiet_scatter(counts, hidden) is None
