@@ -140,9 +140,34 @@ def test_an_object_larger_than_the_box_is_not_trusted():
 
 def test_a_saturated_peak_is_not_trusted(make_crystal):
     counts, _ = point_samples(make_crystal((32, 32, 32), seed=5), 1e5, 2)
-    result = reconstruct(np.minimum(counts, 0.3 * counts.max()), config=at_most(2))
+    result = reconstruct(np.minimum(counts, 0.3 * counts.max()))
     assert not result.trusted
     assert any("saturated" in reason for reason in result.reasons)
+
+
+@pytest.mark.parametrize(
+    ("made", "untrusted"),
+    [
+        (lambda n: n, False),
+        (lambda n: np.minimum(n, 0.3 * n.max()), True),
+        (np.sqrt, True),
+        (lambda n: 1.3 * n, True),
+    ],
+    ids=["counts", "saturated", "square roots", "scaled"],
+)
+def test_what_cannot_be_trusted_is_not_searched_to_the_end(monkeypatch, made, untrusted):
+    class Searched(Exception):  # noqa: N818  no error: the rules that the search was given
+        pass
+
+    def searched(pattern, guesses, seed, config):
+        raise Searched(config.search)
+
+    monkeypatch.setattr(reconstruction, "_search_until_right", searched)
+    with pytest.raises(Searched) as found:
+        reconstruct(made(benchmark_pattern(5108, peak_to_peak=2 * np.pi, photons=1e5).counts.astype(float)))
+    (rules,) = found.value.args
+    assert rules == (DEFAULT.search.without_trust() if untrusted else DEFAULT.search)
+    assert DEFAULT.search.without_trust().budget == 16
 
 
 @pytest.mark.parametrize("shape", [(33, 37, 35), (32, 45, 63)])
