@@ -53,11 +53,16 @@ def ended(process: subprocess.Popen):
                 process.kill()
 
 
+def program_of_root(name):
+    """Return where a program of Debian's lies that only root's PATH may hold."""
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") or name
+
+
 @pytest.fixture(scope="module")
 def database():
     """Yield host and port of a PostgreSQL server of its own on loopback, and the name of its user."""
     initdb, postgres = program("initdb"), program("postgres")
-    user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []  # PostgreSQL refuses root
+    user = [program_of_root("runuser"), "-u", "postgres", "--"] if os.getuid() == 0 else []  # it refuses root
     with tempfile.TemporaryDirectory(prefix="vo2-postgres-") as folder:
         if user:
             shutil.chown(folder, "postgres", "postgres")
