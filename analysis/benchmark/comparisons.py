@@ -109,10 +109,10 @@ def scatter_table(cases: Sequence[Case], limits: TrustConfig = DEFAULT.trust) ->
         for name, change in MADE.items():
             scatter = quiet_scatter(change(counts, np.random.default_rng(case.seed)), mask, limits)
             found[name] += [] if scatter is None else [scatter]
-    low, high = limits.least_scatter, limits.most_scatter
-    table = Table("what is given", "of", "least", "median", "most", f"below {low:g} or above {high:g}")
+    limit = limits.most_scatter
+    table = Table("what is given", "of", "least", "median", "most", f"above {limit:g}")
     for name, values in found.items():
-        share = f"{np.mean([not low <= v <= high for v in values]):.1%}" if values else "–"
+        share = f"{np.mean([v > limit for v in values]):.1%}" if values else "–"
         least, median, most = (f"{q:.3f}" for q in np.quantile(values or [np.nan], [0, 0.5, 1]))
         table.add_row(name, f"{len(values)} of {len(cases)}", least, median, most, share)
     return table

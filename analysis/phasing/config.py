@@ -273,9 +273,10 @@ class TrustConfig:
         seeds 5907 to 5912, in between.
     edge, faintest, brightest, fewest_quiet : int, float, float, int
         Blocks of so many voxels a side with a mean between these counts are quiet; so many are needed.
-    quietest, least_scatter, most_scatter : float, float, float
-        At this quantile of the quiet blocks counts scatter as Poisson counts do, within these limits.
-        Source: `vo2 benchmark counts`, which prints what counts and what was made of them come to.
+    quietest, most_scatter : float, float
+        At this quantile of the quiet blocks counts scatter as Poisson counts do, at most so much more. Not
+        at least: a scan that was measured at uneven angles is interpolated. Source: `vo2 benchmark counts`,
+        which prints what counts and what was made of them come to.
     """
 
     agreement: float = 0.975
@@ -302,7 +303,6 @@ class TrustConfig:
     brightest: float = 1.0
     fewest_quiet: int = 16
     quietest: float = 0.25
-    least_scatter: float = 0.77
     most_scatter: float = 1.1
 
 
