@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items):
     """Put files with slow tests first: at the end no worker is left alone with one (`make test`).
 
     No coverage is counted in integration tests: most of what they run are other processes, and being traced
-    costs Bluesky's and Tiled's own code half as much again.
+    slows Bluesky's and Tiled's own code, too.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)

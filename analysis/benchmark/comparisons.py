@@ -104,10 +104,9 @@ def scatter_table(cases: Sequence[Case], limits: TrustConfig = DEFAULT.trust) ->
     found: dict[str, list[float]] = {name: [] for name in MADE}
     for case in cases:
         made = case.pattern()
-        mask = np.zeros(made.counts.shape, bool) if made.mask is None else np.asarray(made.mask, bool)
         counts = np.asarray(made.counts, np.float64)
         for name, change in MADE.items():
-            scatter = quiet_scatter(change(counts, np.random.default_rng(case.seed)), mask, limits)
+            scatter = quiet_scatter(change(counts, np.random.default_rng(case.seed)), made.mask, limits)
             found[name] += [] if scatter is None else [scatter]
     limit = limits.most_scatter
     table = Table("what is given", "of", "least", "median", "most", f"above {limit:g}")

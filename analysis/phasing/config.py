@@ -350,6 +350,7 @@ class NullModelConfig:
         It is given up where a step gains less than this share and the deviance per voxel is still above this.
     shell, dark : float, float
         Voxels between the distances of a shell's profile; its middle holds at most this share of its maximum.
+        Source: chosen when it was written.
     """
 
     sigmas: float = 5.0

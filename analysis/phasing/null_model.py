@@ -9,8 +9,9 @@ shell: a pattern that depends on the distance from its middle alone, and is dark
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -60,12 +61,15 @@ def refuse_nothing(counts: NDArray[Any], mask: Flags, limits: NullModelConfig = 
             "the detector: are they hot? Mask them, and look where the peak is"
         )
     box = _about_the_brightest(n, limits.edge)
-    fits = {
-        "a constant and one Gaussian, hot pixels left out, explain": null_fit(n[box], measured[box], limits),
-        "one image in all frames explains": one_image_fit(n[box], measured[box]),
-        "a shell about a dark middle explains": shell_fit(n, measured, limits),
+    models: dict[str, Callable[[], NullFit | None]] = {
+        "a constant and one Gaussian, hot pixels left out, explain": partial(
+            null_fit, n[box], measured[box], limits
+        ),
+        "one image in all frames explains": partial(one_image_fit, n[box], measured[box]),
+        "a shell about a dark middle explains": partial(shell_fit, n, measured, limits),
     }
-    for words, fit in fits.items():
+    for words, fitted in models.items():
+        fit = fitted()
         if fit is not None and fit.explains(limits):
             raise ValueError(
                 f"a Bragg pattern was expected; {words} these counts to within their noise (deviance "

@@ -172,8 +172,8 @@ def remember_dependencies() -> None:
     """Let FastAPI analyse each overridden dependency once, and keep the classes of Tiled's answers.
 
     Where a dependency is overridden, as Tiled's settings are, FastAPI analyses all of a route's at every
-    request; pydantic forgets a generic class once its last instance is gone. Both together were 40 % of what
-    a request cost. A version that has no such function is left alone.
+    request; pydantic forgets a generic class once its last instance is gone. Both are much of what a request
+    costs. A version that has no such function is left alone.
     """
     from fastapi.dependencies import utils
     from tiled.server import schemas
