@@ -58,12 +58,12 @@ class Outcome:
     cpu_seconds: float
 
 
-def compare(cases: Sequence[Case]) -> Iterator[Outcome]:
-    """Phase each of ``cases`` without a search and under each of the `POLICIES`, same seed, in turn."""
+def compare(cases: Sequence[Case], policies: Sequence[str] = (*ALONE, *POLICIES)) -> Iterator[Outcome]:
+    """Phase each of ``cases`` under each of ``policies``, same seed, in turn: `ALONE` without a search."""
     for case in cases:
         made = case.pattern()
         pattern = checked_pattern(made.counts, **made.arguments())
-        for policy in (*ALONE, *POLICIES):
+        for policy in policies:
             began = time.process_time()
             found = _phased(pattern, policy, case.seed)
             used = time.process_time() - began

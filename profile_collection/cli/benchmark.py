@@ -125,15 +125,19 @@ def starts(
     crystals: CrystalsOption = 30,
     classes: ClassesOption = None,
     seed: Annotated[int, typer.Option(help="First of the calibration seeds.")] = 5000,
+    search_only: Annotated[
+        bool, typer.Option(help="Leave out what the network does without a search.")
+    ] = False,
 ) -> None:
     """Phase crystals by the network alone, and by the search without it, with it, and with it fine-tuned."""
     from analysis.benchmark import CALIBRATION_SEEDS
-    from analysis.benchmark.comparisons import compare
+    from analysis.benchmark.comparisons import ALONE, POLICIES, compare
     from analysis.benchmark.tables import starts_table
 
     with explained():
         outcomes = []
-        for outcome in compare(_cases(CALIBRATION_SEEDS, crystals, classes, seed)):
+        policies = POLICIES if search_only else (*ALONE, *POLICIES)
+        for outcome in compare(_cases(CALIBRATION_SEEDS, crystals, classes, seed), policies):
             outcomes.append(outcome)
             console.print(
                 f"{outcome.seed} {outcome.kind}, {outcome.policy}: overlap {outcome.overlap:.3f}, "

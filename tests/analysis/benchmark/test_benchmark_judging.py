@@ -202,6 +202,25 @@ def test_classes_are_chosen_by_words_in_their_names():
         chosen_classes("9π")
 
 
+def test_cost_of_a_right_object_is_set_beside_that_without_the_network():
+    without, with_it = comparisons.POLICIES[:2]
+
+    def outcome(policy, seed, overlap, seconds):
+        return comparisons.Outcome(policy, seed, "easy", overlap, True, 10, seconds)
+
+    outcomes = [outcome(without, seed, 0.99, 10.0) for seed in range(8)]
+    outcomes += [outcome(with_it, seed, 0.99, 4.0) for seed in range(8)]
+    rows = [list(column.cells) for column in starts_table(outcomes).columns]
+    assert rows[-2] == ["10.0", "4.0"]
+    assert rows[-1] == ["", "0.40 (0.40–0.40)"]
+    half = [replace(one, overlap=0.5) if one.policy == with_it and one.seed % 2 else one for one in outcomes]
+    rows = [list(column.cells) for column in starts_table(half).columns]
+    assert rows[-2] == ["10.0", "8.0"]
+    assert rows[-1][1].startswith("0.80 (0.")
+    with pytest.raises(ValueError, match="same crystals"):
+        starts_table(outcomes[:-1])
+
+
 @pytest.mark.slow
 def test_policies_of_starts_are_compared_on_the_same_crystal(monkeypatch):
     monkeypatch.setitem(comparisons.ALONE, "the network, transfer learning", 20)
