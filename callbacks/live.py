@@ -99,6 +99,8 @@ class LiveView:
             if doc.get("purpose") == "decision":
                 word = "next" if doc["decision"]["action"] == "measure" else "the series ends after"
                 self._line(f"{word} {_kelvin(doc)}: {escape(doc['decision']['reason'])}")
+            if doc.get("purpose") == "guard":
+                self._line(f"the scan at {_kelvin(doc)}: {escape(doc['decision']['reason'])}")
             return
         self._start = dict(doc)
         self._points, self._logged, self._begun = 0, 0.0, time.monotonic()

@@ -109,7 +109,7 @@ class ShiftLog:
             self._measured.add(uid)
             retake = " **retake**," if int(doc.get("attempt", 1)) > 1 else ""
             self.note(f"{_name(doc)}:{retake} scan `{str(doc['uid'])[:8]}` begins, {_of_scan(doc)}")
-        elif doc.get("purpose") == "decision":
+        elif doc.get("purpose") in ("decision", "guard"):
             self.note(f"**decided** ({doc['decision']['action']}): {_name(doc)}: {doc['decision']['reason']}")
         elif doc.get("plan_name") != "pre_exposure":
             self.note(f"{_name(doc)}: aligning")

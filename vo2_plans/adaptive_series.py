@@ -11,10 +11,10 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol
 
 import bluesky.plan_stubs as bps
-from bluesky.utils import Msg, MsgGenerator
+from bluesky.utils import MsgGenerator
 
 from vo2_plans.alignment import Alignment
-from vo2_plans.decisions import DecisionRecord
+from vo2_plans.decisions import DecisionRecord, record_decision
 from vo2_plans.preflight import preflight, scan_seconds
 from vo2_plans.protocols import BeamlineLike
 from vo2_plans.run_metadata import EtaWindow, SeriesPlace, new_series_uid
@@ -30,7 +30,6 @@ _log = logging.getLogger(__name__)
 NAME = "adaptive_temperature_series"
 """Of the plan, in documents."""
 
-STREAM = "decisions"
 POLL = 2.0
 """Seconds between two looks at the published results."""
 
@@ -330,25 +329,10 @@ class _Series:
         """Put a decision on record as a run of its own."""
         record = DecisionRecord(choice, str(self.md["series_plan"]["rule"]["name"]), self.size)
         place = self._place(choice)
-        document = {
-            **self.beamline.metadata(),
-            "plan_name": "decide_temperature",
-            "purpose": "decision",
-            "series_uid": place.series_uid,
-            "series_index": place.index,
-            "series_size": place.size,
-            "branch": place.branch,
-            "temperature_setpoint": place.temperature,
-            "decision": {**choice, "inputs": json.dumps(choice.get("inputs", []))},
-            **self.md,
-        }
-        yield from bps.checkpoint()
-        yield from bps.open_run(document)
-        yield Msg("create", None, name=STREAM)
-        yield Msg("read", record)
-        yield Msg("save")
-        yield from bps.close_run(exit_status="success", reason=record.sentence)
-        yield from bps.checkpoint()
+        decision = {**choice, "inputs": json.dumps(choice.get("inputs", []))}
+        yield from record_decision(
+            self.beamline, place, record, decision, "decide_temperature", "decision", self.md
+        )
         _log.info("%s", record.sentence)
 
 

@@ -1,4 +1,4 @@
-"""A choice of a plan as something that Bluesky reads into an event."""
+"""A choice of a plan as something that Bluesky reads into an event, and as a run of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import json
 import time
 from collections.abc import Mapping
 from typing import Any
+
+import bluesky.plan_stubs as bps
+from bluesky.utils import Msg, MsgGenerator
+
+from vo2_plans.protocols import BeamlineLike
+from vo2_plans.run_metadata import SeriesPlace
+
+STREAM = "decisions"
+"""Name of the stream in which choices stand."""
 
 
 class DecisionRecord:
@@ -40,6 +49,8 @@ class DecisionRecord:
     @property
     def sentence(self) -> str:
         """The decision in words."""
+        if self.values["decision_action"] in ("again", "keep"):
+            return f"{self.values['decision_temperature']:g} K: {self.values['decision_reason']}"
         if self.values["decision_action"] != "measure":
             return f"the series ends: {self.values['decision_reason']}"
         return (
@@ -76,3 +87,48 @@ class DecisionRecord:
     def describe_configuration(self) -> dict[str, Any]:
         """Return nothing."""
         return {}
+
+
+def record_decision(
+    beamline: BeamlineLike,
+    place: SeriesPlace,
+    record: DecisionRecord,
+    decision: Mapping[str, Any],
+    plan_name: str,
+    purpose: str,
+    md: Mapping[str, Any],
+) -> MsgGenerator[None]:
+    """Put a decision on record as a run of its own with the stream `STREAM`.
+
+    Parameters
+    ----------
+    beamline, place
+        Where and for what it was taken.
+    record
+        What is read into the event; its sentence is the reason in the stop document.
+    decision
+        What the start document says under ``decision``.
+    plan_name, purpose
+        Of the start document.
+    md
+        Goes into the start document.
+    """
+    document = {
+        **beamline.metadata(),
+        "plan_name": plan_name,
+        "purpose": purpose,
+        "series_uid": place.series_uid,
+        "series_index": place.index,
+        "series_size": place.size,
+        "branch": place.branch,
+        "temperature_setpoint": float(place.temperature),
+        "decision": dict(decision),
+        **md,
+    }
+    yield from bps.checkpoint()
+    yield from bps.open_run(document)
+    yield Msg("create", None, name=STREAM)
+    yield Msg("read", record)
+    yield Msg("save")
+    yield from bps.close_run(exit_status="success", reason=record.sentence)
+    yield from bps.checkpoint()

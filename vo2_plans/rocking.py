@@ -155,6 +155,7 @@ def rocking_scan(
     place: SeriesPlace | None = None,
     md: Mapping[str, Any] | None = None,
     after_point: Callable[[], None] | None = None,
+    on_point: OnPoint | None = None,
 ) -> MsgGenerator[str | None]:
     """Rock eta through the reflection with one frame per step; return the run's uid.
 
@@ -169,6 +170,8 @@ def rocking_scan(
         Goes into the start document.
     after_point : callable, optional
         Called after each point; what it raises ends the scan.
+    on_point : callable, optional
+        Receives eta and the readings of each point.
     """
     window = EtaWindow.of(window)
     check_window(beamline, window)
@@ -185,6 +188,8 @@ def rocking_scan(
 
     def look(eta: float, readings: Readings) -> None:
         watch.look(eta, readings)
+        if on_point is not None:
+            on_point(eta, readings)
         if after_point is not None:
             after_point()
 

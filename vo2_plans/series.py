@@ -17,6 +17,7 @@ from vo2_plans.preflight import preflight
 from vo2_plans.protocols import BeamlineLike
 from vo2_plans.rocking import in_words, rocking_scan
 from vo2_plans.run_metadata import Branch, EtaWindow, SeriesPlace, branch_of, new_series_uid
+from vo2_plans.scan_guard import check_mode, guarded_scan
 from vo2_plans.steering import Steering, TemperatureSkippedError
 
 Temperatures = float | str | Iterable[float]
@@ -170,6 +171,7 @@ def temperature_series(
     series_uid: str | None = None,
     progress: SeriesProgress | None = None,
     steering: Steering | None = None,
+    guard: str = "",
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[tuple[str | None, ...]]:
     """At each temperature: soak, follow the drifting peak, rock eta. Return the rocking scans' uids.
@@ -198,6 +200,9 @@ def temperature_series(
         the peak is followed from where the last complete one had it.
     steering : Steering, optional
         Receives what a person wants changed while the series is paused.
+    guard : str, optional
+        Whether each scan is looked at once it is measured: "flag" says what is wrong with it, "mend" also
+        measures once more where that would help (`vo2_plans.scan_guard`).
     md : mapping, optional
         Goes into every start document.
     """
@@ -212,7 +217,9 @@ def temperature_series(
     for warning in checked.warnings:
         _log.warning("%s", warning)
     present = float(beamline.heated_stage.setpoint)
-    how = SeriesSettings(window, align_exposure, locate, pre_expose)
+    if guard:
+        check_mode(guard)
+    how = SeriesSettings(window, align_exposure, locate, pre_expose, guard)
     md = {"series_plan": how.as_metadata(temperatures), **(md or {})}
     nowhere = (float("nan"), float("nan"))
     found: Alignment | None = None if locate else Alignment(window.centre, nowhere)
@@ -241,6 +248,7 @@ class SeriesSettings:
     align_exposure: float
     locate: bool
     pre_expose: bool
+    guard: str = ""
 
     def as_metadata(self, temperatures: Sequence[float]) -> dict[str, Any]:
         """Return what the start documents say under `series_plan`."""
@@ -251,6 +259,7 @@ class SeriesSettings:
             "align_exposure": self.align_exposure,
             "locate": self.locate,
             "pre_expose": self.pre_expose,
+            **({"guard": self.guard} if self.guard else {}),
         }
 
 
@@ -283,14 +292,13 @@ def measure_temperature(
             md=md,
         )
     attenuation = {"attenuation": decided.as_metadata()} if decided else {}
-    uid = yield from rocking_scan(
-        beamline,
-        window,
-        place=place,
-        md={**md, **attenuation},
-        after_point=wishes.heed_skip,
-    )
-    return uid, replace(found, eta=window.centre)  # the next search begins on this scan's own positions
+    options = {"md": {**md, **attenuation}, "after_point": wishes.heed_skip}
+    centre = window.centre
+    if how.guard:
+        uid, centre = yield from guarded_scan(beamline, window, place, mode=how.guard, **options)
+    else:
+        uid = yield from rocking_scan(beamline, window, place=place, **options)
+    return uid, replace(found, eta=centre)  # the next search begins on this scan's own positions
 
 
 def return_to(beamline: BeamlineLike, pose: Mapping[str, float]) -> MsgGenerator[None]:

@@ -106,9 +106,13 @@ def _activity(run: Run, index: int, size: int, waiting: int) -> str:
         if run.start.get("purpose") == "rocking" and index + 1 >= size:
             return "measured to its end" + (f", {waiting} in analysis" if waiting else "")
         return f"between scans, after {kelvin}"
-    verb = {"align": "aligning at", "rocking": "rocking at", "decision": "deciding for"}.get(
-        str(run.start.get("purpose")), "measuring at"
-    )
+    verbs = {
+        "align": "aligning at",
+        "rocking": "rocking at",
+        "decision": "deciding for",
+        "guard": "looking at the scan at",
+    }
+    verb = verbs.get(str(run.start.get("purpose")), "measuring at")
     return f"{verb} {kelvin}"
 
 

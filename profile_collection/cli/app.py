@@ -66,6 +66,14 @@ AdaptiveOption = Annotated[
         show_default=False,
     ),
 ]
+GuardOption = Annotated[
+    str,
+    typer.Option(
+        help="Look at each scan once it is measured: 'flag' says what is wrong with it, 'mend' also measures "
+        "it once more, about the peak, over a longer window, or with less beam.",
+        show_default=False,
+    ),
+]
 BranchesOption = Annotated[
     str, typer.Option(help="Of --adaptive: 'heating', 'heating,cooling' or 'heating,heating'.")
 ]
@@ -88,6 +96,7 @@ def series(
     seed: Annotated[int | None, typer.Option(help="Of the simulation and the phasing.")] = None,
     adaptive: AdaptiveOption = None,
     branches: BranchesOption = "heating",
+    guard: GuardOption = "",
     monitor: Annotated[
         bool, typer.Option("--monitor", help="Also start the monitor, and print its address.")
     ] = False,
@@ -114,11 +123,13 @@ def series(
         chosen = None if adaptive is None else parse_adaptive(adaptive, branches)
         if chosen is not None and (asked is not None or stored is not None):
             raise ValueError("--adaptive chooses the temperatures: leave --temperatures and --resume out")
+        if guard and (chosen is not None or stored is not None):
+            raise ValueError("--guard belongs to a new series of given temperatures: leave it out here")
 
         def plan(session: Session) -> MsgGenerator[Any]:
             if chosen is not None:
                 return session.adaptive_temperature_series(chosen, window)
-            return session.temperature_series(asked, window, resume=stored)
+            return session.temperature_series(asked, window, guard=guard, resume=stored)
 
         code = run_unattended(settings, plan)
     raise typer.Exit(code)

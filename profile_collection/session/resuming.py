@@ -36,7 +36,7 @@ def series_progress(catalogue: Catalogue, series_uid: str) -> SeriesProgress:
     """Return how far a stored series has come.
 
     A scan is complete if its run ended with success and has all its points; whatever else was begun at a
-    temperature is an attempt.
+    temperature is an attempt. One that its guard decided to measure again is not, before that is done.
 
     Parameters
     ----------
@@ -62,17 +62,24 @@ def series_progress(catalogue: Catalogue, series_uid: str) -> SeriesProgress:
     decisions: dict[int, Mapping[str, Any]] = {}
     attempts: dict[int, int] = {}
     branches: dict[int, Branch] = {}
+    ended: dict[int, int] = {}
+    again: dict[int, int] = {}
     for run in runs:
         start = run.metadata["start"]
         if start.get("purpose") == "decision":
             decisions[int(start["series_index"])] = dict(start["decision"])
+        if start.get("purpose") == "guard" and start["decision"]["action"] == "again":
+            again[int(start["series_index"])] = int(start["decision"]["attempt"])
         if start.get("purpose") != "rocking":
             continue
         index = int(start["series_index"])
         attempts[index] = max(attempts.get(index, 0), int(start["attempt"]))
         branches[index] = start["branch"]
         if is_complete(start, run.metadata.get("stop")):
-            complete[index] = str(start["uid"])
+            complete[index], ended[index] = str(start["uid"]), int(start["attempt"])
+    for index, attempt in again.items():
+        if ended.get(index, 0) <= attempt:
+            complete.pop(index, None)
     setup = setup_of(runs[0].metadata["start"])
     last = complete[max(complete)] if complete else None
     pose = next((_pose(run) for run in runs if run.metadata["start"]["uid"] == last), {})

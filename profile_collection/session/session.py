@@ -181,6 +181,7 @@ class Session:
         *,
         locate: bool = True,
         pre_expose: bool = True,
+        guard: str = "",
         resume: str | int | None = None,
     ) -> MsgGenerator[Any]:
         """Return the plan of a series on this session's devices, or of what is left of a stored one.
@@ -189,7 +190,7 @@ class Session:
         ----------
         temperatures, window
             K, and the rocking curve; the session's own where not given.
-        locate, pre_expose
+        locate, pre_expose, guard
             As for `vo2_plans.temperature_series`.
         resume
             Uid of the series to go on with, -1 for the last; it keeps its own arguments.
@@ -209,6 +210,7 @@ class Session:
                 window or window_of(self.experiment),
                 locate=locate,
                 pre_expose=pre_expose,
+                guard=guard,
                 steering=self.steering,
             )
         if temperatures is not None or window is not None:

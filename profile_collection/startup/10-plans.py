@@ -29,6 +29,7 @@ def temperature_series(
     exposure: float | None = None,
     locate: bool = True,
     pre_expose: bool = True,
+    guard: str = "",
     resume: str | int | None = None,
 ) -> MsgGenerator:
     """Measure a rocking curve at each temperature, through the phase transition.
@@ -49,6 +50,8 @@ def temperature_series(
         Search for the reflection first.
     pre_expose
         Choose the attenuator at each temperature by a short exposure at the peak.
+    guard
+        'flag' says what is wrong with a scan once it is measured, 'mend' also measures it once more.
     resume
         Uid of a series that was interrupted, -1 for the last; it goes on with its own arguments.
 
@@ -60,7 +63,7 @@ def temperature_series(
     window = changed_window(session.experiment, eta_start, eta_stop, eta_step, exposure)
     return (
         yield from session.temperature_series(
-            temperatures, window, locate=locate, pre_expose=pre_expose, resume=resume
+            temperatures, window, locate=locate, pre_expose=pre_expose, guard=guard, resume=resume
         )
     )
 

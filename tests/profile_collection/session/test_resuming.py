@@ -11,6 +11,7 @@ from profile_collection.session.resuming import (
     series_progress,
 )
 from vo2_plans import AdaptiveSettings, EtaWindow, SeriesProgress
+from vo2_plans.scan_guard import Finding, ScanGuard
 
 WINDOW = EtaWindow(17.76, 17.84, 0.02, 10.0)
 
@@ -54,6 +55,36 @@ def test_a_series_that_failed_is_resumed_to_its_end(served, make_session):
 
     assert session.RE(session.temperature_series(resume=uid)) == ()
     assert "is complete: nothing is left to measure" in session.view.console.file.getvalue()
+
+
+def test_a_scan_that_its_guard_wants_again_is_measured_again_when_the_series_goes_on(
+    served, make_session, monkeypatch
+):
+    """The detector fails between the guard's decision and the second attempt."""
+    session = make_session(served)
+    objections = [(Finding("made up", "retake"),)]
+    monkeypatch.setattr(ScanGuard, "findings", lambda self, window: objections.pop() if objections else ())
+    expose, detector = session.twin.expose, session.twin
+
+    def break_down(exposure_time, cancel=None):
+        raise OSError("the read-out electronics do not answer")
+
+    def after_the_decision(name, doc):
+        if name == "stop" and "made up" in str(doc.get("reason")):
+            detector.expose = break_down
+
+    token = session.RE.subscribe(after_the_decision)
+    with pytest.raises(RuntimeError, match="read-out electronics"):
+        session.RE(session.temperature_series([320.0], WINDOW, locate=False, guard="mend"))
+    session.RE.unsubscribe(token)
+    detector.expose = expose
+    before = series_progress(session.catalogue, "-1")
+    assert (before.complete, before.attempts[0]) == ({}, 2)
+    assert before.arguments["guard"] == "mend"
+    session.RE(session.temperature_series(resume=-1))
+    session.drain()
+    after = series_progress(session.catalogue, before.series_uid)
+    assert session.catalogue.raw.v3[after.complete[0]].start["attempt"] == 3
 
 
 def test_an_adaptive_series_is_resumed_with_the_same_decisions(served, make_session):

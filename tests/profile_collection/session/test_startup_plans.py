@@ -23,6 +23,7 @@ PLANS = {
         "exposure",
         "locate",
         "pre_expose",
+        "guard",
         "resume",
     ],  # fmt: skip
     "adaptive_temperature_series": [
