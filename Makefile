@@ -1,7 +1,7 @@
 # make series:    the paper's experiment, simulated, from motors to order parameter
 #                 (MONITOR=1: its page in the browser, too; the address is printed)
 # make quick:     the same with three temperatures and a small detector region
-# make test:      lint, types, import contracts and all tests, with their coverage
+# make test:      lint, types, import contracts and all tests, with the coverage of analysis and vo2_plans
 # make docs:      the pages and the API reference as HTML in build/docs, to be read without a network
 # make benchmark: what an iteration, the live analysis and the monitor cost on this machine; judges nothing
 # PYTHON=/path/to/python3 chooses the interpreter (3.11 or newer), VENV=folder the environment.

@@ -3,12 +3,14 @@
 import os
 import socket
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from analysis.results import ScanResult, Transfer
 
+COUNTED = {"analysis", "vo2_plans"}  # as pyproject.toml has it under coverage
 BASIS = np.diag([29.0, 52.0, 51.0])
 Q = np.array([0.0, 1.9594, 0.0])
 
@@ -39,13 +41,13 @@ os.environ |= {
 def pytest_collection_modifyitems(items):
     """Put files with slow tests first: at the end no worker is left alone with one (`make test`).
 
-    No coverage is counted in integration tests: most of what they run are other processes, and being traced
-    slows Bluesky's and Tiled's own code, too.
+    Coverage is counted in the tests of arrays and plans alone: whatever runs then is traced line by line,
+    Bluesky's and Tiled's own code, too, and of other packages much runs in other processes.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
     for item in items:
-        if "integration" in item.path.parts:
+        if COUNTED.isdisjoint(item.path.relative_to(Path(__file__).parent).parts):
             item.add_marker(pytest.mark.no_cover)
 
 
