@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from callbacks.jobs import FINAL, Stage, enough_points, stage_of
+from callbacks.scan_end import is_complete
 from callbacks.series import last_started
 
 os.environ.setdefault("TILED_RETRY_ATTEMPTS", "4")  # read when Tiled's client is first imported
@@ -292,7 +293,4 @@ def _can_be_analysed(start: Mapping[str, Any], stop: Mapping[str, Any] | None) -
     if not stop:
         return False
     points = int((stop.get("num_events") or {}).get("primary", 0))
-    wanted = (start.get("scan") or {}).get("num")
-    if stop.get("exit_status") == "success" and points >= (wanted or 0):
-        return True
-    return enough_points(points, wanted)
+    return is_complete(start, stop) or enough_points(points, (start.get("scan") or {}).get("num"))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from analysis.geometry import INSTRUMENTS
 from callbacks.frames import path_of
 from callbacks.jobs import FINAL, LEAST_POINTS, ScanJob, Stage, enough_points
+from callbacks.scan_end import STREAM, decided_after, may_end_early
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class _Run:
     streams: dict[str, str] = field(default_factory=dict)  # descriptor uid to stream name
     points: dict[int, dict[str, Any]] = field(default_factory=dict)  # seq_num to data; a retake overwrites
     baseline: dict[str, Any] = field(default_factory=dict)
+    decision: dict[str, Any] = field(default_factory=dict)  # that may end the scan; a retake overwrites
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
     ranges: list[tuple[str, int, int]] = field(default_factory=list)  # resource uid, first, last + 1
     begun: float | None = None  # time of the first point
@@ -113,6 +115,8 @@ class ScanCollector(DocumentRouter):
         Whether the network's guess of a scan is to be shown before its result.
     early
         When a scan that still runs is handed on for an early result; None for never.
+    until
+        The same for a scan that its early results may end; None for never.
     epochs
         Of transfer learning behind each result; 0 for none.
     """
@@ -129,6 +133,7 @@ class ScanCollector(DocumentRouter):
         crop: tuple[int, int, int] | None = None,
         preview: bool = False,
         early: EarlyRule | None = None,
+        until: EarlyRule | None = None,
         epochs: int = 0,
     ) -> None:
         super().__init__()
@@ -141,6 +146,7 @@ class ScanCollector(DocumentRouter):
         self._crop = crop
         self._preview = preview
         self._early = early
+        self._until = until
         self._epochs = epochs
         self._runs: dict[str, _Run] = {}
         self._run_of: dict[str, _Run] = {}  # descriptor uid to run
@@ -177,18 +183,22 @@ class ScanCollector(DocumentRouter):
             self._ask_early(run, float(doc["time"]))
         elif stream == "baseline" and not run.baseline:
             run.baseline = dict(doc["data"])
+        elif stream == STREAM:
+            run.decision = dict(doc["data"])
         return doc
 
     def _ask_early(self, run: _Run, now: float) -> None:
         """Hand on what there is of a scan, if an early result of it is due."""
         run.begun = now if run.begun is None else run.begun
         wanted, points = _wanted(run), len(run.points)
-        if self._early is None or wanted is None:
+        rule = self._until or self._early if may_end_early(run.start) else self._early
+        if rule is None or wanted is None:
             return
-        if not self._early.due(points, wanted, run.asked, now - run.begun):
+        if not rule.due(points, wanted, run.asked, now - run.begun):
             return
         try:
-            job = self._assemble(run, (f"from the first {points} of {wanted} points",), "early")
+            notes = (f"from the first {points} of {wanted} points",)
+            job = self._assemble(run, notes, incomplete=True, stage="early")
         except ValueError as error:
             logger.info("no early result from %d points: %s", points, error)
             return
@@ -220,7 +230,8 @@ class ScanCollector(DocumentRouter):
             self._warn(f"{name}: {doc.get('exit_status')} after {len(run.points)} points, not analysed")
             return
         try:
-            job = self._assemble(run, _stopped_early(run, broken_off))
+            notes, incomplete = _ending(run, broken_off)
+            job = self._assemble(run, notes, incomplete=incomplete)
         except ValueError as error:
             self._warn(f"{name}: not analysed: {error}")
             return
@@ -230,8 +241,10 @@ class ScanCollector(DocumentRouter):
             self._warn(f"{name}: {job.extra_frames} frames belong to no point (taken again); left out")
         self._submit(job)
 
-    def _assemble(self, run: _Run, stopped: tuple[str, ...], stage: Stage = FINAL) -> ScanJob:
-        """Put the job together, or raise `IncompleteScanError`; `stopped` says why points lack at the end."""
+    def _assemble(
+        self, run: _Run, ending: tuple[str, ...], *, incomplete: bool, stage: Stage = FINAL
+    ) -> ScanJob:
+        """Put the job together, or raise `IncompleteScanError`; `ending` says why points lack at the end."""
         missing = [key for key in NEEDED_OF_START if key not in run.start]
         if missing:
             raise IncompleteScanError(
@@ -256,8 +269,8 @@ class ScanCollector(DocumentRouter):
             seed=self._seed,
             replayed=self._replayed,
             crop=self._crop,
-            incomplete=bool(stopped),
-            notes=(*stopped, *notes),
+            incomplete=incomplete,
+            notes=(*ending, *notes),
             stage=stage,
             preview=self._preview and stage == FINAL,
             epochs=self._epochs if stage == FINAL else 0,
@@ -269,8 +282,10 @@ def _wanted(run: _Run) -> int | None:
     return wanted if isinstance(wanted, int) else None
 
 
-def _stopped_early(run: _Run, broken_off: bool) -> tuple[str, ...]:
-    """Return a note on a scan that ended early: Bluesky calls a plan that was stopped a success, too.
+def _ending(run: _Run, broken_off: bool) -> tuple[tuple[str, ...], bool]:
+    """Return a note on a scan that ended early, and whether it is incomplete.
+
+    It is not where a decision ended it. Bluesky calls a plan that was stopped by hand a success, too.
 
     Raises
     ------
@@ -281,6 +296,8 @@ def _stopped_early(run: _Run, broken_off: bool) -> tuple[str, ...]:
     if len(numbers) < 2:
         raise IncompleteScanError(f"a scan needs 2 points or more, {len(numbers)} came; repeat it")
     last = numbers[-1]
+    if not broken_off and (decided := decided_after(run.start, run.decision, last)):
+        return (decided,), False
     if wanted is not None and (last > wanted or (last < wanted and not enough_points(len(numbers), wanted))):
         raise IncompleteScanError(
             f"{wanted} points were asked for and {len(numbers)} came: it was stopped early, or documents are "
@@ -288,8 +305,8 @@ def _stopped_early(run: _Run, broken_off: bool) -> tuple[str, ...]:
         )
     if broken_off or (wanted is not None and last < wanted):
         asked = f" of {wanted}" if wanted is not None else ""
-        return (f"incomplete: the scan was stopped after {len(numbers)}{asked} points",)
-    return ()
+        return (f"incomplete: the scan was stopped after {len(numbers)}{asked} points",), True
+    return (), False
 
 
 def _measured(run: _Run, keys: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from callbacks.jobs import ScanJob, ScanSummary
+from callbacks.scan_end import decided_end
 
 LOG_WIDTH = 120
 
@@ -106,7 +107,8 @@ class LiveView:
         self._points, self._logged, self._begun = 0, 0.0, time.monotonic()
         if self._series_begun[0] != doc.get("series_uid"):
             self._series_begun = (doc.get("series_uid", ""), self._begun, int(doc.get("series_index", 0)))
-        self._line(f"scan {self._position()}  {_kelvin(doc)}  {self._size()} points")
+        least = f"{doc['scan']['least']} to " if "least" in doc.get("scan", {}) else ""
+        self._line(f"scan {self._position()}  {_kelvin(doc)}  {least}{self._size()} points")
         self._show_bars()
 
     def _advance(self) -> None:
@@ -123,6 +125,8 @@ class LiveView:
         seconds = time.monotonic() - self._begun
         word = "measured" if doc.get("exit_status") == "success" else f"[yellow]{doc.get('exit_status')}[/]"
         left = f"series {_duration(self._series_left())} left" if self._scans_left() else "the last"
+        if decided := decided_end(self._start or {}, doc):
+            self._line(f"  {escape(decided)}")
         self._line(f"  {word} {self._points} points in {_duration(seconds)}, {left}{self._backlog()}")
         self._start = None
         self._primary.clear()

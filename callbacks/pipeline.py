@@ -48,7 +48,8 @@ class PipelineSettings:
     analysis
         Importable function, ``module:name``, called in the worker with a job and the address.
     live
-        True where the scans are being measured: each is previewed. Only the usual `analysis` does that.
+        True where the scans are being measured: each is previewed, and one that its early results may end has
+        such results. Only the usual `analysis` does that.
     early
         When there are early results of a scan that still runs, None for never; the same holds.
     epochs
@@ -111,6 +112,7 @@ class Pipeline:
             replayed=settings.replayed,
             preview=settings.live and usual,
             early=settings.early if usual else None,
+            until=EarlyRule(least_left=0.0) if settings.live and usual else None,
             epochs=settings.epochs if usual else 0,
         )
 

@@ -18,6 +18,7 @@ from typing import Any
 from callbacks.catalogue import Address
 from callbacks.jobs import FINAL, PRIORITY, Listener, ScanJob, ScanSummary, Stage, failed
 from callbacks.locks import exclusive_lock, lock_holder
+from callbacks.scan_end import closer_asked
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +143,8 @@ class AnalysisQueue:
       which has the crop at hand); it is dropped when its final job begins.
     - An early result is begun, and work behind a result (transfer) as well, where no final job waits or is at
       work. Of early jobs one waits: the newest. A final job ends the early one that is at work, of whichever
-      scan, and no early job is taken of a scan whose final one is there, or whose early result is settled.
+      scan, and no early job is taken of a scan whose final one is there, or whose early result is settled and
+      agrees with the one before as closely as the scan's rule asks, if it has one.
     - Work behind a result follows a final one whose job asks for it (`ScanJob.epochs`), and has a worker of
       its own: no early result waits for it. It is kept until it is done, as final jobs are; where its worker
       died, it has failed.
@@ -344,7 +346,8 @@ class AnalysisQueue:
     def _report(self, job: ScanJob, summary: ScanSummary) -> None:
         """Strike the job out and tell the listener; a view that fails must not stop the queue."""
         if job.stage != FINAL:
-            if summary.settled:
+            so_far = summary.so_far
+            if summary.settled and so_far is not None and not closer_asked(job.start, so_far.overlap):
                 self._settled.add(job.run_uid)
             with contextlib.suppress(Exception):
                 self._listener.other_result(summary)

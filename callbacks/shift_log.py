@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from callbacks.jobs import ScanJob, ScanSummary
+from callbacks.scan_end import decided_end
 from callbacks.series import FIGURES
 
 logger = logging.getLogger(__name__)
@@ -122,7 +123,9 @@ class ShiftLog:
             self.note(f"{_name(start)}: **{status}** after {self._points} points{why}")
         elif start.get("purpose") == "rocking":
             wanted = (start.get("scan") or {}).get("num", self._points)
-            self.note(f"{_name(start)}: {self._points} of {wanted} points measured")
+            decided = decided_end(start, doc)
+            why = f", **decided**: {decided}" if decided else ""
+            self.note(f"{_name(start)}: {self._points} of {wanted} points measured{why}")
 
     # -- messages ------------------------------------------------------------------------------------------
 
@@ -205,7 +208,8 @@ def _of_series(doc: Mapping[str, Any], *, going_on: bool) -> str:
 
 def _of_scan(doc: Mapping[str, Any]) -> str:
     scan = doc.get("scan") or {}
-    words = [f"{scan.get('num', '?')} points"]
+    least = f"{scan['least']} to " if "least" in scan else ""
+    words = [f"{least}{scan.get('num', '?')} points"]
     if "start" in scan and "stop" in scan:
         words.append(f"{scan.get('axis', 'eta')} {scan['start']:g} to {scan['stop']:g}°")
     if "exposure" in scan:

@@ -26,18 +26,22 @@ from vo2_plans.series import (
     soak,
     temperature_series,
 )
+from vo2_plans.stop_rule import EarlyReader, EarlyReading, StopRule
 
 __all__ = [
     "AdaptiveSettings",
     "Alignment",
     "BeamlineLike",
     "DryRun",
+    "EarlyReader",
+    "EarlyReading",
     "EtaWindow",
     "OrderParameterReader",
     "OrderReading",
     "Preflight",
     "SeriesPlace",
     "SeriesProgress",
+    "StopRule",
     "Temperatures",
     "adaptive_call_of",
     "adaptive_temperature_series",

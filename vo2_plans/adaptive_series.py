@@ -20,6 +20,7 @@ from vo2_plans.protocols import BeamlineLike
 from vo2_plans.run_metadata import EtaWindow, SeriesPlace, new_series_uid
 from vo2_plans.series import SeriesProgress, SeriesSettings, measure_temperature, return_to, soak
 from vo2_plans.steering import Steering, TemperatureSkippedError
+from vo2_plans.stop_rule import EarlyReader, StopRule, Until
 from vo2_plans.temperature_rule import BRANCHES, FollowTheChange, TemperatureRange
 
 if TYPE_CHECKING:
@@ -157,6 +158,9 @@ def adaptive_temperature_series(
     series_uid: str | None = None,
     progress: SeriesProgress | None = None,
     steering: Steering | None = None,
+    until: str | Mapping[str, Any] | StopRule | None = None,
+    early: EarlyReader | None = None,
+    rest: bool = False,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[tuple[str | None, ...]]:
     """Measure a series whose next temperature is chosen from the order parameter published so far.
@@ -174,7 +178,7 @@ def adaptive_temperature_series(
     optimizer : Optimizer, optional
         Of bluesky-adaptive; `FollowTheChange` by default. It suggests ``temperature``, ``branch``,
         ``passage`` and ``reason``, or nothing at the end.
-    align_exposure, locate, pre_expose, series_uid, steering, md
+    align_exposure, locate, pre_expose, series_uid, steering, until, early, rest, md
         As for `temperature_series`.
     progress : SeriesProgress, optional
         Goes on with this series: what was decided stays decided, what was measured stays measured.
@@ -187,7 +191,8 @@ def adaptive_temperature_series(
     grid = [limits.start + n * scale for n in range(limits.scans)]
     for warning in preflight(beamline, grid, window, align_exposure=align_exposure).warnings:
         _log.warning("%s", warning)
-    how = SeriesSettings(window, align_exposure, locate, pre_expose)
+    how = SeriesSettings(window, align_exposure, locate, pre_expose, Until.of(until, early, rest=rest))
+    how.say_what_is_given_up(beamline)
     rule = FollowTheChange(limits)
     plan = {**how.as_metadata(grid), **asdict(asked), "plan": NAME, "rule": _rule(optimizer or rule, rule)}
     plan["temperatures"] = []  # each is a decision

@@ -17,46 +17,23 @@ STREAM = "decisions"
 """Name of the stream in which choices stand."""
 
 
-class DecisionRecord:
-    """A decision as something that can be read into an event.
+class Record:
+    """Values of a decision as something that can be read into an event.
 
     Parameters
     ----------
-    choice : mapping
-    rule : str
-    size : int
-        Scans that the series has at most.
+    values : mapping
+        Key to a truth value, a number or a text.
+    units : mapping
+        Key to unit, where it has one.
     """
 
     name = "decision"
     parent = None
     hints: dict[str, Any] = {}  # noqa: RUF012  Bluesky's own name
 
-    def __init__(self, choice: Mapping[str, Any], rule: str, size: int):
-        self.values: dict[str, Any] = {
-            "decision_action": str(choice["action"]),
-            "decision_temperature": float(choice["temperature"]),
-            "decision_branch": str(choice["branch"]),
-            "decision_passage": int(choice["passage"]),
-            "decision_rule": rule,
-            "decision_reason": str(choice["reason"]),
-            "decision_fallback": bool(choice["fallback"]),
-            "decision_waited": float(choice.get("waited", 0.0)),
-            "decision_scans_left": size - int(choice["index"]),
-            "decision_inputs": json.dumps(choice.get("inputs", [])),
-        }
-
-    @property
-    def sentence(self) -> str:
-        """The decision in words."""
-        if self.values["decision_action"] in ("again", "keep"):
-            return f"{self.values['decision_temperature']:g} K: {self.values['decision_reason']}"
-        if self.values["decision_action"] != "measure":
-            return f"the series ends: {self.values['decision_reason']}"
-        return (
-            f"next {self.values['decision_temperature']:g} K, {self.values['decision_branch']}: "
-            f"{self.values['decision_reason']}"
-        )
+    def __init__(self, values: Mapping[str, Any], units: Mapping[str, str]):
+        self.values, self.units = dict(values), units
 
     def read(self) -> dict[str, Any]:
         """Return all values."""
@@ -71,11 +48,10 @@ class DecisionRecord:
             float: ("number", "<f8"),
             str: ("string", ""),
         }
-        units = {"decision_temperature": "K", "decision_waited": "s"}
         found = {}
         for key, value in self.values.items():
             kind, numpy_type = kinds[type(value)]
-            found[key] = {"dtype": kind, "shape": [], "source": "vo2_plans", "units": units.get(key, "")}
+            found[key] = {"dtype": kind, "shape": [], "source": "vo2_plans", "units": self.units.get(key, "")}
             if numpy_type:
                 found[key]["dtype_numpy"] = numpy_type
         return found
@@ -87,6 +63,45 @@ class DecisionRecord:
     def describe_configuration(self) -> dict[str, Any]:
         """Return nothing."""
         return {}
+
+
+class DecisionRecord(Record):
+    """A decision as something that can be read into an event.
+
+    Parameters
+    ----------
+    choice : mapping
+    rule : str
+    size : int
+        Scans that the series has at most.
+    """
+
+    def __init__(self, choice: Mapping[str, Any], rule: str, size: int):
+        values = {
+            "decision_action": str(choice["action"]),
+            "decision_temperature": float(choice["temperature"]),
+            "decision_branch": str(choice["branch"]),
+            "decision_passage": int(choice["passage"]),
+            "decision_rule": rule,
+            "decision_reason": str(choice["reason"]),
+            "decision_fallback": bool(choice["fallback"]),
+            "decision_waited": float(choice.get("waited", 0.0)),
+            "decision_scans_left": size - int(choice["index"]),
+            "decision_inputs": json.dumps(choice.get("inputs", [])),
+        }
+        super().__init__(values, {"decision_temperature": "K", "decision_waited": "s"})
+
+    @property
+    def sentence(self) -> str:
+        """The decision in words."""
+        if self.values["decision_action"] in ("again", "keep"):
+            return f"{self.values['decision_temperature']:g} K: {self.values['decision_reason']}"
+        if self.values["decision_action"] != "measure":
+            return f"the series ends: {self.values['decision_reason']}"
+        return (
+            f"next {self.values['decision_temperature']:g} K, {self.values['decision_branch']}: "
+            f"{self.values['decision_reason']}"
+        )
 
 
 def record_decision(

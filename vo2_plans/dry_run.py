@@ -36,7 +36,8 @@ class RunLine:
         scan, temperature = self.md.get("scan", {}), self.md.get("temperature_setpoint", float("nan"))
         name = f"{temperature:5.1f} K  {self.md.get('branch', ''):8s}{self.md.get('plan_name', 'run'):18s}"
         window = f"eta {scan['start']:.3f}° to {scan['stop']:.3f}° in {scan['step']:g}°" if scan else ""
-        exposure = f"{self.points:4d} × {scan['exposure']:g} s" if scan else f"{self.points:4d} points"
+        points = f"{scan['least']}–{self.points}" if "least" in scan else f"{self.points:4d}"
+        exposure = f"{points} × {scan['exposure']:g} s" if scan else f"{self.points:4d} points"
         return f"{name}{window:36s}{exposure:14s}{duration_text(self.seconds):>9s}"
 
 

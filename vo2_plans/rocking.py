@@ -6,11 +6,12 @@ from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
-from bluesky.utils import FailedStatus, Msg, MsgGenerator
+from bluesky.utils import FailedStatus, Msg, MsgGenerator, RunEngineControlException
 
 from vo2_plans.preflight import check_window
 from vo2_plans.protocols import BeamlineLike, Readings, value_of
 from vo2_plans.run_metadata import EtaWindow, SeriesPlace, new_series_uid, start_metadata
+from vo2_plans.stop_rule import EarlyReader, Stopping, StopRule, Until
 
 _MOVES, _EXPOSURE = "point-moves", "point-exposure"
 
@@ -25,6 +26,7 @@ def measure(
     temperature: float,
     md: dict[str, Any],
     on_point: OnPoint | None = None,
+    stopping: Stopping | None = None,
 ) -> MsgGenerator[str | None]:
     """Measure a frame at each position of eta as one run; return the run's uid.
 
@@ -45,17 +47,21 @@ def measure(
         Start document.
     on_point : callable, optional
         Receives eta and the readings of each point.
+    stopping : Stopping, optional
+        Decides after each point whether the run ends there.
     """
 
     def points() -> MsgGenerator[None]:
         devices = point_devices(beamline)
-        for eta in positions:
+        for number, eta in enumerate(positions, start=1):
             try:
                 readings = yield from _take_point(beamline, devices, eta, temperature)
             except FailedStatus as failed:
                 raise in_words(failed) from failed
             if on_point is not None:
                 on_point(eta, readings)
+            if stopping is not None and (yield from stopping.after(number)):
+                return
 
     def run() -> MsgGenerator[None]:
         yield from bps.trigger_and_read(baseline_devices(beamline), name="baseline")
@@ -66,8 +72,31 @@ def measure(
 
     yield from bps.checkpoint()
     yield from bps.mv(beamline.merlin.acquire_time, exposure)
-    followed = bpp.subs_wrapper(bpp.run_wrapper(run(), md=md), {"all": [beamline.merlin.note_document]})
+    followed = bpp.subs_wrapper(_as_run(run(), md, stopping), {"all": [beamline.merlin.note_document]})
     return (yield from bpp.finalize_wrapper(followed, lambda: close_shutter(beamline)))
+
+
+def _as_run(
+    inside: MsgGenerator[None], md: dict[str, Any], stopping: Stopping | None
+) -> MsgGenerator[str | None]:
+    """Put a plan into a run; where a rule may end it, the stop document says why."""
+    if stopping is None:
+        return (yield from bpp.run_wrapper(inside, md=md))
+    uid = yield from bps.open_run(md)
+    stopping.run_uid = str(uid or "")
+
+    def broken_off(error: Exception) -> MsgGenerator[None]:
+        if isinstance(error, RunEngineControlException):
+            yield from bps.close_run(exit_status=error.exit_status)
+        else:
+            yield from bps.close_run(exit_status="fail", reason=str(error))
+
+    yield from bpp.contingency_wrapper(
+        inside,
+        except_plan=broken_off,
+        else_plan=lambda: bps.close_run(reason=stopping.reason or None),
+    )
+    return uid
 
 
 def _take_point(
@@ -156,6 +185,9 @@ def rocking_scan(
     md: Mapping[str, Any] | None = None,
     after_point: Callable[[], None] | None = None,
     on_point: OnPoint | None = None,
+    until: str | Mapping[str, Any] | StopRule | Until | None = None,
+    early: EarlyReader | None = None,
+    rest: bool = False,
 ) -> MsgGenerator[str | None]:
     """Rock eta through the reflection with one frame per step; return the run's uid.
 
@@ -172,9 +204,20 @@ def rocking_scan(
         Called after each point; what it raises ends the scan.
     on_point : callable, optional
         Receives eta and the readings of each point.
+    until : str, mapping, StopRule or Until, optional
+        "trusted" ends the scan when `StopRule` says so; it has `scan.num` points at most, `scan.least` at
+        least. The decision is an event in the stream ``decisions``, and the stop document's reason. By
+        default the scan is whole.
+    early : EarlyReader, optional
+        Tells what early results are published; without one the scan goes to its end.
+    rest : bool
+        Whether to measure the rest of the range although the scan is known, for a second lattice's peak.
     """
     window = EtaWindow.of(window)
     check_window(beamline, window)
+    ending = until if isinstance(until, Until) else Until.of(until, early, rest=rest)
+    if ending is not None and place is None:
+        _log.warning("%s", ending.given_up(beamline.metadata(), window))
     place = place or SeriesPlace(new_series_uid(), 0, 1, float(beamline.heated_stage.setpoint))
     document = start_metadata(
         beamline,
@@ -184,6 +227,9 @@ def rocking_scan(
         window=window,
         md=md,
     )
+    if ending is not None:
+        document["scan"] = {**document["scan"], "least": ending.rule.least(window.num)}
+        document["stop_rule"] = {**ending.rule.as_metadata(), "rest": ending.rest}
     watch = SaturationWatch(f"{beamline.merlin.name}_peak_max", float(document["detector"]["saturation"]))
 
     def look(eta: float, readings: Readings) -> None:
@@ -200,6 +246,7 @@ def rocking_scan(
         temperature=place.temperature,
         md=document,
         on_point=look,
+        stopping=None if ending is None else Stopping(ending, window.num),
     )
     if watch.points:
         _log.warning(

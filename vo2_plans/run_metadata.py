@@ -65,7 +65,7 @@ class EtaWindow:
         ----------
         given : EtaWindow or mapping
             `start`, `stop`, `step` and `exposure`, or `centre`, `width`, `points` and `exposure`. The part
-            `scan` of a start document is such a mapping; its `axis` and `num` follow from the others.
+            `scan` of a start document is such a mapping; its `axis`, `num` and `least` follow.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class EtaWindow:
         """
         if isinstance(given, EtaWindow):
             return given
-        names = set(given) - {"axis", "num"} if isinstance(given, Mapping) else set()
+        names = set(given) - {"axis", "num", "least"} if isinstance(given, Mapping) else set()
         if names == {"start", "stop", "step", "exposure"}:
             return cls(**{name: given[name] for name in names})
         if names == {"centre", "width", "points", "exposure"}:

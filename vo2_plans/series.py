@@ -19,6 +19,7 @@ from vo2_plans.rocking import in_words, rocking_scan
 from vo2_plans.run_metadata import Branch, EtaWindow, SeriesPlace, branch_of, new_series_uid
 from vo2_plans.scan_guard import check_mode, guarded_scan
 from vo2_plans.steering import Steering, TemperatureSkippedError
+from vo2_plans.stop_rule import EarlyReader, StopRule, Until
 
 Temperatures = float | str | Iterable[float]
 
@@ -172,6 +173,9 @@ def temperature_series(
     progress: SeriesProgress | None = None,
     steering: Steering | None = None,
     guard: str = "",
+    until: str | Mapping[str, Any] | StopRule | None = None,
+    early: EarlyReader | None = None,
+    rest: bool = False,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[tuple[str | None, ...]]:
     """At each temperature: soak, follow the drifting peak, rock eta. Return the rocking scans' uids.
@@ -203,6 +207,8 @@ def temperature_series(
     guard : str, optional
         Whether each scan is looked at once it is measured: "flag" says what is wrong with it, "mend" also
         measures once more where that would help (`vo2_plans.scan_guard`).
+    until, early, rest
+        As for `rocking_scan`: by which rule each scan may end, and whose word it takes.
     md : mapping, optional
         Goes into every start document.
     """
@@ -219,7 +225,14 @@ def temperature_series(
     present = float(beamline.heated_stage.setpoint)
     if guard:
         check_mode(guard)
-    how = SeriesSettings(window, align_exposure, locate, pre_expose, guard)
+    ending = Until.of(until, early, rest=rest)
+    if guard and ending is not None:
+        raise ValueError(
+            f"guard={guard!r} looks for wings that are cut off, and until={ending.rule.name!r} cuts one off "
+            "where it is known: give one of them"
+        )
+    how = SeriesSettings(window, align_exposure, locate, pre_expose, guard, ending)
+    how.say_what_is_given_up(beamline)
     md = {"series_plan": how.as_metadata(temperatures), **(md or {})}
     nowhere = (float("nan"), float("nan"))
     found: Alignment | None = None if locate else Alignment(window.centre, nowhere)
@@ -249,6 +262,12 @@ class SeriesSettings:
     locate: bool
     pre_expose: bool
     guard: str = ""
+    until: Until | None = None
+
+    def say_what_is_given_up(self, beamline: BeamlineLike) -> None:
+        """Tell what scans that may end early may not measure, before anything moves."""
+        if self.until is not None:
+            _log.warning("%s", self.until.given_up(beamline.metadata(), self.window))
 
     def as_metadata(self, temperatures: Sequence[float]) -> dict[str, Any]:
         """Return what the start documents say under `series_plan`."""
@@ -260,6 +279,7 @@ class SeriesSettings:
             "locate": self.locate,
             "pre_expose": self.pre_expose,
             **({"guard": self.guard} if self.guard else {}),
+            **(self.until.as_metadata() if self.until else {}),
         }
 
 
@@ -297,7 +317,7 @@ def measure_temperature(
     if how.guard:
         uid, centre = yield from guarded_scan(beamline, window, place, mode=how.guard, **options)
     else:
-        uid = yield from rocking_scan(beamline, window, place=place, **options)
+        uid = yield from rocking_scan(beamline, window, place=place, until=how.until, **options)
     return uid, replace(found, eta=centre)  # the next search begins on this scan's own positions
 
 

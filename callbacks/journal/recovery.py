@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from callbacks.collect import CIRCLES, FRAME_INDEX, IMAGE
 from callbacks.frames import DATASET, GROUP, MIMETYPE, FrameFileError
 from callbacks.journal.journal import Document, keep
 from callbacks.journal.reingest import replace_run, stored_documents
+from callbacks.scan_end import STREAM, decided_after
 
 
 def scan_documents(
@@ -37,6 +38,7 @@ def scan_documents(
     baseline: Mapping[str, float] | None = None,
     exit_status: str = "success",
     reason: str = "",
+    decisions: Sequence[Mapping[str, Any]] = (),
 ) -> Iterator[Document]:
     """Yield the documents that a rocking scan with these frames would have emitted.
 
@@ -56,6 +58,8 @@ def scan_documents(
         Event key to value of what stood still.
     exit_status, reason
         Of the stop document.
+    decisions
+        Data of the events in the stream ``decisions``.
     """
     points = len(next(iter(columns.values())))
     times = np.full(points, time.time()) if timestamps is None else timestamps
@@ -68,6 +72,7 @@ def scan_documents(
     if baseline:
         yield from _baseline(run, baseline, float(times[0]))
     yield from _primary(run, frame_file, shape, columns, times)
+    yield from _decisions(run, decisions, float(times[-1]) if points else run.start_doc["time"])
     yield "stop", dict(run.compose_stop(exit_status=exit_status, reason=reason))
 
 
@@ -76,6 +81,23 @@ def _baseline(run: Any, values: Mapping[str, float], when: float) -> Iterator[Do
     stream = run.compose_descriptor(name="baseline", data_keys=keys, time=run.start_doc["time"])
     yield "descriptor", dict(stream.descriptor_doc)
     yield "event", dict(stream.compose_event(data=dict(values), timestamps=dict.fromkeys(values, when)))
+
+
+def _decisions(run: Any, decisions: Sequence[Mapping[str, Any]], when: float) -> Iterator[Document]:
+    if not decisions:
+        return
+    kinds = {bool: ("boolean", "|b1"), int: ("integer", "<i8"), float: ("number", "<f8"), str: ("string", "")}
+    keys: dict[str, dict[str, Any]] = {}
+    for key, value in decisions[0].items():
+        kind, numpy_type = kinds[type(value)]
+        keys[key] = {"dtype": kind, "shape": [], "source": "vo2_plans"}
+        if numpy_type:
+            keys[key]["dtype_numpy"] = numpy_type
+    stream = run.compose_descriptor(name=STREAM, data_keys=keys, time=run.start_doc["time"])
+    yield "descriptor", dict(stream.descriptor_doc)
+    for data in decisions:
+        event = stream.compose_event(data=dict(data), timestamps=dict.fromkeys(data, when), time=when)
+        yield "event", dict(event)
 
 
 def _primary(
@@ -285,31 +307,40 @@ def recover(catalogue: Catalogue, scan: StoredScan, backup_folder: Path) -> Reco
     """
     uid = str(scan.start["uid"])
     known = stored_documents(catalogue.raw.v3, uid)
-    before = sum(1 for name, doc in known if name == "event" and doc["descriptor"] in _primary_uids(known))
+    before = len(_events(known, "primary"))
     wanted = int(scan.start.get("scan", {}).get("num", 0))
+    decisions = [dict(event["data"]) for event in _events(known, STREAM)]
+    decided = decided_after(scan.start, decisions[-1] if decisions else {}, scan.points)
     if before >= scan.points and any(name == "stop" and doc for name, doc in known):
-        return Recovery(uid, before, before, complete=before >= wanted)
-    complete = scan.points >= wanted > 0
-    documents = _completed(scan, known, complete)
+        return Recovery(uid, before, before, complete=before >= wanted or bool(decided))
+    complete = scan.points >= wanted > 0 or bool(decided)
+    documents = _completed(scan, known, complete, decisions, decided)
     keep(backup_folder / f"{uid}.before.jsonl", known)
     keep(backup_folder / f"{uid}.after.jsonl", documents)
     replace_run(catalogue.raw.v3, uid, documents)
     return Recovery(uid, before, scan.points, complete)
 
 
-def _primary_uids(documents: list[Document]) -> set[str]:
-    return {doc["uid"] for name, doc in documents if name == "descriptor" and doc.get("name") == "primary"}
+def _events(documents: list[Document], stream: str) -> list[dict[str, Any]]:
+    """Return the events of one stream."""
+    uids = {doc["uid"] for name, doc in documents if name == "descriptor" and doc.get("name") == stream}
+    return [doc for name, doc in documents if name == "event" and doc["descriptor"] in uids]
 
 
-def _completed(scan: StoredScan, known: list[Document], complete: bool) -> list[Document]:
-    """Return the whole run's documents: the file's points, and the baseline the catalogue kept."""
-    baseline_uids = {
-        doc["uid"] for name, doc in known if name == "descriptor" and doc.get("name") == "baseline"
-    }
-    kept = [doc["data"] for name, doc in known if name == "event" and doc["descriptor"] in baseline_uids]
+def _completed(
+    scan: StoredScan,
+    known: list[Document],
+    complete: bool,
+    decisions: Sequence[Mapping[str, Any]],
+    decided: str,
+) -> list[Document]:
+    """Return the whole run's documents: the file's points, and baseline and decisions the catalogue kept."""
+    kept = [event["data"] for event in _events(known, "baseline")]
     known_still = {key: value for key, value in (kept[0] if kept else {}).items() if _is_number(value)}
     baseline = {**scan.positions, **known_still}
     reason = f"restored from {scan.path.name}: {scan.points} points were taken before the session ended"
+    if decided:  # first, for by it the scan is known to be whole
+        reason = f"{decided}; {reason}"
     return list(
         scan_documents(
             scan.start,
@@ -320,6 +351,7 @@ def _completed(scan: StoredScan, known: list[Document], complete: bool) -> list[
             baseline=baseline,
             exit_status="success" if complete else "abort",
             reason=reason,
+            decisions=decisions,
         )
     )
 

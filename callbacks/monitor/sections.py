@@ -13,6 +13,7 @@ from analysis.results import error_bar
 from callbacks.jobs import CAPTION
 from callbacks.monitor.follower import Derived, Measured, Run
 from callbacks.monitor.stored_results import ROW, Stored
+from callbacks.scan_end import decided_end
 from callbacks.series import FOLDERS
 
 MOST_IN_TRACE = 1500
@@ -66,7 +67,9 @@ def progress(measured: Measured, stored: Stored) -> dict[str, Any]:
     start, size = run.start, max(int(run.start.get("series_size", 1)), 1)
     index = int(start.get("series_index", 0))
     total = max(int((start.get("scan") or {}).get("num", 0)) or len(run.points), 1)
+    decided = decided_end(start, run.stop)
     share = len(run.points) / total if start.get("purpose") == "rocking" else 0.0
+    share = 1.0 if decided else share
     finished = [r for r in measured.rocking if r.stop.get("exit_status") == "success"]
     done = index + min(share, 1.0)
     first = min(int(r.start.get("series_index", 0)) for r in measured.runs.values())
@@ -105,7 +108,8 @@ def _activity(run: Run, index: int, size: int, waiting: int) -> str:
             return f"the scan at {kelvin} ended with '{status}' {run.stop.get('reason', '')}".strip()
         if run.start.get("purpose") == "rocking" and index + 1 >= size:
             return "measured to its end" + (f", {waiting} in analysis" if waiting else "")
-        return f"between scans, after {kelvin}"
+        decided = decided_end(run.start, run.stop).partition(":")[0]
+        return f"between scans, after {kelvin}" + (f", {decided}" if decided else "")
     verbs = {
         "align": "aligning at",
         "rocking": "rocking at",

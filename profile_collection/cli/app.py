@@ -77,6 +77,16 @@ GuardOption = Annotated[
 BranchesOption = Annotated[
     str, typer.Option(help="Of --adaptive: 'heating', 'heating,cooling' or 'heating,heating'.")
 ]
+UntilOption = Annotated[
+    str | None,
+    typer.Option(
+        help="'trusted' ends each scan when its early results are trusted, agree, and cover the crop.",
+        show_default=False,
+    ),
+]
+RestOption = Annotated[
+    bool, typer.Option("--rest", help="Of --until: measure the rest of each scan nevertheless.")
+]
 
 
 @app.command()
@@ -97,6 +107,8 @@ def series(
     adaptive: AdaptiveOption = None,
     branches: BranchesOption = "heating",
     guard: GuardOption = "",
+    until: UntilOption = None,
+    rest: RestOption = False,
     monitor: Annotated[
         bool, typer.Option("--monitor", help="Also start the monitor, and print its address.")
     ] = False,
@@ -128,8 +140,10 @@ def series(
 
         def plan(session: Session) -> MsgGenerator[Any]:
             if chosen is not None:
-                return session.adaptive_temperature_series(chosen, window)
-            return session.temperature_series(asked, window, guard=guard, resume=stored)
+                return session.adaptive_temperature_series(chosen, window, until=until, rest=rest)
+            return session.temperature_series(
+                asked, window, until=until, rest=rest, guard=guard, resume=stored
+            )
 
         code = run_unattended(settings, plan)
     raise typer.Exit(code)
@@ -146,6 +160,8 @@ def dry_run(
     exposure: Exposure = None,
     adaptive: AdaptiveOption = None,
     branches: BranchesOption = "heating",
+    until: UntilOption = None,
+    rest: RestOption = False,
     data: DataOption = None,
 ) -> None:
     """Print what a temperature series would do and how long it would take; nothing moves."""
@@ -163,10 +179,10 @@ def dry_run(
         if adaptive is not None:
             chosen = parse_adaptive(adaptive, branches)
             console.print(vo2_plans.adaptive_text(chosen, beamline, window), highlight=False, soft_wrap=True)
-            plan = vo2_plans.adaptive_temperature_series(beamline, chosen, window)
+            plan = vo2_plans.adaptive_temperature_series(beamline, chosen, window, until=until, rest=rest)
         else:
             kelvin = known.temperatures if asked is None else asked
-            plan = vo2_plans.temperature_series(beamline, kelvin, window)
+            plan = vo2_plans.temperature_series(beamline, kelvin, window, until=until, rest=rest)
         console.print(vo2_plans.dry_run(plan).text(), highlight=False, soft_wrap=True)
 
 

@@ -18,6 +18,7 @@ from callbacks.catalogue import (
     unanalysed_runs,
 )
 from callbacks.replay import send
+from callbacks.scan_end import is_complete
 from callbacks.series import failed_scans
 from vo2_plans import OrderReading, SeriesProgress
 from vo2_plans.run_metadata import Branch
@@ -35,8 +36,9 @@ LAST = "-1"
 def series_progress(catalogue: Catalogue, series_uid: str) -> SeriesProgress:
     """Return how far a stored series has come.
 
-    A scan is complete if its run ended with success and has all its points; whatever else was begun at a
-    temperature is an attempt. One that its guard decided to measure again is not, before that is done.
+    A scan is complete if its run ended with success and has all its points, or a decision ended it; whatever
+    else was begun at a temperature is an attempt. One that its guard decided to measure again is not, before
+    that is done.
 
     Parameters
     ----------
@@ -93,6 +95,7 @@ def fixed_by_decisions(progress: SeriesProgress) -> SeriesProgress:
     decided = [one for _, one in sorted(progress.decisions.items()) if one["action"] == "measure"]
     names = ("eta_start", "eta_stop", "eta_step", "exposure", "align_exposure", "locate", "pre_expose")
     arguments = {name: progress.arguments[name] for name in names}
+    arguments |= {name: progress.arguments[name] for name in ("until", "rest") if name in progress.arguments}
     arguments["temperatures"] = [float(one["temperature"]) for one in decided]
     return dataclasses.replace(progress, arguments=arguments)
 
@@ -154,13 +157,6 @@ def _runs(catalogue: Catalogue, series_uid: str) -> list[Any]:
 
     found = catalogue.raw.v3.search(Key("start.series_uid") == series_uid)
     return sorted((as_v3(run) for run in found.values()), key=lambda run: run.metadata["start"]["time"])
-
-
-def is_complete(start: Any, stop: Any) -> bool:
-    """Return whether a run ended well and with all its points."""
-    if not stop or stop.get("exit_status") != "success":
-        return False
-    return int(stop.get("num_events", {}).get("primary", 0)) >= int(start["scan"]["num"])
 
 
 def analyse_rest(catalogue: Catalogue, pipeline: Pipeline, series_uid: str | None = None) -> int:

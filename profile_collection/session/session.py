@@ -29,6 +29,7 @@ from profile_collection.session import stored_runs
 from profile_collection.session.alert import Alert
 from profile_collection.session.hardware import connect_beamline
 from profile_collection.session.monitor_process import MonitorError, ensure_monitor
+from profile_collection.session.published_early import PublishedEarly, require_early_results
 from profile_collection.session.resuming import (
     LAST,
     PublishedOrder,
@@ -134,6 +135,8 @@ class Session:
             self.RE = self._make_run_engine(metadata)
             undo.callback(self.RE.clear_suspenders)
             self.db = facade(self.catalogue)
+            self._early = PublishedEarly(self.catalogue.address)
+            undo.callback(self._early.close)
             self._stack = undo.pop_all()
 
     # -- putting together --------------------------------------------------------------------------------
@@ -182,6 +185,8 @@ class Session:
         locate: bool = True,
         pre_expose: bool = True,
         guard: str = "",
+        until: str | None = None,
+        rest: bool = False,
         resume: str | int | None = None,
     ) -> MsgGenerator[Any]:
         """Return the plan of a series on this session's devices, or of what is left of a stored one.
@@ -190,7 +195,7 @@ class Session:
         ----------
         temperatures, window
             K, and the rocking curve; the session's own where not given.
-        locate, pre_expose, guard
+        locate, pre_expose, guard, until, rest
             As for `vo2_plans.temperature_series`.
         resume
             Uid of the series to go on with, -1 for the last; it keeps its own arguments.
@@ -212,10 +217,13 @@ class Session:
                 pre_expose=pre_expose,
                 guard=guard,
                 steering=self.steering,
+                until=until,
+                early=self._early_of(until),
+                rest=rest,
             )
-        if temperatures is not None or window is not None:
+        if temperatures is not None or window is not None or until is not None or rest:
             raise ValueError(
-                "a resumed series keeps its own temperatures and rocking curve: resume was to be given "
+                "a resumed series keeps its own temperatures, rocking curve and rule: resume was to be given "
                 "alone, other arguments came too; leave them out"
             )
         progress = self.resume(vo2_plans.series_name(resume))
@@ -228,6 +236,8 @@ class Session:
         *,
         locate: bool = True,
         pre_expose: bool = True,
+        until: str | None = None,
+        rest: bool = False,
     ) -> MsgGenerator[Any]:
         """Return the plan of a series that chooses its temperatures from the results published so far.
 
@@ -237,7 +247,7 @@ class Session:
         ----------
         asked
             Range, steps, beam time; the experiment's range, where not given.
-        window, locate, pre_expose
+        window, locate, pre_expose, until, rest
             As for `temperature_series`.
         """
         self.steering.clear()
@@ -250,7 +260,29 @@ class Session:
             locate=locate,
             pre_expose=pre_expose,
             steering=self.steering,
+            until=until,
+            early=self._early_of(until),
+            rest=rest,
         )
+
+    def rocking_scan(
+        self, window: EtaWindow | None = None, *, until: str | None = None, rest: bool = False
+    ) -> MsgGenerator[Any]:
+        """Return the plan of one rocking scan at the present temperature; see `vo2_plans.rocking_scan`."""
+        return vo2_plans.rocking_scan(
+            self.beamline,
+            window or window_of(self.experiment),
+            until=until,
+            early=self._early_of(until),
+            rest=rest,
+        )
+
+    def _early_of(self, until: Any) -> PublishedEarly | None:
+        """Return who tells a plan of early results, if a scan may end by them."""
+        if until is None:
+            return None
+        require_early_results(self.settings, self.view.warn)
+        return self._early
 
     def retake(self, temperature: float) -> MsgGenerator[Any]:
         """Return the plan that measures one temperature (K) of the last series as its next attempt."""
@@ -262,18 +294,21 @@ class Session:
         return self._go_on(dataclasses.replace(progress, complete=others))
 
     def _go_on(self, progress: SeriesProgress) -> MsgGenerator[Any]:
+        early = self._early_of(progress.arguments.get("until"))
         if progress.arguments.get("plan") == ADAPTIVE:
             return vo2_plans.adaptive_temperature_series(
                 self.beamline,
                 progress=progress,
                 reader=PublishedOrder(self.settings.series_folder),
                 steering=self.steering,
+                early=early,
                 **vo2_plans.adaptive_call_of(progress.arguments),
             )
         return vo2_plans.temperature_series(
             self.beamline,
             progress=progress,
             steering=self.steering,
+            early=early,
             **vo2_plans.call_of(progress.arguments),
         )
 

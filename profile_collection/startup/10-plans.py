@@ -3,7 +3,7 @@
 from bluesky.utils import MsgGenerator
 
 import vo2_plans
-from profile_collection.session.simulation import changed_window, window_of
+from profile_collection.session.simulation import changed_window
 from profile_collection.session.startup_checks import (
     ETA_STEP,
     EXPOSURE,
@@ -30,6 +30,8 @@ def temperature_series(
     locate: bool = True,
     pre_expose: bool = True,
     guard: str = "",
+    until: str | None = None,
+    rest: bool = False,
     resume: str | int | None = None,
 ) -> MsgGenerator:
     """Measure a rocking curve at each temperature, through the phase transition.
@@ -52,18 +54,30 @@ def temperature_series(
         Choose the attenuator at each temperature by a short exposure at the peak.
     guard
         'flag' says what is wrong with a scan once it is measured, 'mend' also measures it once more.
+    until
+        'trusted' ends a scan when its early results are trusted, agree, and cover the crop.
+    rest
+        Measure the rest of the range nevertheless, for a second lattice's peak.
     resume
         Uid of a series that was interrupted, -1 for the last; it goes on with its own arguments.
 
     Examples
     --------
     >>> RE(temperature_series([320, 335, 350], exposure=10))
+    >>> RE(temperature_series(until="trusted"))
     >>> RE(temperature_series(resume=-1))
     """
     window = changed_window(session.experiment, eta_start, eta_stop, eta_step, exposure)
     return (
         yield from session.temperature_series(
-            temperatures, window, locate=locate, pre_expose=pre_expose, guard=guard, resume=resume
+            temperatures,
+            window,
+            locate=locate,
+            pre_expose=pre_expose,
+            guard=guard,
+            until=until,
+            rest=rest,
+            resume=resume,
         )
     )
 
@@ -94,6 +108,8 @@ def adaptive_temperature_series(
     exposure: float | None = None,
     locate: bool = True,
     pre_expose: bool = True,
+    until: str | None = None,
+    rest: bool = False,
 ) -> MsgGenerator:
     """Measure a series that chooses its temperatures from the order parameter published so far.
 
@@ -127,11 +143,17 @@ def adaptive_temperature_series(
         Search for the reflection first.
     pre_expose
         Choose the attenuator at each temperature by a short exposure at the peak.
+    until
+        'trusted' ends a scan when its early results are trusted, agree, and cover the crop.
+    rest
+        Measure the rest of the range nevertheless, for a second lattice's peak.
     """
     asked = vo2_plans.AdaptiveSettings(start, stop, min_step, max_step, hours, branches, patience)
     window = changed_window(session.experiment, eta_start, eta_stop, eta_step, exposure)
     return (
-        yield from session.adaptive_temperature_series(asked, window, locate=locate, pre_expose=pre_expose)
+        yield from session.adaptive_temperature_series(
+            asked, window, locate=locate, pre_expose=pre_expose, until=until, rest=rest
+        )
     )
 
 
@@ -141,6 +163,8 @@ def rocking_scan(
     eta_stop: float | None = None,
     eta_step: float | None = None,
     exposure: float | None = None,
+    until: str | None = None,
+    rest: bool = False,
 ) -> MsgGenerator:
     """Measure one rocking curve at the present temperature.
 
@@ -154,13 +178,17 @@ def rocking_scan(
         Step of eta, degrees.
     exposure
         Seconds per point.
+    until
+        'trusted' ends a scan when its early results are trusted, agree, and cover the crop.
+    rest
+        Measure the rest of the range nevertheless, for a second lattice's peak.
 
     Examples
     --------
     >>> RE(rocking_scan(eta_start=17.3, eta_stop=18.3))
     """
     window = changed_window(session.experiment, eta_start, eta_stop, eta_step, exposure)
-    return (yield from vo2_plans.rocking_scan(beamline, window or window_of(session.experiment)))
+    return (yield from session.rocking_scan(window, until=until, rest=rest))
 
 
 @in_range(exposure=_exposure)
