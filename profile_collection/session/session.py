@@ -218,7 +218,7 @@ class Session:
                 guard=guard,
                 steering=self.steering,
                 until=until,
-                early=self._early_of(until),
+                early=None if until is None else self._early_of(until),
                 rest=rest,
             )
         if temperatures is not None or window is not None or until is not None or rest:

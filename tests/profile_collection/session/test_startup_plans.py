@@ -24,6 +24,8 @@ PLANS = {
         "locate",
         "pre_expose",
         "guard",
+        "until",
+        "rest",
         "resume",
     ],  # fmt: skip
     "adaptive_temperature_series": [
@@ -40,8 +42,10 @@ PLANS = {
         "exposure",
         "locate",
         "pre_expose",
+        "until",
+        "rest",
     ],  # fmt: skip
-    "rocking_scan": ["eta_start", "eta_stop", "eta_step", "exposure"],
+    "rocking_scan": ["eta_start", "eta_stop", "eta_step", "exposure", "until", "rest"],
     "locate_reflection": ["exposure"],
     "soak": ["temperature"],
 }
