@@ -87,7 +87,7 @@ def _as_run(
 
     def broken_off(error: Exception) -> MsgGenerator[None]:
         if isinstance(error, RunEngineControlException):
-            yield from bps.close_run(exit_status=error.exit_status)
+            yield from bps.close_run(exit_status=error.exit_status)  # type: ignore[attr-defined]
         else:
             yield from bps.close_run(exit_status="fail", reason=str(error))
 

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import asin, ceil, cos, degrees, isfinite, pi, radians, sin, sqrt
-from numbers import Real
 from typing import Any, Protocol
 
 from bluesky.utils import Msg, MsgGenerator
@@ -86,7 +85,7 @@ class StopRule:
     def __post_init__(self) -> None:
         for name, low, high in (("begin", 0.5, 1.0), ("overlap", 0.0, 1.0)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise ValueError(f"{name} of the rule must be a number from {low} to {high}; got {value!r}")
         if isinstance(self.agreeing, bool) or not isinstance(self.agreeing, int) or self.agreeing < 2:
             raise ValueError(f"agreeing must be a whole number of at least 2; got {self.agreeing!r}")

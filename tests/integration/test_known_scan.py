@@ -1,4 +1,4 @@
-"""A scan that ends when it is known: its points, its documents, its result, and the same result from a replay."""
+"""A scan that ends when it is known: points, documents, result, and the same result from a replay."""
 
 import contextlib
 import io
@@ -111,7 +111,7 @@ def test_its_replay_gives_the_same_result(measured):
     session, _, uid = measured
     summary = session.pipeline.summaries[0]
     session.replay(find_run(session.catalogue, uid), session.settings.results / "again")
-    (again,) = [path for path in (session.settings.results / "again").rglob(summary.result_file.name)]
+    (again,) = (session.settings.results / "again").rglob(summary.result_file.name)
     first, second = read_scan(summary.result_file), read_scan(again)
     np.testing.assert_array_equal(first.intensity, second.intensity)
     np.testing.assert_allclose(first.object, second.object, rtol=1e-4, atol=1e-4 * np.abs(first.object).max())
