@@ -20,7 +20,7 @@ from profile_collection.session.settings import Settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-PATIENCE = 400.0
+PATIENCE = 300.0
 
 
 class Watch(LiveView):
@@ -52,7 +52,7 @@ class Pace:
             self.points, self.rocking = 0, doc.get("purpose") == "rocking"
         elif name == "event" and self.rocking and "merlin_total" in doc["data"]:
             self.points += 1
-            if self.points == 60:  # the first of the scan, before the crop is whole
+            if self.points == 74:  # the peak has passed, and the crop is not whole yet
                 self.wait(lambda one: not one.error)
             elif self.points > 86:  # the peak is at point 51 or so, and the crop has 64 planes
                 self.wait(lambda one: one.settled)

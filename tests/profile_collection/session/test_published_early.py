@@ -1,11 +1,9 @@
 """What a plan is told of a running scan's published early results, over a real catalogue."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from callbacks.catalogue import Address
 from callbacks.jobs import ScanJob, ScanSummary, SoFar
@@ -83,29 +81,22 @@ def test_without_early_results_the_rule_is_refused_and_without_time_people_are_w
     assert "may come too late" in said[0]
 
 
-def test_a_series_resumes_by_its_rule_and_takes_no_other(served, monkeypatch):
-    """The scan at the second temperature fails; what is resumed is told of early results again."""
-    from callbacks.live import LiveView
-    from profile_collection.session.session import open_session
-
-    session = open_session(served, view=LiveView(Console(file=io.StringIO(), width=200)))
-    try:
-        asked = []
-        monkeypatch.setattr(session, "_early", lambda run_uid: asked.append(run_uid) or [])
-        monkeypatch.setattr(session.pipeline.queue, "submit", lambda job: None)
-        session.twin.thermal.ceiling = 325.0
-        window = EtaWindow(17.76, 17.84, 0.01, 10.0)
-        with pytest.raises(RuntimeError, match="did not settle at 330"):
-            session.RE(session.temperature_series([320.0, 330.0], window, until="trusted", rest=True))
-        session.twin.thermal.ceiling = float("inf")
-        before = len(asked)
-        assert before == 4  # after points 5 to 8 of 9
-        uid = session.catalogue.raw.v3.values()[-1].start["series_uid"]
-        with pytest.raises(ValueError, match="keeps its own temperatures, rocking curve and rule"):
-            session.temperature_series(until="trusted", resume=uid)
-        session.RE(session.temperature_series(resume=uid))
-        assert len(asked) == 2 * before
-        start = session.catalogue.raw.v3.values()[-1].start
-        assert (start["temperature_setpoint"], start["stop_rule"]["rest"]) == (330.0, True)
-    finally:
-        session.close()
+def test_a_series_resumes_by_its_rule_and_takes_no_other(served, make_session, monkeypatch):
+    """The heater gives up at the second temperature; what is resumed asks for early results again."""
+    monkeypatch.setattr("profile_collection.session.session.require_early_results", lambda *given: None)
+    session, asked = make_session(served), []
+    monkeypatch.setattr(session, "_early", lambda run_uid: asked.append(run_uid) or [])
+    session.twin.thermal.ceiling = 325.0
+    window = EtaWindow(17.76, 17.84, 0.01, 10.0)
+    options = {"locate": False, "pre_expose": False, "until": "trusted", "rest": True}
+    with pytest.raises(RuntimeError, match="did not settle at 330"):
+        session.RE(session.temperature_series([320.0, 330.0], window, **options))
+    session.twin.thermal.ceiling = float("inf")
+    assert len(asked) == 4  # after points 5 to 8 of 9
+    uid = session.catalogue.raw.v3.values()[-1].start["series_uid"]
+    with pytest.raises(ValueError, match="keeps its own temperatures, rocking curve and rule"):
+        session.temperature_series(until="trusted", resume=uid)
+    session.RE(session.temperature_series(resume=uid))
+    assert len(asked) == 8
+    start = session.catalogue.raw.v3.values()[-1].start
+    assert (start["temperature_setpoint"], start["stop_rule"]["rest"]) == (330.0, True)
