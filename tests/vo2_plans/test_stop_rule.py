@@ -242,3 +242,8 @@ def test_a_series_without_a_rule_says_nothing_of_one(beamline, engine, documents
 def test_a_dry_run_says_how_many_points_there_may_be(beamline):
     plan = temperature_series(beamline, [320], WINDOW, until="trusted", locate=False, pre_expose=False)
     assert "12–21 × 5 s" in dry_run(plan).text()
+
+
+def test_a_guard_and_a_rule_exclude_each_other(beamline):
+    with pytest.raises(ValueError, match="guard='mend' looks for wings that are cut off"):
+        next(temperature_series(beamline, [320], WINDOW, guard="mend", until="trusted"))
