@@ -5,10 +5,11 @@ Stored scans are phased again from other seeds: the spread of the results is the
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import logging
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from analysis.order_parameter import analyse_series
 from analysis.phasing.first_guess import first_guess
 from analysis.phasing.registration import overlap
 from analysis.phasing.two_lattices import phase
-from analysis.preprocessing import PreparedScan, prepare_scan
+from analysis.preprocessing import LocatedScan, PreparedScan, locate_scan
 from analysis.results import (
     ScanResult,
     SeriesResult,
@@ -67,10 +68,15 @@ def analyse(job: ScanJob, at_crop: Callable[[PreparedScan], None] = lambda prepa
     return _phased(job, prepared)
 
 
-def _phased(job: ScanJob, prepared: PreparedScan) -> ScanResult:
-    """Phase the crop of a job, as the experiment's lattices ask for."""
+def phase_as_asked(job: ScanJob, prepared: PreparedScan, seed: int) -> Reconstruction:
+    """Phase a crop of a job from a seed, as the experiment's lattices ask for."""
     experiment = Experiment.of_start(job.start)
-    found = phase(prepared, job.seed, strain=experiment.transformation_strain, band=experiment.crop)
+    return phase(prepared, seed, strain=experiment.transformation_strain, band=experiment.crop)
+
+
+def _phased(job: ScanJob, prepared: PreparedScan) -> ScanResult:
+    """Phase the crop of a job."""
+    found = phase_as_asked(job, prepared, job.seed)
     return _result(job, prepared, phasing_values(found, prepared.voxel_basis, prepared.q_vector))
 
 
@@ -136,11 +142,24 @@ def prepare(job: ScanJob) -> PreparedScan:
     ValueError
         The frames cannot be read or used; the message says why.
     """
+    with located(job) as scan:
+        return scan.prepared()
+
+
+@contextlib.contextmanager
+def located(job: ScanJob) -> Iterator[LocatedScan]:
+    """Open a job's frames and find the peak in them; crops can be made as long as they are open.
+
+    Raises
+    ------
+    ValueError
+        As for `prepare`.
+    """
     geometry = scan_geometry(job)
     bad, shape = known_bad_pixels(job, geometry), crop_shape(job)
     growing = job.stage == "early"
     with open_frames(job.frame_file, job.dataset, job.frame_index, growing=growing) as frames:
-        return prepare_scan(
+        yield locate_scan(
             frames,
             job.eta,
             job.monitor,

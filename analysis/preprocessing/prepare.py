@@ -1,87 +1,19 @@
-"""From the frames of a rocking scan to the array that is phased: binning, and the crop about the peak.
+"""From the frames of a rocking scan to the array that is phased: where the peak is, and the crop about it."""
 
-Binning halves the field of view in real space and with it the oversampling. What it cannot do is change the
-crystal: the voxels keep their size at the same q-volume, and stand for the middle of the pixels they sum.
-"""
-
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.geometry import Sampling, ScanGeometry, sampling, voxel_basis
+from analysis.preprocessing.binning import binned, checked_binning, require_oversampling
 from analysis.preprocessing.defects import filled, spikes
 from analysis.preprocessing.frames import Frames, RockingStack
 from analysis.preprocessing.peak import Centre, Survey, centre_of_mass, coarse_peak, further_peak, survey
-from analysis.preprocessing.prepared import WRAPS, PreparedScan, autocorrelation_wrap
-
-LEAST = 2.0
-"""Oversampling that binning must leave: below it the autocorrelation wraps and information is lost."""
-
-_AXES = ("rocking", "row", "column")
-
-
-def checked_binning(binning: Any) -> tuple[int, int]:
-    """Return (rows, columns) summed into one voxel; anything but two whole numbers from 1 on is refused."""
-    try:
-        rows, cols = binning
-        whole = int(rows) == rows and int(cols) == cols and rows >= 1 and cols >= 1
-    except (TypeError, ValueError):
-        whole = False
-    if not whole:
-        raise ValueError(
-            "binning must be two whole numbers from 1 on, rows and columns of the detector per voxel, as in "
-            f"(2, 2); got {binning!r}. Rocking angles are not binned: measure with a larger step instead"
-        )
-    return int(rows), int(cols)
-
-
-def binned(array: NDArray[Any], binning: tuple[int, int, int]) -> NDArray[Any]:
-    """Return the sums of blocks of an array.
-
-    Parameters
-    ----------
-    array : ndarray, (n0·b0, n1·b1, n2·b2)
-    binning : tuple of int
-        (b0, b1, b2).
-
-    Returns
-    -------
-    ndarray, (n0, n1, n2)
-    """
-    if binning == (1, 1, 1):
-        return array
-    blocks = [number for size, by in zip(array.shape, binning, strict=True) for number in (size // by, by)]
-    return np.asarray(array.reshape(blocks).sum(axis=(1, 3, 5)))
-
-
-def require_oversampling(
-    binning: tuple[int, int, int], sampling: Sampling, wrap: tuple[float, float, float]
-) -> None:
-    """Refuse a binning that leaves an axis oversampled less than twice.
-
-    Parameters
-    ----------
-    binning : tuple of int
-    sampling : Sampling
-        After binning. Where the crystal's size is not known, its autocorrelation decides.
-    wrap : tuple of float
-        `autocorrelation_wrap` of the binned pattern.
-    """
-    for axis, name in enumerate(_AXES):
-        if binning[axis] == 1:
-            continue
-        if sampling.oversampling is not None and sampling.oversampling[axis] < LEAST:
-            raise ValueError(
-                f"binning must leave the crystal oversampled {LEAST:g} times; {binning[axis]} along the "
-                f"{name} axis leaves {sampling.oversampling[axis]:.2f}: use less binning, or none"
-            )
-        if sampling.oversampling is None and wrap[axis] > WRAPS:
-            raise ValueError(
-                f"binning must leave the autocorrelation inside its box; with {binning[axis]} along the "
-                f"{name} axis it wraps ({wrap[axis]:.3f}, at most {WRAPS:g}): use less binning, or none"
-            )
+from analysis.preprocessing.prepared import PreparedScan, autocorrelation_wrap
+from analysis.preprocessing.response import responding
+from analysis.preprocessing.thinning import Thinning
 
 
 def crop_scan(
@@ -93,8 +25,13 @@ def crop_scan(
     *,
     continuous: bool,
     binning: tuple[int, int, int],
+    thinning: Thinning | None = None,
 ) -> PreparedScan:
-    """Return the crop of ``shape`` whose middle voxel is nearest to ``centre``, masked and normalised."""
+    """Return the crop of ``shape`` whose middle voxel is nearest to ``centre``, masked and normalised.
+
+    With ``thinning`` it is that of a shorter exposure: raw counts are thinned before anything else is done to
+    them; what is bad, where the peak is and, scaled, the background are those of all counts.
+    """
     from analysis.phasing.counting import refuse_multiples  # torch comes with it
 
     middle = np.array(shape) // 2 * binning + (np.array(binning) - 1) / 2
@@ -105,13 +42,16 @@ def crop_scan(
     saturated = crop.measured & (crop.raw >= geometry.saturation)
     lone = spikes(counts, ~crop.measured)
     bad = ~crop.measured | saturated | lone
+    share = 1.0 if thinning is None else thinning.fraction
+    if thinning is not None:
+        counts = (thinning(crop.raw) * crop.factors[:, None, None]).astype(np.float32)
     if stack.strays:
         counts, bad = _evened(stack, crop.steps, corner[0], counts, bad)
     whole, mask = binned(filled(counts, bad), binning), binned(bad, binning) > 0
-    voxel_background, planes = view.background * float(np.prod(binning)), None
+    voxel_background, planes = view.background * share * float(np.prod(binning)), None
     if view.along is not None:
         steps = np.clip(corner[0] + np.arange(shape[0]), 0, len(view.along) - 1)
-        planes = (view.along[steps] * np.prod(binning)).astype(np.float32)
+        planes = (view.along[steps] * share * np.prod(binning)).astype(np.float32)
         voxel_background = float(planes.mean())
     defects = {
         "beyond_scan": int(crop.beyond.sum()),
@@ -297,6 +237,77 @@ def prepare_scan(
     stopped_early : bool
         True for a scan that was broken off: one whose peak has not passed is refused.
     """
+    return locate_scan(
+        frames,
+        eta,
+        monitor,
+        geometry,
+        mask=mask,
+        flat_field=flat_field,
+        dark=dark,
+        shape=shape,
+        frame_index=frame_index,
+        binning=binning,
+        window=window,
+        continuous=continuous,
+        allow_gap=allow_gap,
+        stopped_early=stopped_early,
+    ).prepared()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LocatedScan:
+    """A rocking scan whose peak, bad pixels and background are known; what is phased is cut out of it.
+
+    Its frames must stay readable; the attributes are those of `prepare_scan`, and what was found.
+    """
+
+    stack: RockingStack
+    view: Survey
+    geometry: ScanGeometry
+    centre: Centre
+    shape: tuple[int, int, int]
+    binning: tuple[int, int, int]
+    continuous: bool
+    flat_field: NDArray[np.floating] | None
+    dark: NDArray[np.floating] | None
+
+    def prepared(self, thinning: Thinning | None = None) -> PreparedScan:
+        """Return the crop about the peak, masked and normalised; with ``thinning``, of a shorter exposure."""
+        prepared = crop_scan(
+            self.stack,
+            self.view,
+            self.geometry,
+            self.centre,
+            self.shape,
+            continuous=self.continuous,
+            binning=self.binning,
+            thinning=thinning,
+        )
+        if self.flat_field is None and self.dark is None:
+            return prepared
+        dark = self.dark if thinning is None or self.dark is None else thinning.fraction * self.dark
+        return responding(prepared, self.geometry, self.flat_field, dark)
+
+
+def locate_scan(
+    frames: Frames,
+    eta: ArrayLike,
+    monitor: ArrayLike | None,
+    geometry: ScanGeometry,
+    *,
+    mask: NDArray[np.bool_] | None = None,
+    flat_field: NDArray[np.floating] | None = None,
+    dark: NDArray[np.floating] | None = None,
+    shape: tuple[int, int, int] = (64, 64, 64),
+    frame_index: ArrayLike | None = None,
+    binning: tuple[int, int] = (1, 1),
+    window: int = 20,
+    continuous: bool = False,
+    allow_gap: bool = False,
+    stopped_early: bool = False,
+) -> LocatedScan:
+    """Read all frames once and find the peak in them; parameters as for `prepare_scan`."""
     rows, cols = checked_binning(binning)
     each = None if mask is None or mask.ndim == 2 else np.asarray(mask, dtype=bool)
     stack = RockingStack(frames, eta, monitor, frame_index, each)
@@ -310,59 +321,17 @@ def prepare_scan(
         _refuse_unfinished(float(centre.position[0]), stack.shape[0], shape[0])
     if not allow_gap:
         _refuse_gap(centre.position + [0, row0, col0], geometry)
-    prepared = crop_scan(stack, view, geometry, centre, shape, continuous=continuous, binning=(1, rows, cols))
-    return (
-        prepared if flat_field is None and dark is None else _responding(prepared, geometry, flat_field, dark)
+    return LocatedScan(
+        stack=stack,
+        view=view,
+        geometry=geometry,
+        centre=centre,
+        shape=shape,
+        binning=(1, rows, cols),
+        continuous=continuous,
+        flat_field=flat_field,
+        dark=dark,
     )
-
-
-def _responding(
-    prepared: PreparedScan,
-    geometry: ScanGeometry,
-    flat_field: NDArray[np.floating] | None,
-    dark: NDArray[np.floating] | None,
-) -> PreparedScan:
-    """Return a crop with its part of flat field and dark image; the dark counts leave the background.
-
-    Where a flat field is not above 0, phasing takes the pixel for not measured.
-    """
-    gain, without = (_cropped(image, prepared, geometry) for image in (flat_field, dark))
-    seen = ~prepared.mask.all(axis=0)
-    if gain is not None:
-        block = prepared.binning[1] * prepared.binning[2]
-        gain = np.where(np.isfinite(gain) & (gain > 0), gain / block, 0)
-        gain = (gain / gain[seen & (gain > 0)].mean()).astype(np.float32)
-    background, planes = prepared.background, prepared.background_planes
-    if without is not None:
-        level = float(without[seen].mean())
-        background = max(0.0, background - level)
-        planes = None if planes is None else np.maximum(planes - np.float32(level), 0)
-    return replace(
-        prepared, given_flat_field=gain, dark=without, background=background, background_planes=planes
-    )
-
-
-def _cropped(
-    image: NDArray[np.floating] | None, prepared: PreparedScan, geometry: ScanGeometry
-) -> NDArray[np.float32] | None:
-    """Return an image of the detector (rows, cols) in the crop's voxels, 0 beyond the frames."""
-    if image is None:
-        return None
-    row0, row1, col0, col1 = geometry.roi
-    if image.shape != (row1 - row0, col1 - col0):
-        raise ValueError(
-            f"flat field and dark image must have the frames' shape {(row1 - row0, col1 - col0)!r}; "
-            f"got {image.shape!r}"
-        )
-    rows, cols = (
-        size * by for size, by in zip(prepared.intensity.shape[1:], prepared.binning[1:], strict=True)
-    )
-    corner = np.array(prepared.crop[1:]) - [row0, col0]
-    low, high = np.maximum(corner, 0), np.minimum(corner + [rows, cols], image.shape)
-    part = np.zeros((1, rows, cols))
-    there = tuple(slice(a - c, b - c) for a, b, c in zip(low, high, corner, strict=True))
-    part[0][there] = image[low[0] : high[0], low[1] : high[1]]
-    return binned(part, prepared.binning)[0].astype(np.float32)
 
 
 def _check_frames(

@@ -20,6 +20,7 @@ from profile_collection.cli.common import (
     series_or_run,
 )
 from profile_collection.cli.data import data_app
+from profile_collection.cli.exposure import exposure_app
 from profile_collection.cli.files import files_app
 from profile_collection.cli.ioc import ioc_app
 from profile_collection.cli.monitor import monitor_app
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app)
 app.add_typer(files_app)
+app.add_typer(exposure_app)
 app.add_typer(checks_app)
 app.add_typer(ioc_app)
 app.add_typer(results_app)

@@ -30,7 +30,8 @@ from profile_collection.cli.common import (
 if TYPE_CHECKING:
     from analysis import Reconstruction
     from analysis.readers import Given, MeasuredScan
-    from callbacks.ingest import Extras
+    from callbacks.ingest import Extras, Ready
+    from callbacks.jobs import ScanJob
     from profile_collection.session.one_scan import OneScan
     from profile_collection.session.settings import Settings
 
@@ -239,7 +240,7 @@ def ingest(
         _ = options.crop_shape  # a crop that cannot be read is refused before any file is
         scans = options.scans(files, given)
         extras = options.extras(scans, given)
-        with opened(settings) as catalogue, _bar() as progress:
+        with opened(settings) as catalogue, progress_bar() as progress:
             found = stored_runs.ingest(
                 catalogue,
                 settings,
@@ -290,7 +291,7 @@ def reconstruct(
         present = [base.with_name(base.name + one) for one in SUFFIXES]
         if not overwrite and (there := [str(one) for one in present if one.exists()]):
             raise ValueError(f"{there[0]!r} is there already; add --overwrite, or give another --output")
-        with _bar() as progress:
+        with progress_bar() as progress:
             done = phased(range(seed, seed + seeds), progress)
         for line in done.words:
             warn(line) if line.startswith("note") or "not trusted" in line else console.print(line)
@@ -304,28 +305,41 @@ def _found(
 
     All that can be refused is refused here, before anything is phased.
     """
-    from analysis.readers import ReadError
-    from profile_collection.session import one_scan, stored_runs
+    from profile_collection.session import one_scan
 
     if path is None or one_scan.is_frame_file(path):
-        options.refuse("a run is phased as it was measured", but=("crop",))
-    if path is None:
-        with opened(settings) as catalogue:
-            job = stored_runs.stored_job(catalogue, settings, target, Path())
-    elif one_scan.is_frame_file(path):
-        job = stored_runs.file_job(path, settings)
-    else:
-        scans = options.scans([path], given := options.given())
-        if len(scans) != 1:
-            raise ReadError(
-                f"{path} holds {len(scans)} scans: name one with --scan, or take all with 'vo2 ingest'"
-            )
-        extras = options.extras(scans, given)
-        (ready,) = one_scan.ready([scans[0]], extras)
-        return path.stem, lambda seeds, progress: one_scan.reconstruct_ready(
-            ready, extras, seeds=seeds, progress=progress
+        job = run_job(path, target, options, settings)
+        return job.stem, lambda seeds, progress: one_scan.reconstruct_job(job, seeds=seeds, progress=progress)
+    ready, extras = ready_file(path, options)
+    return path.stem, lambda seeds, progress: one_scan.reconstruct_ready(
+        ready, extras, seeds=seeds, progress=progress
+    )
+
+
+def run_job(path: Path | None, target: str, options: IngestOptions, settings: Settings) -> ScanJob:
+    """Return the job of a stored run, or of a frame file of this beamline."""
+    from profile_collection.session import stored_runs
+
+    options.refuse("a run is phased as it was measured", but=("crop",))
+    if path is not None:
+        return stored_runs.file_job(path, settings)
+    with opened(settings) as catalogue:
+        return stored_runs.stored_job(catalogue, settings, target, Path())
+
+
+def ready_file(path: Path, options: IngestOptions) -> tuple[Ready, Extras]:
+    """Return the one scan of a file of another beamline, checked, and what was given beside it."""
+    from analysis.readers import ReadError
+    from profile_collection.session import one_scan
+
+    scans = options.scans([path], given := options.given())
+    if len(scans) != 1:
+        raise ReadError(
+            f"{path} holds {len(scans)} scans: name one with --scan, or take all with 'vo2 ingest'"
         )
-    return job.stem, lambda seeds, progress: one_scan.reconstruct_job(job, seeds=seeds, progress=progress)
+    extras = options.extras(scans, given)
+    (ready,) = one_scan.ready([scans[0]], extras)
+    return ready, extras
 
 
 def _holds_pattern(path: Path) -> bool:
@@ -387,7 +401,7 @@ def _phased(path: Path, output: Path, seed: int) -> Reconstruction:
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     """Show a progress bar a file while frames are copied."""
     from rich.progress import Progress
 

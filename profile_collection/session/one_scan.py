@@ -5,8 +5,9 @@ The file is read and prepared as `vo2 ingest` does, its frames copied into a fol
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -178,8 +179,25 @@ def reconstruct_ready(
     progress
         Called with a word, and how many of how many are done.
     """
+    with ready_job(one, extras, seed=seeds[0], progress=progress) as job:
+        found = reconstruct_job(job, seeds=seeds, progress=progress)
+    return replace(found, scaled=LENGTHLESS not in " ".join(one.notes))
+
+
+@contextlib.contextmanager
+def ready_job(
+    one: Ready,
+    extras: Extras | None = None,
+    *,
+    seed: int = 0,
+    progress: Progress = lambda what, done, of: None,
+) -> Iterator[ScanJob]:
+    """Give the job of a scan that was checked; its frames are copied into a folder that goes again.
+
+    Parameters are those of `reconstruct_ready`.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data=Path(folder) / "data", results=Path(folder) / "results", seed=seeds[0])
+        settings = Settings(data=Path(folder) / "data", results=Path(folder) / "results", seed=seed)
         documents = list(
             ingest_documents(
                 [one],
@@ -189,8 +207,7 @@ def reconstruct_ready(
                 progress=lambda what, done, of: progress("reading frames", done, of),
             )
         )
-        found = reconstruct_job(job_of(documents, settings, Path(folder)), seeds=seeds, progress=progress)
-    return replace(found, scaled=LENGTHLESS not in " ".join(one.notes))
+        yield job_of(documents, settings, Path(folder))
 
 
 def reconstruct_job(

@@ -18,7 +18,7 @@ from analysis.phasing.forward import PixelKernel
 from analysis.phasing.projections import SPACE, Smoother, to_centre, to_corner
 from analysis.phasing.registration import shift
 from analysis.phasing.schedules import crop, pad, resample
-from analysis.preprocessing.prepare import binned
+from analysis.preprocessing.binning import binned
 
 
 class LinearOperator:

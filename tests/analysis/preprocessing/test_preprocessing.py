@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from analysis.geometry import ScanGeometry, instrument_named
-from analysis.preprocessing import WRAPS, autocorrelation_wrap, hidden_voxels, prepare_scan
+from analysis.preprocessing import (
+    WRAPS,
+    Thinning,
+    autocorrelation_wrap,
+    hidden_voxels,
+    locate_scan,
+    prepare_scan,
+)
 from analysis.preprocessing.frames import RockingStack
 from analysis.preprocessing.peak import MOST_BLOCKS, block_side
 from analysis.unit_cells import VO2_RUTILE
@@ -387,3 +394,23 @@ def test_a_peak_is_found_on_blocks_far_larger_than_itself(monkeypatch):
     coarse = prepare_scan(counts, angles, None, geometry, shape=(32, 32, 32))
     assert fine.peak == pytest.approx((30, 51, 77), abs=0.2)
     assert coarse.peak == pytest.approx(fine.peak, abs=0.05)
+
+
+def test_a_shorter_exposure_keeps_place_mask_and_background_of_all_counts():
+    """Estimated from thinned frames the background comes out low; a saturated pixel stays hidden."""
+    counts = frames()
+    counts[38, 87, 92] = 2**24
+    monitor = np.where(np.arange(STEPS) < 40, 1.0, 2.0)
+    dark = np.full((240, 240), 0.01)
+    scan = locate_scan(counts, ETA, monitor, replace(geometry(), saturation=2**24 - 1), dark=dark)
+    full = scan.prepared()
+    tenth = scan.prepared(Thinning(0.1, np.random.default_rng(5003)))
+    assert tenth.crop == full.crop
+    assert tenth.peak == full.peak
+    np.testing.assert_array_equal(tenth.mask, full.mask)
+    assert full.mask[32, 87 + 40 - full.crop[1], 92 + 40 - full.crop[2]]
+    assert tenth.background == pytest.approx(0.1 * full.background)
+    np.testing.assert_allclose(tenth.dark, 0.1 * full.dark)
+    assert tenth.counts == pytest.approx(0.1 * full.counts, rel=0.02)
+    raw = tenth.intensity / tenth.monitor_factors[:, None, None]
+    np.testing.assert_allclose(raw, np.rint(raw), atol=1e-3)  # thinned before the monitor, not after
