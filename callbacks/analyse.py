@@ -22,8 +22,10 @@ from analysis.geometry import ScanGeometry, geometry_of_document, instrument_nam
 from analysis.order_parameter import analyse_series
 from analysis.phasing.first_guess import first_guess
 from analysis.phasing.registration import overlap
+from analysis.phasing.trust import oversampling
 from analysis.phasing.two_lattices import phase
 from analysis.preprocessing import LocatedScan, PreparedScan, locate_scan
+from analysis.preprocessing.sampling_guard import measured_sampling, sampling_words
 from analysis.results import (
     ScanResult,
     SeriesResult,
@@ -220,6 +222,7 @@ def _result(job: ScanJob, prepared: PreparedScan, phased: Mapping[str, Any]) -> 
         *job.notes,
         *_said_of_file(job, prepared),
         *_said_of_flat_field(prepared, phased),
+        *_said_of_sampling(job, prepared, phased),
         *prepared.notes,
     )
     return ScanResult(
@@ -271,6 +274,22 @@ def _said_of_file(job: ScanJob, prepared: PreparedScan) -> list[str]:
         if abs(off) > D_OFF:
             notes.append(f"d is {100 * off:+.2f} % off the lattice's {expected:.4f} Å for {hkl}")
     return notes
+
+
+def _said_of_sampling(job: ScanJob, prepared: PreparedScan, phased: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return where the first scan's autocorrelation wraps, and what would mend it.
+
+    Later scans of a series sample the same crystal in the same steps.
+    """
+    if int(job.start.get("series_index", 0)) or "distance_mm" not in job.start.get("detector", {}):
+        return ()
+    return sampling_words(
+        measured_sampling(prepared.intensity, prepared.background),
+        step=abs(float(np.median(np.diff(job.eta)))),
+        distance=float(job.start["detector"]["distance_mm"]),
+        energy=float(job.start["energy"]),
+        object_ratio=oversampling(phased["object"]) if phased["trusted"] else None,
+    )
 
 
 def _said_of_flat_field(prepared: PreparedScan, phased: Mapping[str, Any]) -> list[str]:

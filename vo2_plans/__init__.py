@@ -17,6 +17,7 @@ from vo2_plans.preflight import Preflight, preflight
 from vo2_plans.protocols import BeamlineLike
 from vo2_plans.rocking import rocking_scan
 from vo2_plans.run_metadata import EtaWindow, SeriesPlace, new_series_uid
+from vo2_plans.sampling import WindowNeed, window_needs
 from vo2_plans.series import (
     SeriesProgress,
     Temperatures,
@@ -43,6 +44,7 @@ __all__ = [
     "SeriesProgress",
     "StopRule",
     "Temperatures",
+    "WindowNeed",
     "adaptive_call_of",
     "adaptive_temperature_series",
     "adaptive_text",
@@ -59,4 +61,5 @@ __all__ = [
     "setpoints",
     "soak",
     "temperature_series",
+    "window_needs",
 ]

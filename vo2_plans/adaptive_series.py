@@ -155,6 +155,7 @@ def adaptive_temperature_series(
     align_exposure: float = 1.0,
     locate: bool = True,
     pre_expose: bool = True,
+    undersampled: bool = False,
     series_uid: str | None = None,
     progress: SeriesProgress | None = None,
     steering: Steering | None = None,
@@ -178,7 +179,7 @@ def adaptive_temperature_series(
     optimizer : Optimizer, optional
         Of bluesky-adaptive; `FollowTheChange` by default. It suggests ``temperature``, ``branch``,
         ``passage`` and ``reason``, or nothing at the end.
-    align_exposure, locate, pre_expose, series_uid, steering, until, early, rest, md
+    align_exposure, locate, pre_expose, undersampled, series_uid, steering, until, early, rest, md
         As for `temperature_series`.
     progress : SeriesProgress, optional
         Goes on with this series: what was decided stays decided, what was measured stays measured.
@@ -189,13 +190,16 @@ def adaptive_temperature_series(
     limits = asked.range(beamline, window)
     scale = (limits.stop - limits.start) / max(limits.scans - 1, 1)
     grid = [limits.start + n * scale for n in range(limits.scans)]
-    for warning in preflight(beamline, grid, window, align_exposure=align_exposure).warnings:
+    checked = preflight(beamline, grid, window, align_exposure=align_exposure, undersampled=undersampled)
+    for warning in checked.warnings:
         _log.warning("%s", warning)
-    how = SeriesSettings(window, align_exposure, locate, pre_expose, Until.of(until, early, rest=rest))
+    how = SeriesSettings(window, align_exposure, locate, pre_expose, until=Until.of(until, early, rest=rest))
     how.say_what_is_given_up(beamline)
     rule = FollowTheChange(limits)
     plan = {**how.as_metadata(grid), **asdict(asked), "plan": NAME, "rule": _rule(optimizer or rule, rule)}
     plan["temperatures"] = []  # each is a decision
+    if undersampled:
+        plan["undersampled"] = True
     series = _Series(
         beamline=beamline,
         how=how,

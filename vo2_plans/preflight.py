@@ -1,52 +1,15 @@
 """Everything that can be known to go wrong is found before anything moves: limits, disk, oversampling."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import ceil, floor, isfinite, log10, pi, radians, sqrt
+from math import isfinite
 from numbers import Real
 from pathlib import Path
-from typing import Any
 
 from vo2_plans.protocols import BeamlineLike
 from vo2_plans.run_metadata import EtaWindow
-
-_HC = 12.398419843320026  # keV Å (CODATA 2018, exact)
-DIRECTIONS = ("along the rocking direction", "along Q", "horizontally")
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Fields of view in nm along the rocking direction, along Q, and horizontally: 2π/Δq."""
-
-    fields_of_view: tuple[float, float, float]
-
-    def oversampling(self, size: Sequence[float]) -> tuple[float, float, float]:
-        """Return field of view over crystal size (nm), per direction."""
-        rocking, along_q, horizontal = (f / s for f, s in zip(self.fields_of_view, size, strict=True))
-        return rocking, along_q, horizontal
-
-
-def sampling_of(metadata: Mapping[str, Any], window: EtaWindow) -> Sampling:
-    """Return the sampling that a scan will have.
-
-    Δq per step is abs(Q)·Δη, per pixel (2π/λ)·pitch/distance (docs/science.md section 1.2).
-
-    Parameters
-    ----------
-    metadata : mapping
-        `UB` (Å⁻¹, 2π included), `reflection`, `energy` (keV) and `detector` as in the start document.
-    window : EtaWindow
-    """
-    reflection = metadata["reflection"]
-    q = sqrt(sum(sum(row[i] * reflection[i] for i in range(3)) ** 2 for row in metadata["UB"]))
-    wave_number = 2 * pi * float(metadata["energy"]) / _HC
-    detector = metadata["detector"]
-    per_pixel = wave_number * float(detector["pixel_size_mm"]) / float(detector["distance_mm"])
-    per_step = q * radians(window.step)
-    rocking, pixel = (2 * pi / step / 10 for step in (per_step, per_pixel))
-    return Sampling((rocking, pixel, pixel))
-
+from vo2_plans.sampling import DIRECTIONS, check_sampling, window_needs
 
 COMPRESSION = 3.0
 """Assumed ratio by which Bitshuffle-LZ4 shrinks frames of mostly empty 32-bit counters; a cautious figure."""
@@ -74,6 +37,8 @@ class Preflight:
         Along the rocking direction, along Q, and horizontally, where the crystal's size is known.
     warnings : list of str
         What one should know and may accept.
+    windows : list of str
+        Which range of eta the analysed crops need.
     """
 
     points: int
@@ -81,6 +46,7 @@ class Preflight:
     seconds: float
     oversampling: tuple[float, float, float] | None = None
     warnings: list[str] = field(default_factory=list)
+    windows: list[str] = field(default_factory=list)
 
     def text(self) -> str:
         """Return all of it as lines to be printed."""
@@ -91,7 +57,7 @@ class Preflight:
         if self.oversampling is not None:
             parts = zip(self.oversampling, DIRECTIONS, strict=True)
             lines.append("oversampled " + ", ".join(f"{ratio:.2f} times {name}" for ratio, name in parts))
-        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
+        return "\n".join([*lines, *self.windows, *(f"warning: {warning}" for warning in self.warnings)])
 
 
 def preflight(
@@ -100,6 +66,7 @@ def preflight(
     window: EtaWindow,
     *,
     align_exposure: float = 1.0,
+    undersampled: bool = False,
 ) -> Preflight:
     """Check a series; raise `ValueError` that lists, in words, all that is wrong.
 
@@ -111,6 +78,8 @@ def preflight(
     window : EtaWindow
     align_exposure : float
         Seconds per point of the alignment scans.
+    undersampled : bool
+        Whether a crystal that is too coarsely sampled to be phased is measured all the same.
     """
     problems = _temperature_problems(beamline, temperatures) + _window_problems(beamline, window)
     if not (isinstance(align_exposure, Real) and isfinite(align_exposure) and align_exposure > 0):
@@ -121,8 +90,18 @@ def preflight(
     points = len(temperatures) * window.num
     disk_bytes = int(points * _frame_bytes(beamline) / COMPRESSION)
     _raise_if(_disk_problems(beamline.merlin.data_folder, disk_bytes))
-    oversampling, warnings = _oversampling(beamline, window)
-    return Preflight(points, disk_bytes, _duration(beamline, temperatures, window), oversampling, warnings)
+    metadata = beamline.metadata()
+    sampled = check_sampling(metadata, window, beamline.crystal_size_nm)
+    _raise_if([] if undersampled else sampled.refusals)
+    needs = window_needs(metadata, window)
+    return Preflight(
+        points,
+        disk_bytes,
+        _duration(beamline, temperatures, window),
+        sampled.oversampling,
+        [*sampled.warnings, *(one.warning for one in needs[:1] if one.warning)],
+        [one.text for one in needs],
+    )
 
 
 def check_window(beamline: BeamlineLike, window: EtaWindow) -> None:
@@ -177,39 +156,6 @@ def _disk_problems(folder: Path, needed: int) -> list[str]:
         f"{COMPRESSION:g} times, {RESERVE_BYTES / 1e6:.0f} MB in reserve), it has {free / 1e6:.0f} MB: free "
         "some space or choose another data folder"
     ]
-
-
-def _oversampling(
-    beamline: BeamlineLike, window: EtaWindow
-) -> tuple[tuple[float, float, float] | None, list[str]]:
-    size = beamline.crystal_size_nm
-    if size is None:
-        return None, ["the crystal's size is not known beforehand: oversampling cannot be checked"]
-    metadata = beamline.metadata()
-    ratios = sampling_of(metadata, window).oversampling(size)
-    warnings = [
-        f"the crystal's {length:g} nm {direction} are oversampled {ratio:.2f} times, a unique phase needs 2: "
-        + ("they cannot be phased" if ratio <= 1 else "the autocorrelation wraps")
-        + f"; {_remedy(metadata, window, direction, ratio / 2)} would do"
-        for length, direction, ratio in zip(size, DIRECTIONS, ratios, strict=True)
-        if ratio < 2
-    ]
-    return ratios, warnings
-
-
-def _remedy(metadata: Mapping[str, Any], window: EtaWindow, direction: str, share: float) -> str:
-    """Return in words what makes the field of view `1 / share` times as long."""
-    if direction == DIRECTIONS[0]:
-        return f"a step of {_down(window.step * share)}°"
-    distance = float(metadata["detector"]["distance_mm"]) / share
-    energy = float(metadata["energy"]) * share
-    return f"a distance of {ceil(distance)} mm, or {_down(energy)} keV"
-
-
-def _down(value: float) -> str:
-    """Return a number cut to two digits, never rounded up."""
-    unit = 10.0 ** (floor(log10(value)) - 1)
-    return f"{floor(value / unit + 1e-9) * unit:.6g}"
 
 
 def _duration(beamline: BeamlineLike, temperatures: Sequence[float], window: EtaWindow) -> float:

@@ -169,6 +169,7 @@ def temperature_series(
     align_exposure: float = 1.0,
     locate: bool = True,
     pre_expose: bool = True,
+    undersampled: bool = False,
     series_uid: str | None = None,
     progress: SeriesProgress | None = None,
     steering: Steering | None = None,
@@ -197,6 +198,8 @@ def temperature_series(
         window's centre.
     pre_expose : bool
         Whether a short exposure at the peak decides, at each temperature, how much the beam is attenuated.
+    undersampled : bool
+        Whether a crystal too coarsely sampled to be phased is measured all the same (`vo2_plans.sampling`).
     series_uid : str, optional
         A new one is made otherwise.
     progress : SeriesProgress, optional
@@ -219,7 +222,7 @@ def temperature_series(
     if done.complete and not left:
         _log.warning("The series %s is complete: nothing is left to measure.", done.series_uid)
         return tuple(done.complete[index] for index in sorted(done.complete))
-    checked = preflight(beamline, left, window, align_exposure=align_exposure)
+    checked = preflight(beamline, left, window, align_exposure=align_exposure, undersampled=undersampled)
     for warning in checked.warnings:
         _log.warning("%s", warning)
     present = float(beamline.heated_stage.setpoint)
@@ -233,7 +236,8 @@ def temperature_series(
         )
     how = SeriesSettings(window, align_exposure, locate, pre_expose, guard, ending)
     how.say_what_is_given_up(beamline)
-    md = {"series_plan": how.as_metadata(temperatures), **(md or {})}
+    asked = how.as_metadata(temperatures) | ({"undersampled": True} if undersampled else {})
+    md = {"series_plan": asked, **(md or {})}
     nowhere = (float("nan"), float("nan"))
     found: Alignment | None = None if locate else Alignment(window.centre, nowhere)
     if done.pose:

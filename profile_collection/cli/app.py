@@ -89,6 +89,12 @@ UntilOption = Annotated[
 RestOption = Annotated[
     bool, typer.Option("--rest", help="Of --until: measure the rest of each scan nevertheless.")
 ]
+UndersampledOption = Annotated[
+    bool,
+    typer.Option(
+        "--undersampled", help="Measure a crystal too coarsely sampled to be phased.", show_default=False
+    ),
+]
 
 
 @app.command()
@@ -111,6 +117,7 @@ def series(
     guard: GuardOption = "",
     until: UntilOption = None,
     rest: RestOption = False,
+    undersampled: UndersampledOption = False,
     monitor: Annotated[
         bool, typer.Option("--monitor", help="Also start the monitor, and print its address.")
     ] = False,
@@ -142,9 +149,17 @@ def series(
 
         def plan(session: Session) -> MsgGenerator[Any]:
             if chosen is not None:
-                return session.adaptive_temperature_series(chosen, window, until=until, rest=rest)
+                return session.adaptive_temperature_series(
+                    chosen, window, until=until, rest=rest, undersampled=undersampled
+                )
             return session.temperature_series(
-                asked, window, until=until, rest=rest, guard=guard, resume=stored
+                asked,
+                window,
+                until=until,
+                rest=rest,
+                guard=guard,
+                undersampled=undersampled,
+                resume=stored,
             )
 
         code = run_unattended(settings, plan)
@@ -164,6 +179,7 @@ def dry_run(
     branches: BranchesOption = "heating",
     until: UntilOption = None,
     rest: RestOption = False,
+    undersampled: UndersampledOption = False,
     data: DataOption = None,
 ) -> None:
     """Print what a temperature series would do and how long it would take; nothing moves."""
@@ -181,11 +197,17 @@ def dry_run(
         if adaptive is not None:
             chosen = parse_adaptive(adaptive, branches)
             console.print(vo2_plans.adaptive_text(chosen, beamline, window), highlight=False, soft_wrap=True)
-            plan = vo2_plans.adaptive_temperature_series(beamline, chosen, window, until=until, rest=rest)
+            plan = vo2_plans.adaptive_temperature_series(
+                beamline, chosen, window, until=until, rest=rest, undersampled=undersampled
+            )
         else:
             kelvin = known.temperatures if asked is None else asked
-            plan = vo2_plans.temperature_series(beamline, kelvin, window, until=until, rest=rest)
+            plan = vo2_plans.temperature_series(
+                beamline, kelvin, window, until=until, rest=rest, undersampled=undersampled
+            )
         console.print(vo2_plans.dry_run(plan).text(), highlight=False, soft_wrap=True)
+        for need in vo2_plans.window_needs(beamline.metadata(), window):
+            console.print(need.text, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -187,6 +187,7 @@ class Session:
         guard: str = "",
         until: str | None = None,
         rest: bool = False,
+        undersampled: bool = False,
         resume: str | int | None = None,
     ) -> MsgGenerator[Any]:
         """Return the plan of a series on this session's devices, or of what is left of a stored one.
@@ -195,7 +196,7 @@ class Session:
         ----------
         temperatures, window
             K, and the rocking curve; the session's own where not given.
-        locate, pre_expose, guard, until, rest
+        locate, pre_expose, guard, until, rest, undersampled
             As for `vo2_plans.temperature_series`.
         resume
             Uid of the series to go on with, -1 for the last; it keeps its own arguments.
@@ -216,6 +217,7 @@ class Session:
                 locate=locate,
                 pre_expose=pre_expose,
                 guard=guard,
+                undersampled=undersampled,
                 steering=self.steering,
                 until=until,
                 early=None if until is None else self._early_of(until),
@@ -238,6 +240,7 @@ class Session:
         pre_expose: bool = True,
         until: str | None = None,
         rest: bool = False,
+        undersampled: bool = False,
     ) -> MsgGenerator[Any]:
         """Return the plan of a series that chooses its temperatures from the results published so far.
 
@@ -247,7 +250,7 @@ class Session:
         ----------
         asked
             Range, steps, beam time; the experiment's range, where not given.
-        window, locate, pre_expose, until, rest
+        window, locate, pre_expose, until, rest, undersampled
             As for `temperature_series`.
         """
         self.steering.clear()
@@ -259,6 +262,7 @@ class Session:
             reader=PublishedOrder(self.settings.series_folder),
             locate=locate,
             pre_expose=pre_expose,
+            undersampled=undersampled,
             steering=self.steering,
             until=until,
             early=self._early_of(until),

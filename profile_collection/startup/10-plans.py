@@ -32,6 +32,7 @@ def temperature_series(
     guard: str = "",
     until: str | None = None,
     rest: bool = False,
+    undersampled: bool = False,
     resume: str | int | None = None,
 ) -> MsgGenerator:
     """Measure a rocking curve at each temperature, through the phase transition.
@@ -58,6 +59,8 @@ def temperature_series(
         'trusted' ends a scan when its early results are trusted, agree, and cover the crop.
     rest
         Measure the rest of the range nevertheless, for a second lattice's peak.
+    undersampled
+        Measure a crystal that is too coarsely sampled to be phased all the same.
     resume
         Uid of a series that was interrupted, -1 for the last; it goes on with its own arguments.
 
@@ -77,6 +80,7 @@ def temperature_series(
             guard=guard,
             until=until,
             rest=rest,
+            undersampled=undersampled,
             resume=resume,
         )
     )
@@ -110,6 +114,7 @@ def adaptive_temperature_series(
     pre_expose: bool = True,
     until: str | None = None,
     rest: bool = False,
+    undersampled: bool = False,
 ) -> MsgGenerator:
     """Measure a series that chooses its temperatures from the order parameter published so far.
 
@@ -147,12 +152,20 @@ def adaptive_temperature_series(
         'trusted' ends a scan when its early results are trusted, agree, and cover the crop.
     rest
         Measure the rest of the range nevertheless, for a second lattice's peak.
+    undersampled
+        Measure a crystal that is too coarsely sampled to be phased all the same.
     """
     asked = vo2_plans.AdaptiveSettings(start, stop, min_step, max_step, hours, branches, patience)
     window = changed_window(session.experiment, eta_start, eta_stop, eta_step, exposure)
     return (
         yield from session.adaptive_temperature_series(
-            asked, window, locate=locate, pre_expose=pre_expose, until=until, rest=rest
+            asked,
+            window,
+            locate=locate,
+            pre_expose=pre_expose,
+            until=until,
+            rest=rest,
+            undersampled=undersampled,
         )
     )
 

@@ -61,7 +61,7 @@ def test_baseline_is_read_before_and_after(scan, beamline):
 
 
 def test_limits_of_every_message(beamline, engine):
-    check_limits(temperature_series(beamline, [320, 330], WINDOW))
+    check_limits(temperature_series(beamline, [320, 330], WINDOW, undersampled=True))
     assert engine.state == "idle"
 
 
@@ -73,7 +73,7 @@ def test_limits_are_found_in_a_plan_that_breaks_them(beamline, engine):
 
 
 def test_a_series_soaks_aligns_and_scans_at_each_temperature(beamline):
-    plan = temperature_series(beamline, [320, 330], WINDOW, series_uid="here")
+    plan = temperature_series(beamline, [320, 330], WINDOW, undersampled=True, series_uid="here")
     messages = RunEngineSimulator().simulate_plan(plan)
     runs = [message.kwargs for message in messages if message.command == "open_run"]
     assert [(run["temperature_setpoint"], run["plan_name"]) for run in runs] == [
@@ -89,7 +89,7 @@ def test_a_series_soaks_aligns_and_scans_at_each_temperature(beamline):
 
 
 def test_the_heater_is_left_as_it_is(beamline):
-    plan = temperature_series(beamline, [320, 330], WINDOW)
+    plan = temperature_series(beamline, [320, 330], WINDOW, undersampled=True)
     messages = RunEngineSimulator().simulate_plan(plan)
     setpoints = [m.args[0] for m in messages if m.command == "set" and m.obj is beamline.heated_stage]
     assert setpoints == sorted(setpoints)

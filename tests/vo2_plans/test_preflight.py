@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vo2_plans import EtaWindow, preflight, rocking_scan, temperature_series
-from vo2_plans.preflight import sampling_of
+from vo2_plans import EtaWindow, dry_run, preflight, rocking_scan, temperature_series
+from vo2_plans.sampling import check_sampling, sampling_of, window_needs
 
 PAPER = EtaWindow(16.7, 18.9, 0.01, 30.0)
 
@@ -93,7 +93,7 @@ def test_undersampling_is_said(beamline):
     assert [warning for warning in mended if "rocking" in warning] == []
     assert "a distance of 1438 mm, or 8.2 keV would do" in warnings[1]
     beamline.crystal_size_nm = (1900.0, 500.0, 500.0)
-    assert "cannot be phased" in preflight(beamline, [320.0], PAPER).warnings[0]
+    assert "cannot be phased" in preflight(beamline, [320.0], PAPER, undersampled=True).warnings[0]
     beamline.crystal_size_nm = (500.0, 500.0, 500.0)
     assert preflight(beamline, [320.0], PAPER).warnings == []
     beamline.crystal_size_nm = None
@@ -104,3 +104,54 @@ def test_check_happens_when_the_plan_starts_not_when_it_is_made(beamline):
     """The queue server makes plans early; a generator that nobody runs must raise nothing."""
     plan = temperature_series(beamline, [1000], PAPER)
     plan.close()
+
+
+def test_a_crystal_too_coarsely_sampled_to_be_phased_is_refused_with_what_would_mend_it(beamline):
+    beamline.crystal_size_nm = (1900.0, 500.0, 3000.0)
+    with pytest.raises(ValueError, match="Nothing was moved: .*1900 nm along the rocking") as raised:
+        preflight(beamline, [320.0], PAPER)
+    said = str(raised.value)
+    assert "oversampled 0.97 times, at least 1.2 times is needed" in said
+    assert "a step of 0.0048° would give 2" in said
+    assert "3000 nm horizontally are oversampled 1.09 times" in said
+    assert "a distance of 2396 mm, or 4.9 keV would give 2" in said
+    assert "undersampled=True (--undersampled)" in said
+    beamline.crystal_size_nm = (1900.0, 500.0, 500.0)
+    mended = preflight(beamline, [320.0], PAPER.changed(step=0.0048))
+    assert mended.oversampling[0] >= 2
+
+
+def test_a_series_that_is_told_to_go_on_says_so_in_its_documents(beamline):
+    beamline.crystal_size_nm = (1900.0, 500.0, 500.0)
+    runs = dry_run(temperature_series(beamline, [320.0], PAPER, undersampled=True)).runs
+    assert all(run.md["series_plan"]["undersampled"] is True for run in runs)
+    beamline.crystal_size_nm = (500.0, 500.0, 500.0)
+    usual = dry_run(temperature_series(beamline, [320.0], PAPER)).runs
+    assert not any("undersampled" in run.md["series_plan"] for run in usual)
+
+
+DESCRIBED = {"crop": [64, 64, 64], "wide_crop": [96, 168, 168], "counterpart": {"phase": "rutile"}}
+
+
+def test_the_range_of_eta_that_the_crops_need_is_told_in_numbers():
+    usual, wide = window_needs({"experiment": DESCRIBED}, PAPER)
+    assert (usual.start, usual.stop, usual.points) == (17.44, 18.16, 73)
+    assert "needs eta 17.440° to 18.160°: 73 points, 33 % of the window's 221" in usual.text
+    assert (wide.start, wide.stop, wide.points) == (17.28, 18.32, 105)
+    assert "the peak of the rutile" in wide.text
+    assert usual.warning == wide.warning == ""
+    window = EtaWindow(usual.start, usual.stop, PAPER.step, PAPER.exposure)
+    assert window.num == usual.points
+    narrow = window_needs({"experiment": DESCRIBED}, PAPER.changed(start=17.6, stop=18.0))[0]
+    assert "the window has 41 points, the crop 64 planes" in narrow.warning
+    assert window_needs({}, PAPER) == []
+
+
+def test_a_window_too_narrow_to_be_phased_is_no_reason_to_refuse(beamline):
+    """A look at the peak in coarse steps; the same steps over a whole rocking curve are refused."""
+    metadata = {**beamline.metadata(), "experiment": DESCRIBED}
+    size, coarse = (1100.0, 500.0, 500.0), PAPER.changed(step=0.03)
+    assert len(check_sampling(metadata, coarse, size).refusals) == 1
+    look = check_sampling(metadata, coarse.changed(start=17.7, stop=17.9), size)
+    assert look.refusals == []
+    assert len(look.warnings) == 1

@@ -26,6 +26,7 @@ PLANS = {
         "guard",
         "until",
         "rest",
+        "undersampled",
         "resume",
     ],  # fmt: skip
     "adaptive_temperature_series": [
@@ -44,6 +45,7 @@ PLANS = {
         "pre_expose",
         "until",
         "rest",
+        "undersampled",
     ],  # fmt: skip
     "rocking_scan": ["eta_start", "eta_stop", "eta_step", "exposure", "until", "rest"],
     "locate_reflection": ["exposure"],
