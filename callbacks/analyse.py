@@ -22,10 +22,8 @@ from analysis.geometry import ScanGeometry, geometry_of_document, instrument_nam
 from analysis.order_parameter import analyse_series
 from analysis.phasing.first_guess import first_guess
 from analysis.phasing.registration import overlap
-from analysis.phasing.trust import oversampling
 from analysis.phasing.two_lattices import phase
 from analysis.preprocessing import LocatedScan, PreparedScan, locate_scan
-from analysis.preprocessing.sampling_guard import measured_sampling, sampling_words
 from analysis.results import (
     ScanResult,
     SeriesResult,
@@ -35,10 +33,10 @@ from analysis.results import (
     write_series,
 )
 from analysis.structure import strain_table, structure_summary
-from analysis.unit_cells import UnitCell
 from callbacks.frames import DARK, FLAT_FIELD, PIXEL_MASK, open_frames, read_array, read_beside
 from callbacks.jobs import CAPTION, ScanJob, SoFar
 from callbacks.locks import alone
+from callbacks.scan_notes import said_of_file, said_of_flat_field, said_of_sampling
 from callbacks.series import SEEDS, read_repeats, read_results, series_lock
 
 if TYPE_CHECKING:
@@ -220,9 +218,9 @@ def _result(job: ScanJob, prepared: PreparedScan, phased: Mapping[str, Any]) -> 
     start = job.start
     notes = (
         *job.notes,
-        *_said_of_file(job, prepared),
-        *_said_of_flat_field(prepared, phased),
-        *_said_of_sampling(job, prepared, phased),
+        *said_of_file(job, prepared),
+        *said_of_flat_field(prepared, phased),
+        *said_of_sampling(job, prepared, phased),
         *prepared.notes,
     )
     return ScanResult(
@@ -259,58 +257,6 @@ def _result(job: ScanJob, prepared: PreparedScan, phased: Mapping[str, Any]) -> 
         experiment=Experiment.of_start(start).document(),
         instrument=_instrument(job),
     )
-
-
-def _said_of_file(job: ScanJob, prepared: PreparedScan) -> list[str]:
-    """Return notes on an ingested scan: those on its file, and whether d is the lattice's."""
-    if "ingested" not in job.start:
-        return []
-    notes = [str(note) for note in job.start["ingested"].get("notes", ())]
-    lattice, reflection = job.start.get("lattice"), job.start.get("reflection")
-    if lattice and reflection:
-        hkl = (int(reflection[0]), int(reflection[1]), int(reflection[2]))
-        expected = UnitCell(**lattice).d_spacing(hkl)
-        off = prepared.d_spacing / expected - 1
-        if abs(off) > D_OFF:
-            notes.append(f"d is {100 * off:+.2f} % off the lattice's {expected:.4f} Å for {hkl}")
-    return notes
-
-
-def _said_of_sampling(job: ScanJob, prepared: PreparedScan, phased: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return where the first scan's autocorrelation wraps, and what would mend it.
-
-    Later scans of a series sample the same crystal in the same steps.
-    """
-    if int(job.start.get("series_index", 0)) or "distance_mm" not in job.start.get("detector", {}):
-        return ()
-    return sampling_words(
-        measured_sampling(prepared.intensity, prepared.background),
-        step=abs(float(np.median(np.diff(job.eta)))),
-        distance=float(job.start["detector"]["distance_mm"]),
-        energy=float(job.start["energy"]),
-        object_ratio=oversampling(phased["object"]) if phased["trusted"] else None,
-    )
-
-
-def _said_of_flat_field(prepared: PreparedScan, phased: Mapping[str, Any]) -> list[str]:
-    """Hold the flat field that was found with the object against the one that was given."""
-    given, found = prepared.given_flat_field, phased.get("flat_field")
-    if given is None or found is None or phased.get("exposure") is None:
-        return []
-    lit = (np.where(prepared.mask, 0, prepared.intensity).sum(axis=0) > LIT) & (given > 0)
-    if not lit.any():
-        return []
-    off = 100 * float(np.std(found[lit] / given[lit]))
-    return [
-        f"the flat field that was found differs from the one given by {off:.1f} % (pixels of > {LIT} counts)"
-    ]
-
-
-LIT = 1000
-"""Counts of a pixel in all frames from which its flat field is compared: counting leaves 3 % there."""
-
-D_OFF = 2e-3
-"""Relative deviation of d from the lattice's that is noted; distance and arm are rarely known better."""
 
 
 def phasing_values(

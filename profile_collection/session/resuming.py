@@ -95,7 +95,8 @@ def fixed_by_decisions(progress: SeriesProgress) -> SeriesProgress:
     decided = [one for _, one in sorted(progress.decisions.items()) if one["action"] == "measure"]
     names = ("eta_start", "eta_stop", "eta_step", "exposure", "align_exposure", "locate", "pre_expose")
     arguments = {name: progress.arguments[name] for name in names}
-    arguments |= {name: progress.arguments[name] for name in ("until", "rest") if name in progress.arguments}
+    kept = ("until", "rest", "undersampled")
+    arguments |= {name: progress.arguments[name] for name in kept if name in progress.arguments}
     arguments["temperatures"] = [float(one["temperature"]) for one in decided]
     return dataclasses.replace(progress, arguments=arguments)
 
