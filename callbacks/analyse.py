@@ -226,6 +226,7 @@ def _result(job: ScanJob, prepared: PreparedScan, phased: Mapping[str, Any]) -> 
     return ScanResult(
         **phased,
         notes=notes,
+        not_counts=prepared.not_counts,
         intensity=prepared.intensity,
         mask=prepared.mask,
         background=prepared.background,

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
+from scipy import ndimage
 
 from analysis.benchmark.generator import Case
 from analysis.benchmark.judge import overlap_with_truth
 from analysis.phasing import reconstruct
 from analysis.phasing.config import DEFAULT, TrustConfig
-from analysis.phasing.counting import quiet_scatter
+from analysis.phasing.counting import least_bend, not_counted, not_poisson, quiet_scatter
 from analysis.phasing.network.pretrained import load_pretrained
 from analysis.phasing.pattern import Pattern
 from analysis.phasing.reconstruction import Reconstruction, checked_pattern, from_guesses, from_network
@@ -95,25 +96,48 @@ MADE: dict[str, Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]] = {
     "times 0.7": lambda c, rng: 0.7 * c,
     "times 1.3": lambda c, rng: 1.3 * c,
     "square roots": lambda c, rng: np.sqrt(c),
+    "logarithms, log(1 + counts)": lambda c, rng: np.log1p(c),
+    "over 30": lambda c, rng: c / 30,
+    "over 30, rounded": lambda c, rng: np.rint(c / 30),
+    "over the largest": lambda c, rng: c / c.max(),
+    "over the monitor of each frame": lambda c, rng: c / rng.normal(1, 0.02, (len(c), 1, 1)),
+    "over a flat field": lambda c, rng: c / rng.normal(1, 0.1, (1, *c.shape[1:])),
+    "smoothed, σ 0.7 voxels": lambda c, rng: ndimage.gaussian_filter(c, 0.7),
+    "mean of 3³ voxels": lambda c, rng: ndimage.uniform_filter(c, 3),
+    "half a voxel on, linearly": lambda c, rng: ndimage.shift(c, 0.5, order=1),
+    "half a voxel on, by splines, cut at 0": lambda c, rng: np.maximum(ndimage.shift(c, 0.5, order=3), 0),
+    "by splines, rounded": lambda c, rng: np.maximum(np.rint(ndimage.shift(c, 0.5, order=3)), 0),
 }
 """What people hand over for counts, made of counts."""
 
 
 def scatter_table(cases: Sequence[Case], limits: TrustConfig = DEFAULT.trust) -> Table:
-    """Return the scatter of the quietest blocks (`counting.quiet_scatter`) of `MADE` of each of ``cases``."""
+    """Return the scatter of the quietest blocks (`counting.quiet_scatter`) of `MADE` of each of ``cases``.
+
+    Beside it their least bends (`counting.least_bend`), and the share that is found to be no counts by
+    anything that is asked.
+    """
     found: dict[str, list[float]] = {name: [] for name in MADE}
+    bends: dict[str, list[float]] = {name: [] for name in MADE}
+    refuted: dict[str, list[bool]] = {name: [] for name in MADE}
     for case in cases:
         made = case.pattern()
         counts = np.asarray(made.counts, np.float64)
         for name, change in MADE.items():
-            scatter = quiet_scatter(change(counts, np.random.default_rng(case.seed)), made.mask, limits)
+            given = change(counts, np.random.default_rng(case.seed))
+            scatter = quiet_scatter(given, made.mask, limits)
             found[name] += [] if scatter is None else [scatter]
+            bends[name].append(least_bend(given, made.mask, limits))
+            words = (*not_counted(given, made.mask, limits), *not_poisson(given, made.mask, limits))
+            refuted[name].append(bool(words))
     limit = limits.most_scatter
-    table = Table("what is given", "of", "least", "median", "most", f"above {limit:g}")
+    table = Table("what is given", "of", "least", "median", "most", f"above {limit:g}", "bends", "no counts")
     for name, values in found.items():
         share = f"{np.mean([v > limit for v in values]):.1%}" if values else "–"
         least, median, most = (f"{q:.3f}" for q in np.quantile(values or [np.nan], [0, 0.5, 1]))
-        table.add_row(name, f"{len(values)} of {len(cases)}", least, median, most, share)
+        bent = f"{min(bends[name], default=np.nan):.2f}–{max(bends[name], default=np.nan):.2f}"
+        no_counts = f"{np.mean(refuted[name]):.1%}" if cases else "–"
+        table.add_row(name, f"{len(values)} of {len(cases)}", least, median, most, share, bent, no_counts)
     return table
 
 

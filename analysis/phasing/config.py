@@ -264,8 +264,8 @@ class TrustConfig:
         A peak is cut off where so many voxels or more have its counts exactly, and these are more than that:
         of faint counts several are equal by chance. Source: chosen when it was written, not calibrated.
     fano, faint, fewest_counted : float, float, int
-        Least ratio of squared difference to sum of neighbours whose sum is at most ``faint``, from so many
-        pairs on. Counts have 1 or more. Source: issue 14.
+        Least ratio of squared difference to sum of neighbours whose sum is at most ``faint`` (of 9 or 27
+        voxels: twice that), from so many pairs on. Counts have 1 or more. Source: issue 14.
     some, beside_none : float, float
         Of neighbours with ``some`` to ``faint`` counts together, the largest share in which one has none.
         Two counts of one mean have 2^(1 − sum); sharp fringes left up to 0.10 along the best axis, 20 counts

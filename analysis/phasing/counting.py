@@ -5,12 +5,53 @@ Arrays in, words out: nothing here looks at an object.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.phasing.config import DEFAULT, TrustConfig
+
+
+@dataclass(frozen=True)
+class ValueConfig:
+    """When values are taken for whole numbers, or for a few that are evenly spaced.
+
+    Source: single precision is right to 6e-8; `vo2 benchmark counts` shows what these numbers tell apart.
+
+    Parameters
+    ----------
+    nothing : float
+        Of the largest value; below it lies what rounding leaves of a 0.
+    fractions, rounding : float, float
+        Largest share of the values above 0 that may be no whole numbers (a voxel that was filled in), and how
+        far, of their size, whole ones may be off.
+    smallest, fewest, voxels, alike : int, int, int, float
+        So many of the smallest different values are looked at, no fewer than ``fewest``, where so many voxels
+        share them, and ``alike`` times as many voxels as values.
+    uneven : float
+        How far, of a step, the spacing of such values may be off to be even.
+    frames : int
+        So many frames must show a spacing of their own.
+    pairs, whole : int, float
+        So many faint values are needed, and this share of them must be multiples of their pixel's least.
+    """
+
+    nothing: float = 1e-9
+    fractions: float = 0.01
+    rounding: float = 1e-5
+    smallest: int = 8
+    fewest: int = 4
+    voxels: int = 30
+    alike: float = 4.0
+    uneven: float = 1e-3
+    frames: int = 8
+    pairs: int = 1000
+    whole: float = 0.95
+
+
+VALUES = ValueConfig()
 
 
 def looks_saturated(
@@ -27,6 +68,138 @@ def no_trust(counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig 
     return looks_saturated(counts, mask, limits) or bool(not_poisson(counts, mask, limits))
 
 
+def not_counted(
+    counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust
+) -> tuple[str, ...]:
+    """Return what speaks against ``counts`` (n0, n1, n2) having been read from a detector as they are.
+
+    For counts before anything of our own is done to them: the monitor's factors make fractions, and what is
+    interpolated to even angles is smoother.
+    """
+    return (*not_whole(counts, mask), *too_even(counts, mask, limits))
+
+
+def too_even(
+    counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust
+) -> tuple[str, ...]:
+    """Return whether ``counts`` (n0, n1, n2) scatter less than Poisson counts of any means can."""
+    ratio = least_bend(counts, mask, limits)
+    if ratio >= limits.fano:
+        return ()
+    return (
+        f"bends of faint neighbours are {ratio:.2f} of the least that counts leave, where {limits.fano:g} is "
+        "accepted: were they scaled down, smoothed or interpolated?",
+    )
+
+
+def least_bend(counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust) -> float:
+    """Return the least Σ(Σ w·n)²/ΣΣ w²·n of faint neighbours' ``counts`` n (n0, n1, n2); ∞ of too few.
+
+    Over 3² voxels in three planes and over 3³, w = 1, −2, 1 along each axis. Given the sum of n Poisson
+    counts, the expected (Σ w·n)² is at least that of Σ w²·n, whatever their means and w (both moments of a
+    multinomial distribution); such weights leave of a smooth pattern hardly more.
+    """
+    return min(_bend(counts, mask, axes, limits) for axes in ((0, 1), (0, 2), (1, 2), (0, 1, 2)))
+
+
+def _bend(counts: NDArray[Any], mask: NDArray[np.bool_], axes: tuple[int, ...], limits: TrustConfig) -> float:
+    """Return Σ(Σ w·n)²/ΣΣ w²·n of faint voxels, w = 1, −2, 1 along each of ``axes``; ∞ of too few."""
+    bent = expected = total = np.asarray(np.where(mask, 0, counts), np.float32)
+    hidden = mask
+    for axis in axes:
+        bent = np.diff(bent, 2, axis=axis)
+        a, b, c = (_shifted(expected, axis, first) for first in range(3))
+        expected = a + 4 * b + c
+        total = _shifted(total, axis, 0) + _shifted(total, axis, 1) + _shifted(total, axis, 2)
+        hidden = _shifted(hidden, axis, 0) | _shifted(hidden, axis, 1) | _shifted(hidden, axis, 2)
+    faint = ~hidden & (total > 0) & (total <= 2 * limits.faint)
+    if np.count_nonzero(faint) < limits.fewest_counted:
+        return float("inf")
+    return float((bent[faint] ** 2).sum(dtype=np.float64) / expected[faint].sum(dtype=np.float64))
+
+
+def _shifted(array: NDArray[Any], axis: int, first: int) -> NDArray[Any]:
+    """Return all of an array but two planes along an axis, from the plane ``first`` on."""
+    return np.moveaxis(np.moveaxis(array, axis, 0)[first : first + array.shape[axis] - 2], 0, axis)
+
+
+def not_whole(counts: NDArray[Any], mask: NDArray[np.bool_], rules: ValueConfig = VALUES) -> tuple[str, ...]:
+    """Return what was done to ``counts`` (n0, n1, n2) that a person gave as counted, if they hold fractions.
+
+    Counts are whole numbers. Times a constant, or less one, they lie on a lattice, which the faintest values
+    show; divided by the monitor, or by a flat field, on one of each frame, or pixel; their square roots and
+    logarithms take few values, too, but uneven ones. What else has fractions was smoothed or interpolated.
+    The counts that our own preparation normalised are not asked: it has refused fractions before.
+    """
+    given = np.where(mask, 0, np.asarray(counts, np.float64))
+    given[given <= rules.nothing * given.max()] = 0
+    above = given[given > 0]
+    fractions = above[np.abs(above - np.rint(above)) > rules.rounding * above]
+    if fractions.size <= rules.fractions * above.size:
+        return ()
+    if (lattice := _lattice(above, rules)) is not None:
+        step, offset = lattice
+        if abs(offset) > rules.uneven * step:
+            return (f"all values above 0 lie {offset:.4g} beside multiples of {step:.4g}",)
+        return (f"all values are multiples of {step:.6g}",)
+    frames = [found for frame in given if (found := _lattice(frame[frame > 0], rules))]
+    if len(frames) >= rules.frames:
+        low, high = min(step for step, _ in frames), max(step for step, _ in frames)
+        return (
+            f"the values of each frame are multiples of a number of its own, {low:.4g} to {high:.4g}: were "
+            "they divided by the monitor, or the exposure?",
+        )
+    if _multiples_by_pixel(given, rules):
+        return (
+            "the values of each pixel are multiples of a number of its own: were they divided by a flat "
+            "field? Give it beside them",
+        )
+    if _few_values(above, rules) is not None:
+        return (
+            "the faintest values are few and not evenly spaced, as square roots, logarithms and smoothed "
+            "single counts are",
+        )
+    share = fractions.size / above.size
+    return (f"{share:.0%} of the values above 0 are fractions, such as {fractions[0]:.4g}",)
+
+
+def _few_values(above: NDArray[np.float64], rules: ValueConfig) -> NDArray[np.float64] | None:
+    """Return the smallest of many values above 0, each shared by several voxels; None if they are not."""
+    if above.size < rules.voxels:
+        return None
+    ordered = np.sort(above)
+    first = np.concatenate([[True], np.diff(ordered) > rules.rounding * ordered[1:]])
+    number = np.cumsum(first)
+    within = int(np.count_nonzero(number <= rules.smallest))
+    smallest = ordered[first][: rules.smallest]
+    alike = len(smallest) >= rules.fewest and within >= rules.voxels
+    return smallest if alike and within >= rules.alike * len(smallest) else None
+
+
+def _lattice(above: NDArray[np.float64], rules: ValueConfig) -> tuple[float, float] | None:
+    """Return (step, offset from its multiples) of evenly spaced values, the smallest above 0; else None."""
+    smallest = _few_values(above, rules)
+    if smallest is None:
+        return None
+    steps = np.diff(smallest)
+    step = float(steps.min())
+    if (np.abs(steps / step - np.rint(steps / step)) > rules.uneven).any():
+        return None
+    return step, float(smallest[0] - step * np.rint(smallest[0] / step))
+
+
+def _multiples_by_pixel(given: NDArray[np.float64], rules: ValueConfig) -> bool:
+    """Return whether in the pixels of all frames (n0, n1, n2) faint values are multiples of the least."""
+    least = np.where(given > 0, given, np.inf).min(axis=0)
+    times = given / least
+    faint = (times > 1 + rules.uneven) & (times <= rules.smallest)
+    whole = np.abs(times - np.rint(times)) <= rules.uneven
+    return bool(
+        np.count_nonzero(faint) >= rules.pairs
+        and np.count_nonzero(faint & whole) >= rules.whole * np.count_nonzero(faint)
+    )
+
+
 def not_poisson(
     counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust
 ) -> tuple[str, ...]:
@@ -36,17 +209,17 @@ def not_poisson(
     mean is expected to be their sum, whatever that sum is, and larger where their means differ: over faint
     neighbours less is left only where counts were scaled, smoothed or interpolated. In the quietest blocks,
     where means hardly differ, more is left only of counts that something was subtracted from and that were
-    cut at 0. Fractions say nothing: factors of the monitor make them.
+    cut at 0. Fractions say nothing here: factors of the monitor make them (`not_whole`).
     """
     found = []
     if (divisor := common_divisor(counts, mask, limits)) > 1:
         found.append(f"all counts are multiples of {divisor}")
-    fano = min(_fano(np.moveaxis(counts, axis, 0), np.moveaxis(mask, axis, 0), limits) for axis in range(3))
+    axes = [(np.moveaxis(counts, axis, 0), np.moveaxis(mask, axis, 0)) for axis in range(3)]
+    fano = min(_fano(*one, limits) for one in axes)
     if fano < limits.fano:
         found.append(
             f"faint neighbours differ by {fano:.2f} of what counts would, {limits.fano:g} is the least"
         )
-    axes = [(np.moveaxis(counts, axis, 0), np.moveaxis(mask, axis, 0)) for axis in range(3)]
     cut = min(_beside_none(*one, limits) for one in axes)
     if cut > limits.beside_none:
         found.append(

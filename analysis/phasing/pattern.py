@@ -153,6 +153,8 @@ class Pattern:
         The flat field that was given.
     raw : Tensor, (n0, n1, n2) float32, optional
         The counts as they came, where a flat field was given.
+    not_counts : tuple of str
+        What speaks against counts as they were read (`counting.not_counted`).
     """
 
     counts: Tensor
@@ -161,6 +163,7 @@ class Pattern:
     widths: tuple[float, float, float]
     gain: Tensor | None = None
     raw: Tensor | None = None
+    not_counts: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -184,7 +187,7 @@ class Pattern:
         """Return the centre of q, ``shape`` voxels of it."""
         counts, mask, background = (crop(a, shape) for a in (self.counts, self.mask, self.background))
         gain, raw = (None if a is None else crop(a, shape) for a in (self.gain, self.raw))
-        return Pattern(counts, mask, background, self.widths, gain, raw)
+        return Pattern(counts, mask, background, self.widths, gain, raw, self.not_counts)
 
     @property
     def as_counted(self) -> Tensor:
@@ -292,6 +295,23 @@ def checked_gain(
     if not lit.any():
         raise ValueError("the flat field must be above 0 where counts were measured; it is nowhere")
     return np.where(blind, 1, gain / gain[lit].mean()).astype(np.float32), blind
+
+
+def with_monitor(
+    flat_field: ArrayLike | None, monitor: ArrayLike | None, shape: tuple[int, ...]
+) -> ArrayLike | None:
+    """Return what each pixel counts in each frame, (n0, n1, n2), the ``monitor`` (n0,) in the flat field."""
+    if monitor is None:
+        return flat_field
+    each = np.asarray(monitor, np.float64)
+    if each.shape != shape[:1] or not (np.isfinite(each) & (each > 0)).all():
+        raise ValueError(
+            f"the monitor must be a number above 0 for each of the {shape[0]} frames; got the shape "
+            f"{each.shape!r}, a least value of {np.min(each, initial=np.inf):g}: mask frames without a beam, "
+            "and give 1 for them"
+        )
+    gain = np.ones(shape[1:]) if flat_field is None else np.asarray(flat_field, np.float64)
+    return np.asarray(each[:, None, None] * gain)
 
 
 def _checked_shape(intensity: ArrayLike) -> NDArray[Any]:

@@ -17,13 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from analysis.phasing.calibration import Calibrated, calibrate, shared
-from analysis.phasing.config import DEFAULT, PhasingConfig, TrustConfig
-from analysis.phasing.counting import looks_saturated, no_trust, not_poisson, refuse_multiples
+from analysis.phasing.config import DEFAULT, PhasingConfig
+from analysis.phasing.counting import no_trust, not_counted, not_poisson, refuse_multiples
 from analysis.phasing.forward import chi_squared, noise_ratio
 from analysis.phasing.network.pretrained import Pretrained, load_pretrained
 from analysis.phasing.network.transfer import transfer
 from analysis.phasing.null_model import refuse_nothing
-from analysis.phasing.pattern import COHERENT, Pattern, Triple, checked_pattern
+from analysis.phasing.pattern import COHERENT, Pattern, Triple, checked_pattern, with_monitor
 from analysis.phasing.projections import autocorrelation_extent, fixed_threads, to_centre, to_corner
 from analysis.phasing.refinement import (
     choose,
@@ -39,12 +39,9 @@ from analysis.phasing.schedules import Level, coarsest, resample
 from analysis.phasing.search import Found, Search
 from analysis.phasing.starts import Guesses
 from analysis.phasing.trust import (
-    Evidence,
     StartEvidence,
-    compactness,
     doubts,
-    effective_voxels,
-    oversampling,
+    gathered,
     verdict,
 )
 
@@ -127,7 +124,9 @@ def reconstruct(
     background: ArrayLike | None = None,
     flat_field: ArrayLike | None = None,
     dark: ArrayLike | None = None,
+    monitor: ArrayLike | None = None,
     method: str = "search",
+    not_counts: Sequence[str] | None = None,
     config: PhasingConfig = DEFAULT,
 ) -> Reconstruction:
     """Reconstruct the complex object behind a diffraction pattern.
@@ -149,9 +148,14 @@ def reconstruct(
         part of the model: give the counts as they were read. A pixel of 0 was not measured.
     dark : array_like, (n1, n2), counts, optional
         What each pixel counts without light in the exposure of a frame; part of the model, too.
+    monitor : array_like, (n0,), optional
+        What the monitor counted in each frame; part of the model, too: give the counts as they were read.
     method : {"search", "network"}
         "network" is the paper's: the network, transfer learning on the pattern, its object; no search, and no
         iterative engine (`from_network`).
+    not_counts : sequence of str, optional
+        What was found to speak against counts before these were normalised (`PreparedScan.not_counts`). By
+        default they are looked at as they come: then fractions, and what is smoother, are not trusted.
     config : PhasingConfig
         The tuned numbers.
 
@@ -163,10 +167,15 @@ def reconstruct(
     if method not in ("search", "network"):
         raise ValueError(f"the method must be 'search' or 'network'; got {method!r}")
     began = time.perf_counter()
+    flat_field = with_monitor(flat_field, monitor, np.shape(intensity))
     pattern = checked_pattern(intensity, mask, pixel_kernel, background, flat_field, dark)
-    counts, hidden = (to_centre(a).cpu().numpy() for a in (pattern.counts, pattern.mask))
+    counts, hidden, given = (
+        to_centre(a).cpu().numpy() for a in (pattern.counts, pattern.mask, pattern.as_counted)
+    )
     refuse_nothing(counts, hidden, config.null_model)
-    refuse_multiples(to_centre(pattern.as_counted).cpu().numpy(), hidden, config.trust)
+    refuse_multiples(given, hidden, config.trust)
+    found = not_counted(given, hidden, config.trust) if not_counts is None else tuple(not_counts)
+    pattern = replace(pattern, not_counts=found)
     pretrained = load_pretrained()
     if method == "network":
         return from_network(pretrained, pattern, seed, began, config)
@@ -188,7 +197,7 @@ def from_guesses(
     """
     began = time.perf_counter() if began is None else began
     counts, mask = (to_centre(a).cpu().numpy() for a in (pattern.as_counted, pattern.mask))
-    if no_trust(counts, mask, config.trust):
+    if pattern.not_counts or no_trust(counts, mask, config.trust):
         config = replace(config, search=config.search.without_trust())
     with fixed_threads(THREADS):
         found, best = _search_until_right(pattern, guesses, seed, config)
@@ -366,7 +375,9 @@ def _assemble(
         pixel_kernel=pattern.blurred,
         calibrated=calibrated,
     )
-    trusted, reasons = verdict(_evidence(starts, obj, support, counts, mask, config.trust), config.trust)
+    not_counts = (*pattern.not_counts, *not_poisson(counts, mask, config.trust))
+    evidence = gathered(starts, obj, support, counts, mask, not_counts, config.trust)
+    trusted, reasons = verdict(evidence, config.trust)
     return Reconstruction(
         object=obj.astype(np.complex64),
         support=support,
@@ -387,27 +398,6 @@ def _assemble(
         calibrated=calibrated,
         flat_field=torch.fft.fftshift(_flat_field(pattern, outcome)).cpu().numpy(),
         exposure=torch.fft.fftshift(outcome.response.exposure).cpu().numpy(),
-    )
-
-
-def _evidence(
-    starts: StartEvidence,
-    obj: NDArray[Any],
-    support: NDArray[np.bool_],
-    counts: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-    limits: TrustConfig,
-) -> Evidence:
-    """Return what the verdict on an object rests on; all arrays (n0, n1, n2), centred."""
-    density = np.abs(obj) ** 2
-    return Evidence(
-        starts=starts,
-        compactness=compactness(density, support),
-        oversampling=oversampling(obj, limits),
-        saturated=looks_saturated(counts, mask, limits),
-        effective_voxels=effective_voxels(density),
-        filled=float(np.count_nonzero(support) / np.count_nonzero(~mask)),
-        not_counts=not_poisson(counts, mask, limits),
     )
 
 

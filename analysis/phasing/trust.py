@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
 from analysis.phasing.config import DEFAULT, TrustConfig
+from analysis.phasing.counting import looks_saturated
 from analysis.phasing.projections import extent_of, to_centre, to_corner
 from analysis.phasing.registration import register
 
@@ -81,6 +82,28 @@ class Evidence:
     effective_voxels: float
     filled: float
     not_counts: tuple[str, ...]
+
+
+def gathered(
+    starts: StartEvidence,
+    obj: NDArray[Any],
+    support: NDArray[np.bool_],
+    counts: NDArray[Any],
+    mask: NDArray[np.bool_],
+    not_counts: tuple[str, ...],
+    limits: TrustConfig = DEFAULT.trust,
+) -> Evidence:
+    """Return what the verdict on an object rests on; all arrays (n0, n1, n2), centred."""
+    density = np.abs(obj) ** 2
+    return Evidence(
+        starts=starts,
+        compactness=compactness(density, support),
+        oversampling=oversampling(obj, limits),
+        saturated=looks_saturated(counts, mask, limits),
+        effective_voxels=effective_voxels(density),
+        filled=float(np.count_nonzero(support) / np.count_nonzero(~mask)),
+        not_counts=not_counts,
+    )
 
 
 def verdict(evidence: Evidence, limits: TrustConfig = DEFAULT.trust) -> tuple[bool, tuple[str, ...]]:

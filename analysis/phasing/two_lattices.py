@@ -51,6 +51,8 @@ class Measured(Protocol):
     q_vector : ndarray, (3,) float64, Å⁻¹
     given_flat_field, dark : ndarray, (n1, n2) float32, or None
         What each pixel counts of the same light, and counts without any.
+    not_counts : tuple of str
+        What spoke against counts as they were read.
     """
 
     @property
@@ -71,6 +73,8 @@ class Measured(Protocol):
     def dark(self) -> NDArray[np.float32] | None: ...  # noqa: D102
     @property
     def background_planes(self) -> NDArray[np.float32] | None: ...  # noqa: D102
+    @property
+    def not_counts(self) -> tuple[str, ...]: ...  # noqa: D102
 
 
 def phase(
@@ -102,6 +106,7 @@ def phase(
             background=background if planes is None else planes[:, None, None],
             flat_field=flat_field,
             dark=dark,
+            not_counts=prepared.not_counts,
         )
     return reconstruct_both(
         intensity,
@@ -113,6 +118,7 @@ def phase(
         background=background,
         flat_field=flat_field,
         dark=dark,
+        not_counts=prepared.not_counts,
     )
 
 
@@ -160,6 +166,7 @@ def reconstruct_both(
     background: float = 0.0,
     flat_field: NDArray[np.floating] | None = None,
     dark: NDArray[np.floating] | None = None,
+    not_counts: Sequence[str] | None = None,
 ) -> Reconstruction:
     """Reconstruct a crop that holds the peaks of two lattices.
 
@@ -173,7 +180,7 @@ def reconstruct_both(
         From the first peak to the second.
     band : three int
         Shape of the crop about the first peak that leaves the second outside.
-    seed, pixel_kernel, background, flat_field, dark
+    seed, pixel_kernel, background, flat_field, dark, not_counts
         As for `reconstruct`.
 
     Raises
@@ -189,7 +196,7 @@ def reconstruct_both(
     model: dict[str, Any] = {"pixel_kernel": pixel_kernel, "background": background}
     pixels = {"flat_field": flat_field, "dark": dark}
     within: dict[str, Any] = {name: None if one is None else one[inner[1:]] for name, one in pixels.items()}
-    first = reconstruct(counts[inner], hidden[inner], seed=seed, **model, **within)
+    first = reconstruct(counts[inner], hidden[inner], seed=seed, not_counts=not_counts, **model, **within)
     model |= pixels
     pattern = checked_pattern(counts, hidden, **model)
     amplitude = to_centre(pattern.amplitude(first.coherence)).cpu().numpy()

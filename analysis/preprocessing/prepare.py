@@ -32,7 +32,7 @@ def crop_scan(
     With ``thinning`` it is that of a shorter exposure: raw counts are thinned before anything else is done to
     them; what is bad, where the peak is and, scaled, the background are those of all counts.
     """
-    from analysis.phasing.counting import refuse_multiples  # torch comes with it
+    from analysis.phasing.counting import not_counted, refuse_multiples  # torch comes with it
 
     middle = np.array(shape) // 2 * binning + (np.array(binning) - 1) / 2
     corner = np.rint(centre.position - middle).astype(int)
@@ -45,6 +45,7 @@ def crop_scan(
     share = 1.0 if thinning is None else thinning.fraction
     if thinning is not None:
         counts = (thinning(crop.raw) * crop.factors[:, None, None]).astype(np.float32)
+    not_counts = not_counted(crop.raw, bad)
     if stack.strays:
         counts, bad = _evened(stack, crop.steps, corner[0], counts, bad)
     whole, mask = binned(filled(counts, bad), binning), binned(bad, binning) > 0
@@ -73,6 +74,7 @@ def crop_scan(
         counts=float(whole[~mask].sum()),
         lost_fraction=float(whole[mask].sum() / max(float(whole.sum()), 1e-9)),
         defects=defects,
+        not_counts=not_counts,
         notes=(*stack.notes, *_remarks(defects, where["sampling"])),
         **where,
     )

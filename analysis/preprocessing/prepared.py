@@ -103,6 +103,8 @@ class PreparedScan:
         What a person should know.
     given_flat_field, dark : ndarray, (n1, n2) float32, or None
         Of the voxels of a frame: what each counts of the same light, and its counts without any.
+    not_counts : tuple of str
+        What speaks against counts as they were read (`analysis.phasing.counting.not_counted`).
     """
 
     intensity: Counts
@@ -129,6 +131,7 @@ class PreparedScan:
     given_flat_field: Counts | None = None
     dark: Counts | None = None
     background_planes: Counts | None = None
+    not_counts: tuple[str, ...] = ()
 
     @property
     def wraps(self) -> bool:

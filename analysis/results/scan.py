@@ -139,6 +139,8 @@ class ScanResult:
     notes : tuple of str
         What is to be known of the data and no fault of the reconstruction: points left out, an assumption
         about a file; empty in files that were written before it was kept apart from ``reasons``.
+    not_counts : tuple of str
+        What spoke against counts as they were read; empty in files that were written before it was asked.
     experiment : mapping
         Description that the scan was measured and analysed by, as plain values (`analysis.experiment`); empty
         in files that were written before it was kept.
@@ -182,6 +184,7 @@ class ScanResult:
     dark: NDArray[np.float32] | None = None
     background_planes: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = ()
+    not_counts: tuple[str, ...] = ()
     analysis: int = 1
     transfer: Transfer | None = None
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -45,6 +45,7 @@ _SAMPLE = (
 _JSON = (
     "reasons",
     "notes",
+    "not_counts",
     "versions",
     "parameters",
     "strain",
@@ -268,7 +269,7 @@ def _read_values(entry: h5py.Group) -> dict[str, Any]:
     values["support"] = values["support"].astype(bool)
     values["mask"] = values["mask"].astype(bool)
     values["trusted"] = bool(values["trusted"])
-    for name in ("reasons", "notes"):
+    for name in ("reasons", "notes", "not_counts"):
         values[name] = tuple(values.get(name, ()))
     values["transfer"] = _read_transfer(entry)
     for name in ("pixel_kernel", "coherence"):

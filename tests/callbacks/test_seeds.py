@@ -38,8 +38,9 @@ def asked(monkeypatch, scans):
     """Put a phasing in place that starts from the answer and errs by the seed; return the calls."""
     calls = []
 
-    def phasing(intensity, mask, *, seed, pixel_kernel, background, flat_field=None, dark=None):
+    def phasing(intensity, mask, *, seed, pixel_kernel, background, flat_field, dark, not_counts):
         kelvin = min(scans, key=lambda one: np.abs(scans[one].intensity - intensity).sum())
+        assert (flat_field, dark, not_counts) == (None, None, ())
         calls.append((kelvin, seed, pixel_kernel, background))
         noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=intensity.shape), 1)
         array = (crystal(kelvin) * np.exp(1j * (0.1 * noise / noise.std() + seed))).astype(np.complex64)

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from analysis.benchmark.generator import CLASSES, draw_cases
-from analysis.phasing.counting import looks_saturated, not_poisson, quiet_scatter
+from analysis.phasing.counting import least_bend, looks_saturated, not_counted, not_poisson, quiet_scatter
 
 
 def test_saturation_is_several_equal_peaks():
@@ -78,3 +78,57 @@ def test_scatter_of_quiet_blocks_is_that_of_poisson_counts_whatever_their_slope(
     assert quiet_scatter(1.5 * counts, hidden) == pytest.approx(1.5 * quiet_scatter(counts, hidden), rel=0.1)
     hidden[:, :, 3::8] = True  # no block is whole
     assert quiet_scatter(counts, hidden) is None
+
+
+def monitor(n):
+    """Return the monitor's counts of each frame, (n0, 1, 1), in units of their mean."""
+    return np.random.default_rng(8).normal(1, 0.02, (len(n), 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda n: 0.7 * n, "all values are multiples of 0.7"),
+        (lambda n: np.float32(0.7) * n.astype(np.float32), "all values are multiples of 0.7"),
+        (lambda n: n / 30, "all values are multiples of 0.0333333"),
+        (lambda n: n / n.max(), "all values are multiples of "),
+        (lambda n: np.maximum(n - 0.5, 0), "all values above 0 lie 0.5 beside multiples of 1"),
+        (lambda n: np.maximum(0.7 * n - 0.2, 0), "all values above 0 lie -0.2 beside multiples of 0.7"),
+        (lambda n: n / monitor(n), "the values of each frame are multiples of a number of its own"),
+        (lambda n: n / np.random.default_rng(8).normal(1, 0.1, n.shape[1:]), "divided by a flat field"),
+        (np.sqrt, "few and not evenly spaced"),
+        (np.log1p, "few and not evenly spaced"),
+        (lambda n: np.rint(n / 30), "bends of faint neighbours"),
+        (lambda n: ndimage.shift(n, 0.5, order=1), "multiples of 0.125"),
+        (lambda n: np.maximum(ndimage.shift(n, 0.5, order=3), 0), "are fractions, such as"),
+        (lambda n: np.maximum(np.rint(ndimage.shift(n, 0.5, order=3)), 0), "bends of faint neighbours"),
+        (lambda n: ndimage.gaussian_filter(n, 0.7), "bends of faint neighbours"),
+    ],
+)
+def test_what_was_made_of_counts_before_they_were_given_is_said(crystal, made, words):
+    assert words in "; ".join(not_counted(made(crystal), np.zeros(crystal.shape, bool)))
+
+
+@pytest.mark.parametrize(
+    "counted",
+    [
+        lambda n: n,
+        lambda n: n.astype(np.float32),
+        lambda n: n.astype(np.uint16),
+        lambda n: n / 3.7 * 3.7,  # whole but for rounding
+        lambda n: n + np.random.default_rng(2).poisson(0.5, n.shape),
+        lambda n: np.random.default_rng(2).binomial(n.astype(int), 0.1),
+        lambda n: np.where(np.indices(n.shape)[1] == 7, n + 0.3, n),  # fractions where nothing was measured
+    ],
+)
+def test_counts_are_never_taken_for_what_was_made_of_them(crystal, counted):
+    hidden = np.zeros(crystal.shape, bool)
+    hidden[:, 7] = True
+    assert not_counted(counted(crystal), hidden) == ()
+
+
+def test_bends_of_poisson_counts_are_expected_to_be_what_counting_leaves():
+    mean = 0.5 + np.linspace(0, 3, 48)[:, None, None] + np.zeros((48, 48, 48))
+    counts = np.random.default_rng(5).poisson(mean)
+    assert least_bend(counts, np.zeros(counts.shape, bool)) == pytest.approx(1, abs=0.03)
+    assert least_bend(counts, np.ones(counts.shape, bool)) == np.inf

@@ -170,6 +170,29 @@ def test_what_cannot_be_trusted_is_not_searched_to_the_end(monkeypatch, made, un
     assert DEFAULT.search.without_trust().budget == 16
 
 
+def test_fractions_are_distrusted_in_words_unless_our_own_monitor_made_them(make_crystal):
+    counts, _ = point_samples(make_crystal((32, 32, 32), seed=5), 1e5, 2)
+    few = at_most(2)
+    (reason,) = [one for one in reconstruct(0.7 * counts, config=few).reasons if "Poisson" in one]
+    assert "give raw counts and the monitor (all values are multiples of 0.7)" in reason
+    (reason,) = [one for one in reconstruct(counts, config=few, not_counts=["x"]).reasons if "Poisson" in one]
+    assert reason == "the noise is not Poisson: give raw counts and the monitor (x)"
+    factors = np.random.default_rng(1).normal(1, 0.02, (32, 1, 1))
+    found = reconstruct(factors * counts, config=few, not_counts=())
+    assert not [one for one in found.reasons if "Poisson" in one]
+
+
+def test_the_monitor_beside_raw_counts_is_in_the_model(make_crystal):
+    _, truth = point_samples(make_crystal((32, 32, 32), seed=5), 1e5, 2)
+    intensity = np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(truth)))) ** 2
+    beam = np.random.default_rng(1).uniform(0.5, 1.5, 32)
+    counts = np.random.default_rng(3).poisson(intensity * (beam / beam.mean())[:, None, None])
+    found = reconstruct(counts, monitor=7e5 * beam)
+    assert found.trusted
+    assert overlap(found.object, truth) > 0.97
+    assert found.noise_ratio < 1.5
+
+
 @pytest.mark.parametrize("shape", [(33, 37, 35), (32, 45, 63)])
 def test_odd_and_unequal_sizes_are_reconstructed(make_crystal, shape):
     counts, truth = point_samples(make_crystal(shape, seed=8, peak_to_peak=np.pi), 1e5, 3)
@@ -194,6 +217,8 @@ def test_odd_and_unequal_sizes_are_reconstructed(make_crystal, shape):
         ({"pixel_kernel": (1, 1)}, "three voxel widths"),
         ({"pixel_kernel": (0, -1, 1)}, "between 0 and 2"),
         ({"background": -1.0}, "at least 0"),
+        ({"monitor": np.ones(31)}, "a number above 0 for each of the 32 frames"),
+        ({"monitor": np.arange(32)}, "mask frames without a beam"),
         ({"background": np.ones((3, 3))}, "one number or an array"),
         ({"pixel_kernel": 1.0}, "three voxel widths"),
         ({"pixel_kernel": "abc"}, "three voxel widths"),

@@ -96,7 +96,8 @@ def test_the_whole_is_finished_and_trusted_only_where_all_of_it_is(first, crysta
     asked = []
     monkeypatch.setattr(module, "reconstruct", lambda *given, **named: asked.append(named) or perfect)
     found = reconstruct_both(counts, offset=OFFSET, band=BAND, seed=4)
-    assert asked == [{"seed": 4, "pixel_kernel": None, "background": 0.0, "flat_field": None, "dark": None}]
+    model = {"pixel_kernel": None, "background": 0.0, "flat_field": None, "dark": None}
+    assert asked == [{"seed": 4, "not_counts": None, **model}]
     assert align(found.object, array).overlap > 0.94
     assert found.object.shape == found.support.shape == SHAPE
     assert found.seed == 4

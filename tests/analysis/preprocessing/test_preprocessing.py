@@ -264,6 +264,17 @@ def test_bad_input_is_refused_in_words(arguments, message):
         prepare_scan(*values.values(), **options)
 
 
+@pytest.mark.parametrize("monitor", [None, np.linspace(900, 1100, STEPS)])
+def test_what_speaks_against_counts_is_asked_before_they_are_normalised(monitor):
+    assert prepare_scan(frames(), ETA, monitor, geometry()).not_counts == ()
+    stray = ETA + 0.003 * np.sin(np.arange(STEPS))  # interpolated to an even grid
+    assert prepare_scan(frames(), stray, monitor, geometry()).not_counts == ()
+    (words,) = prepare_scan(np.rint(frames() / 30), ETA, monitor, geometry()).not_counts
+    assert "bends of faint neighbours" in words
+    (words, *_) = prepare_scan(0.7 * frames(), ETA, monitor, geometry()).not_counts
+    assert words == "all values are multiples of 0.7"
+
+
 def voxels(prepared, row, col):
     """Return which of the crop's voxels in one pixel of the frames are masked, (n0,)."""
     return prepared.mask[:, row + 40 - prepared.crop[1], col + 40 - prepared.crop[2]]
