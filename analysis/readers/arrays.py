@@ -214,6 +214,7 @@ def _scan(path: Path, kind: str, arrays: Mapping[str, NDArray[Any]], given: Give
             f"{name!r} must be numbers, (rocking, row, column); {frames.shape!r} of {frames.dtype} came"
         )
     points, shape = frames.shape[0], frames.shape[1:]
+    _refuse_frames_last(name, frames.shape, left)
     mask = _taken(left, MASKS, (shape, frames.shape))
     flat, dark = _taken(left, FLAT_FIELDS, (shape,)), _taken(left, DARKS, (shape,))
     monitor, angles = _taken(left, MONITORS, ((points,),)), _taken(left, ANGLES, ((points,),))
@@ -235,6 +236,17 @@ def _scan(path: Path, kind: str, arrays: Mapping[str, NDArray[Any]], given: Give
         monitor=None if monitor is None else monitor.astype(float),
         unused=tuple(f"{one} {values.shape}" for one, values in left.items()),
     )
+
+
+def _refuse_frames_last(name: str, shape: tuple[int, ...], others: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse frames whose last axis, and not the first, has as many as there are angles or monitor counts."""
+    for one in (*ANGLES, *MONITORS):
+        if one in others and others[one].shape == shape[2:] and shape[2] != shape[0]:
+            raise ReadError(
+                f"{name!r} must be (rocking, row, column); it has the shape {shape!r}, and {one!r} has "
+                f"{shape[2]} values: the frames seem to lie along the last axis, store "
+                f"numpy.moveaxis({name}, -1, 0)"
+            )
 
 
 def _taken(

@@ -14,8 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.geometry import INSTRUMENTS, Instrument, ScanGeometry, instrument_named
-from analysis.readers.linked import Dataset, left_over, linked_frames, opened
-from analysis.readers.scan import Given, MeasuredScan, ReadError, lacks, mean, measured, moment, text
+from analysis.readers.linked import Dataset, First, left_over, linked_frames, opened
+from analysis.readers.scan import (
+    FrameSource,
+    Given,
+    MeasuredScan,
+    ReadError,
+    lacks,
+    mean,
+    measured,
+    moment,
+    text,
+)
 
 ID01 = instrument_named("ESRF ID01")
 BLISS_DETECTORS = ("mpxgaas", "mpx1x4", "eiger2M")
@@ -67,9 +77,16 @@ def _scan_number(name: str) -> str:
 def _bliss_scan(path: Path, scan: h5py.Group, given: Given, folder: Path | None) -> MeasuredScan:
     counters, motors = scan["measurement"], scan["instrument/positioners"]
     detector = given.dataset or next(one for one in BLISS_DETECTORS if one in counters)
+    source: FrameSource | None
     source, note = linked_frames(path, counters, detector, folder)
-    points = source.shape[0] if source is not None else 0
-    columns = _columns(counters, points)
+    points, remarks = (source.shape[0] if source is not None else 0), list[str]()
+    if source is not None and (common := _common(counters, motors, points)) < points:
+        remarks.append(
+            f"{points} frames and {common} positions were written, as where a scan was cancelled: the first "
+            f"{common} are used"
+        )
+        source, points = First(source, common), common
+    columns = _columns(counters, points, cut=True)
     moved = {
         name: np.asarray(motors[name][()], dtype=float)
         for name in BLISS_CIRCLES
@@ -112,10 +129,18 @@ def _bliss_scan(path: Path, scan: h5py.Group, given: Given, folder: Path | None)
         cell=given.cell(),
         reflection=given.reflection,
         missing=missing,
+        notes=tuple(remarks),
         unused=left_over(scan, used),
         **beside,
         refusal="" if axis else f"none of {list(BLISS_CIRCLES)} was scanned: it is no rocking curve",
     )
+
+
+def _common(counters: h5py.Group, motors: h5py.Group, points: int) -> int:
+    """Return how many points circles and counters have in common, at most ``points``."""
+    nodes = [group[name] for group in (motors, counters) for name in BLISS_CIRCLES if name in group]
+    moved = [node.size for node in nodes if isinstance(node, h5py.Dataset) and node.size > 1]
+    return min([points, *moved])
 
 
 class Cxi:
@@ -213,6 +238,11 @@ def _plain(
 ) -> MeasuredScan:
     """Return a scan of a file that holds frames and little else."""
     source = Dataset(path, place, frames)
+    if source.dtype.kind not in "iuf":
+        raise ReadError(
+            f"{path}: {place} must hold counts; it holds {source.dtype}: is it an object that was "
+            "reconstructed? Give the measured frames (--dataset names them)"
+        )
     points = source.shape[0]
     columns: dict[str, NDArray[np.float64]] = {}
     for group in (file[place].parent, file.get("entry/instrument/NDAttributes")):
@@ -311,13 +341,15 @@ def _geometry(
     return given.geometry(instrument, axis, positions, source.shape[1:])
 
 
-def _columns(group: h5py.Group, points: int) -> dict[str, NDArray[np.float64]]:
-    """Return the arrays of a group that have one number for each point."""
+def _columns(group: h5py.Group, points: int, *, cut: bool = False) -> dict[str, NDArray[np.float64]]:
+    """Return the arrays of a group that have one number for each point, or more if they are to be ``cut``."""
     found = {}
     for name in group:
         values = group.get(name)
-        if isinstance(values, h5py.Dataset) and values.shape == (points,) and values.dtype.kind in "iuf":
-            found[name] = np.asarray(values[()], dtype=float)
+        if not isinstance(values, h5py.Dataset) or values.ndim != 1 or values.dtype.kind not in "iuf":
+            continue
+        if values.size == points or (cut and 0 < points < values.size):
+            found[name] = np.asarray(values[:points], dtype=float)
     return found
 
 

@@ -12,7 +12,7 @@ import hdf5plugin  # noqa: F401  registers the decompression filters
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.readers.scan import ReadError
+from analysis.readers.scan import FrameSource, ReadError
 
 
 @contextlib.contextmanager
@@ -57,6 +57,20 @@ class Dataset:
         inner = key if isinstance(key, tuple) else (key,)
         with h5py.File(self.path, "r", locking=False) as file:
             return np.asarray(file[self.name][(0,) * self._leading + inner])
+
+
+class First:
+    """The first ``count`` frames of a source: a scan that was cancelled has some that belong to no point."""
+
+    def __init__(self, source: FrameSource, count: int) -> None:
+        self._source, self.dtype = source, source.dtype
+        self.shape = (count, *source.shape[1:])
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Return frames as an array of the same key would."""
+        frames, *rest = key if isinstance(key, tuple) else (key,)
+        picked = slice(*frames.indices(self.shape[0])) if isinstance(frames, slice) else frames
+        return np.asarray(self._source[(picked, *rest)])
 
 
 def _require_sources(path: Path, dataset: h5py.Dataset, folder: Path | None) -> None:

@@ -60,6 +60,10 @@ def read_scans(path: Path, given: Given | None = None, frames: Path | None = Non
     for reader in READERS:
         if reader.accepts(path):
             return _overridden(reader, path, given, frames)
+    if path.is_file() and not path.stat().st_size:
+        raise ReadError(f"{path} is empty, 0 bytes: was it copied whole?")
+    if path.is_file() and _begins(path, b"version https://git-lfs"):
+        raise ReadError(f"{path} is a pointer of Git LFS, not the file itself: fetch it with 'git lfs pull'")
     known = ", ".join(reader.format for reader in READERS)
     raise ReadError(f"{path} is of none of the formats that are read ({known}){_held(path)}")
 
@@ -142,6 +146,11 @@ def _number(value: Any) -> str:
     return numbers[0] if len(numbers) == 1 else f"({', '.join(numbers)})"
 
 
+def _begins(path: Path, start: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
+
+
 def _held(path: Path) -> str:
     """Return what arrays an HDF5 file holds that no reader knows, in words."""
     with opened(path) as file:
@@ -171,7 +180,7 @@ def describe(scan: MeasuredScan) -> list[tuple[str, str]]:
     )
     rows += _geometry(scan)
     rows.append(("temperature", _temperature(scan)))
-    if scan.monitor is not None:
+    if scan.monitor is not None and np.isfinite(scan.monitor).any():
         rows.append(("monitor", f"{np.nanmin(scan.monitor):g} … {np.nanmax(scan.monitor):g}"))
     for what, number, unit in (("transmission", scan.transmission, ""), ("exposure", scan.exposure, " s")):
         if number is not None:
@@ -205,6 +214,7 @@ def _axis(scan: MeasuredScan) -> str:
         return scan.axis or "not said"
     steps = np.diff(scan.angles)
     words = f"{scan.axis}, {len(scan.angles)} angles {scan.angles[0]:.5g} … {scan.angles[-1]:.5g}°"
+    steps = steps[np.isfinite(steps)]
     return f"{words}, steps {steps.min():.4g} … {steps.max():.4g}°" if len(steps) else words
 
 
@@ -230,4 +240,5 @@ def _geometry(scan: MeasuredScan) -> list[tuple[str, str]]:
 def _temperature(scan: MeasuredScan) -> str:
     if scan.temperature is None:
         return "not measured (give it with --temperature)"
-    return f"{np.nanmean(scan.temperature):.2f} K"
+    known = scan.temperature[np.isfinite(scan.temperature)]
+    return f"{known.mean():.2f} K" if known.size else "not measured in any point"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.geometry import instrument_named
 from analysis.readers.scan import Given, Images, MeasuredScan, ReadError, lacks, measured
@@ -26,7 +27,7 @@ class SpecImages:
     format = "SPEC with TIFF images"
 
     def accepts(self, path: Path) -> bool:
-        """Return whether the file begins with ``#F``, or is a folder that holds such a file."""
+        """Return whether the file begins with ``#F`` or ``#S``, or is a folder that holds such a file."""
         return _spec_file(path) is not None
 
     def read(self, path: Path, given: Given, frames: Path | None) -> list[MeasuredScan]:
@@ -98,7 +99,7 @@ def _spec_file(path: Path) -> Path | None:
 
 def _is_spec(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(3) == b"#F "
+        return file.read(3) in (b"#F ", b"#S ")  # a file that another program cut has no header
 
 
 def _image_folders(base: Path) -> dict[int, list[Path]]:
@@ -122,7 +123,8 @@ def _scan(
             f"'--scan {number}.1')",
         )
     labels = list(scan.labels)
-    columns = {name: np.asarray(scan.data_column_by_name(name), dtype=float) for name in labels}
+    columns, torn = _columns(spec, number, scan.order, labels)
+    remarks += torn
     axis = given.axis or labels[0]
     angles = columns.get(axis, np.zeros(0))
     points = len(next(iter(columns.values()), ()))
@@ -135,6 +137,11 @@ def _scan(
         pixel_size=given.pixel_size or INSTRUMENT.detector.pixel_size,
     )
     frames, note = _frames(number, images, points)
+    if frames is not None and points and not note and images and len(images) > points:
+        remarks += (
+            f"the last {len(images) - points} of {len(images)} images belong to no point of the scan: they "
+            "are left out",
+        )
     missing = (
         *((note,) if note else ()),
         *lacks(energy=(known.energy, "energy in keV"), distance=(known.distance, "distance in mm")),
@@ -171,6 +178,41 @@ def _scan(
     )
 
 
+def _columns(
+    spec: Path, number: int, order: int, labels: Sequence[str]
+) -> tuple[dict[str, NDArray[np.float64]], tuple[str, ...]]:
+    """Return the columns of a scan by label, NaN where a row has another number of values, and remarks.
+
+    silx passes over "nan", so that what stands behind it in a row comes under the label before.
+    """
+    rows, torn = [], 0
+    for words in _rows(spec, number, order):
+        try:
+            values = [float(word) for word in words]
+        except ValueError:
+            values = []
+        torn += len(values) != len(labels)
+        rows.append(values if len(values) == len(labels) else [np.nan] * len(labels))
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), len(labels))
+    said = f"{torn} of {len(rows)} rows do not hold {len(labels)} numbers: those points are not measured"
+    return {name: table[:, place] for place, name in enumerate(labels)}, (said,) if torn else ()
+
+
+def _rows(spec: Path, number: int, order: int) -> Iterator[list[str]]:
+    """Yield the words of each row of a scan; lines of a multichannel analyser (``@A``) are passed over."""
+    seen, inside, further = 0, False, False
+    with spec.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("#S "):
+                mine = line.split()[1] == str(number)
+                seen += mine
+                inside = mine and seen == order
+            if line.startswith(("@", "#")) or further:
+                further = line.rstrip().endswith("\\") and not line.startswith("#")
+            elif inside and line.strip():
+                yield line.split()
+
+
 def _motors(scan: Any) -> tuple[dict[str, float], tuple[str, ...]]:
     """Return the motors by name, none where names and positions do not belong together, and a remark then."""
     names, positions = list(scan.motor_names), list(scan.motor_positions)
@@ -186,8 +228,8 @@ def _frames(number: int, images: list[Path] | None, points: int) -> tuple[Images
     """Return the images of a scan, and what is wrong with them."""
     if images is None:
         return None, f"the frames (no folder of images of scan {number} was found: give it with --frames)"
-    if len(images) == points:
-        return Images(images), ""
+    if len(images) >= points > 0:  # a scan that was broken off leaves images of no point
+        return Images(images[:points]), ""
     return Images(images), f"an image for each point: {len(images)} images lie there, {points} were measured"
 
 

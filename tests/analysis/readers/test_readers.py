@@ -263,6 +263,81 @@ def test_a_spec_file_without_scans_and_a_scan_without_points_are_said(tmp_path):
     (tmp_path / "other").mkdir()
     scan = one(spec_folder(tmp_path / "other", [(7, 0)]))
     assert "4 images lie there, 0 were measured" in " ".join(scan.missing)
+    assert dict(describe(scan))["rocking axis"] == "th"
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", ""])
+def test_a_row_of_a_spec_file_with_no_number_shifts_no_other(tmp_path, word):
+    """dkriegner/xrayutilities#71: silx passes over "nan", and reads what stands behind it as the angle."""
+    path = spec_folder(tmp_path, [(7, 4)])
+    path.write_text(path.read_text().replace("0.2 100 1", f"{word} 100 1" if word else "0.2 100"))
+    scan = one(path)
+    assert not np.isfinite(scan.angles[2])
+    np.testing.assert_allclose(scan.angles[[0, 1, 3]], [0, 0.1, 0.3])
+    assert scan.monitor[2] == 100 or (not word and np.isnan(scan.monitor[2]))
+    assert ("1 of 4 rows do not hold 3 numbers" in " ".join(scan.notes)) == (not word)
+
+
+def test_lines_of_a_multichannel_analyser_are_no_rows(tmp_path):
+    path = spec_folder(tmp_path, [(7, 4)])
+    path.write_text(path.read_text().replace("0.2 100 1", "@A 1 2 3\\\n 4 5 6\n0.2 100 1"))
+    np.testing.assert_allclose(one(path).angles, [0, 0.1, 0.2, 0.3])
+
+
+def test_a_spec_file_without_header_is_read(tmp_path):
+    """silx-kit/silx#174."""
+    path = spec_folder(tmp_path, [(7, 4)])
+    path.write_text(path.read_text()[path.read_text().index("#S 7") :])
+    assert len(one(path).angles) == 4
+
+
+def test_images_that_a_broken_off_scan_left_are_said_and_left_out(tmp_path):
+    """NSLS2/PyXRF#70."""
+    scan = one(spec_folder(tmp_path, [(7, 3)]))
+    assert scan.frames.shape[0] == len(scan.angles) == 3
+    assert "the last 1 of 4 images belong to no point" in " ".join(scan.notes)
+    assert "image" not in " ".join(scan.missing)
+
+
+@pytest.mark.parametrize(("frames", "positions"), [(12, 10), (10, 12)])
+def test_a_bliss_scan_that_was_cancelled_has_its_common_points(tmp_path, frames, positions):
+    """silx-kit/pymca#1175: datasets of different lengths."""
+    with h5py.File(tmp_path / "bliss.h5", "w") as file:
+        scan = file.create_group("s_42.1")
+        scan["title"], scan["start_time"] = "ascan eta 17 17.12 12 1", "2024-01-01T10:00:00+01:00"
+        scan["measurement/mpx1x4"] = COUNTS[:frames]
+        scan["measurement/mon"] = np.arange(positions) + 100.0
+        for name, value in {"mu": 0.0, "phi": 31.0, "nu": 12.0, "delta": 33.0, "mononrj": 9.0}.items():
+            scan[f"instrument/positioners/{name}"] = value
+        scan["instrument/positioners/eta"] = 17 + 0.01 * np.arange(positions)
+    found = one(tmp_path / "bliss.h5")
+    assert len(found.frames[:]) == found.frames.shape[0] == len(found.angles) == 10
+    np.testing.assert_array_equal(found.frames[8:20], COUNTS[8:10])
+    assert ("the first 10 are used" in " ".join(found.notes)) == (frames > positions)
+
+
+def test_frames_along_the_last_axis_are_refused_in_words(tmp_path):
+    np.savez(tmp_path / "last.npz", counts=np.moveaxis(COUNTS, 0, -1), monitor=np.ones(len(COUNTS)))
+    with pytest.raises(ReadError, match=r"store numpy\.moveaxis\(counts, -1, 0\)"):
+        read_scans(tmp_path / "last.npz")
+
+
+def test_an_object_that_was_reconstructed_is_no_scan(tmp_path):
+    with h5py.File(tmp_path / "object.cxi", "w") as file:
+        file["cxi_version"] = 150
+        file["entry_1/image_1/data"] = np.ones((16, 16, 16), np.complex64)
+        file["entry_1/data_1/data"] = h5py.SoftLink("/entry_1/image_1/data")
+    with pytest.raises(ReadError, match="must hold counts; it holds complex64"):
+        read_scans(tmp_path / "object.cxi")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("", "0 bytes"), ("version https://git-lfs.github.com/spec/v1\n", "Git LFS")]
+)
+def test_a_file_that_is_not_there_in_truth_is_said(tmp_path, text, words):
+    (tmp_path / "scan.nxs").write_text(text)
+    with pytest.raises(ReadError, match=words):
+        read_scans(tmp_path / "scan.nxs")
 
 
 def test_frames_in_other_files_that_are_gone_are_no_zeros(tmp_path):
