@@ -32,6 +32,10 @@ ROOM = 295.0
 NOISY = 1.0
 """Counts of the dark image from which a pixel counts without light: it is masked."""
 
+FEW = 8
+"""So many arrays that nothing uses are named in the result; those of a master with more are its counters, which
+`vo2 inspect` and the run name."""
+
 FAR_OFF = 0.05
 """How far the expected plane spacing may lie from all that the detector sees, relative."""
 
@@ -139,6 +143,8 @@ def _ready(scan: MeasuredScan, number: int, count: int, extras: Extras) -> Ready
     _check_spacing(scan, scan.geometry)
     temperature, notes = _temperature(scan, number, count, extras)
     arrays, remarks = _arrays(scan, extras)
+    if 0 < len(scan.unused) <= FEW:
+        remarks.append(f"not used of the file: {', '.join(scan.unused)}")
     return Ready(scan, scan.geometry, scan.frames, temperature, arrays, (*scan.notes, *notes, *remarks))
 
 

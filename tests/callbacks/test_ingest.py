@@ -17,6 +17,7 @@ from callbacks.frames import (
 )
 from callbacks.ingest import Extras, checked, in_order
 from callbacks.journal.recovery import find_frame_file, read_scan_file
+from profile_collection.session import one_scan
 
 COUNTS = np.random.default_rng(1).poisson(5.0, (10, 8, 9))
 
@@ -215,3 +216,10 @@ def test_the_analysis_takes_the_mask_beside_the_frames(tmp_path, ingest_npz, col
         collecting.jobs.clear()
         (job,) = jobs_of(collecting, ingest_npz(COUNTS, tmp_path / "frames", mask=mask))
         np.testing.assert_array_equal(known_bad_pixels(job, scan_geometry(job)), mask)
+
+
+def test_the_few_arrays_that_nothing_uses_are_named_in_the_result(tmp_path):
+    np.savez(tmp_path / "scan.npz", counts=COUNTS, dark_current=np.ones(3), log=np.zeros((2, 2)))
+    (scan,) = read_scans(tmp_path / "scan.npz")
+    (ready,) = one_scan.ready([scan])
+    assert any(note.startswith("not used of the file: dark_current (3,), log (2, 2)") for note in ready.notes)
