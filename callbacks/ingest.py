@@ -33,7 +33,7 @@ NOISY = 1.0
 """Counts of the dark image from which a pixel counts without light: it is masked."""
 
 FEW = 8
-"""So many arrays that nothing uses are named in the result; those of a master with more are its counters, which
+"""So many arrays that nothing uses are named in the result; a master with more lists its counters, which
 `vo2 inspect` and the run name."""
 
 FAR_OFF = 0.05
