@@ -142,7 +142,8 @@ def _draw_counts(figure: object, result: ScanResult) -> None:
         panel.set_facecolor(NOT_MEASURED)
         panel.set(title=name, xlabel="column", ylabel="row")
     figure.colorbar(image, ax=ax[:2], shrink=0.85, aspect=18, pad=0.02, label="counts per voxel")  # type: ignore[attr-defined]
-    sums = [np.nansum(values, axis=(1, 2)) for values in (measured, calculated)]
+    seen = ~result.mask.all(axis=(1, 2))
+    sums = [np.where(seen, np.nansum(values, axis=(1, 2)), np.nan) for values in (measured, calculated)]
     ax[2].semilogy(sums[0], "o", markersize=2, color="black", label="measured")
     ax[2].semilogy(sums[1], color=VERMILLION, label="calculated")
     ax[2].set(xlabel="step of the rocking curve", ylabel="counts of a frame")

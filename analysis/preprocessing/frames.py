@@ -100,7 +100,7 @@ class RockingStack:
                 "was the scan cut?"
             )
         self.notes: list[str] = []
-        index = self._checked_index(frame_index, len(given), frames.shape[0])
+        index = self._frame_of = self._checked_index(frame_index, len(given), frames.shape[0])
         scale = self._monitor_factors(monitor, len(given))
         usable = self._usable(given, scale)
         self._frames, self._mask = frames, mask
@@ -121,6 +121,11 @@ class RockingStack:
         if steps > len(usable):
             self.notes.append(f"{steps - len(usable)} of {steps} angles were not measured")
 
+    def _name(self, point: int) -> str:
+        """Return what a point is called: by its frame where points were left out, or frames taken again."""
+        frame = int(self._frame_of[point])
+        return f"point {point + 1}" if frame == point else f"frame {frame + 1} of the file"
+
     def _usable(self, angles: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the points that are measured, and name the others."""
         good = np.isfinite(angles) & (scale > 0)
@@ -128,7 +133,7 @@ class RockingStack:
             why = (
                 "its monitor saw no beam" if np.isfinite(angles[point]) else "its rocking angle is no number"
             )
-            self.notes.append(f"point {point + 1} is not measured: {why}")
+            self.notes.append(f"{self._name(point)} is not measured: {why}")
         if (more := int((~good).sum()) - 5) > 0:
             self.notes.append(f"{more} further points are not measured for such reasons")
         if good.sum() < max(LEAST_POINTS, len(angles) / 2):
@@ -212,7 +217,7 @@ class RockingStack:
     def leave_out(self, steps: ArrayLike, why: str) -> None:
         """Count ``steps`` as not measured, and name them: "point 12 is not measured: ``why``"."""
         for step in np.atleast_1d(np.asarray(steps, dtype=int)):
-            self.notes.append(f"point {self._point[step] + 1} is not measured: {why}")
+            self.notes.append(f"{self._name(self._point[step])} is not measured: {why}")
             self._index[step] = self._point[step] = -1
             self.factors[step] = 0
 

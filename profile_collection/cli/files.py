@@ -355,6 +355,10 @@ def _holds_pattern(path: Path) -> bool:
         return True
 
 
+NOT_COUNTS = "not_counts"
+"""Array of words that `OneScan.write` leaves beside counts that it normalised with the monitor."""
+
+
 def _reconstruct_array(path: Path, goal: Path, seed: int) -> None:
     with console.status("reconstructing"):
         found = _phased(path, goal, seed)
@@ -376,7 +380,7 @@ def _phased(path: Path, output: Path, seed: int) -> Reconstruction:
 
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in ("intensity", "mask") if name in stored}
+            arrays = {name: stored[name] for name in ("intensity", "mask", NOT_COUNTS) if name in stored}
             names = sorted(stored)
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
@@ -395,7 +399,10 @@ def _phased(path: Path, output: Path, seed: int) -> Reconstruction:
         intensity = np.where(mask, 0, intensity)
         for note in notes:
             warn(note)
-    found = reconstruct(intensity, mask, seed=seed)
+    said = arrays.get(NOT_COUNTS)  # of a file that 'vo2 reconstruct' wrote: the monitor made its fractions
+    found = reconstruct(
+        intensity, mask, seed=seed, not_counts=None if said is None else [str(one) for one in said]
+    )
     np.savez_compressed(output, object=found.object, support=found.support)
     return found
 

@@ -98,6 +98,7 @@ class OneScan:
             support=best.support,
             intensity=best.intensity,
             mask=best.mask,
+            not_counts=np.array(best.not_counts, dtype=str),
             voxel_basis_nm=best.voxel_basis if self.scaled else np.full((3, 3), np.nan),
         )
         if not self.scaled:

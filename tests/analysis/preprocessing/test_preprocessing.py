@@ -345,6 +345,9 @@ def test_one_bad_point_is_left_out_and_named(fault):
     assert prepared.mask.sum() == 64 * 64
     assert prepared.monitor_factors[45 - prepared.crop[0]] == 0
     assert any(note.startswith("point 46 is not measured") for note in prepared.notes)
+    left = np.delete(np.arange(STEPS), [3, 7])  # two points were left out before
+    prepared = prepare_scan(counts, eta[left], monitor[left], free(), frame_index=left)
+    assert any(note.startswith("frame 46 of the file is not measured") for note in prepared.notes)
 
 
 def test_a_monitor_that_never_saw_the_beam_is_not_used():

@@ -1,11 +1,14 @@
 """One file reconstructed on its own: what is checked before, what is written, and what is said."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
 import pyvista
 from typer.testing import CliRunner
 
+from analysis.figures.one_page import one_page
 from analysis.readers import Given, ReadError, read_scans
 from analysis.results import read_scan
 from callbacks.ingest import Extras
@@ -190,3 +193,28 @@ def test_reconstruct_refuses_what_it_would_not_use(tmp_path, monkeypatch, name, 
     assert done.exit_code == 1
     assert f"{named} would not be used" in " ".join(done.output.split())
     assert not (tmp_path / "data").exists()
+
+
+def test_what_was_written_is_phased_again_by_what_spoke_against_its_counts(results, tmp_path, monkeypatch):
+    """The intensity of a result is normalised with the monitor: its fractions are our own."""
+    asked = []
+    monkeypatch.setattr(
+        "analysis.reconstruct", lambda *_, **named: asked.append(named) or results[0], raising=False
+    )
+    for said in ((), ("all values are multiples of 0.7",)):
+        kept = replace(results[0], not_counts=said)
+        paths = OneScan((kept,)).write(tmp_path / f"done{len(said)}")
+        again = CliRunner().invoke(app, ["reconstruct", str(paths[2])])
+        assert again.exit_code == 0, again.output
+        assert asked[-1]["not_counts"] == list(said)
+        assert read_scan(paths[1]).not_counts == said
+
+
+def test_frames_that_were_not_measured_are_left_out_of_the_rocking_curve(results):
+    mask = results[0].mask.copy()
+    mask[5] = True
+    page = one_page(replace(results[0], mask=mask), ())
+    (curve,) = [ax for ax in page.axes if ax.get_xlabel() == "step of the rocking curve"]
+    for line in curve.lines:
+        assert np.isnan(line.get_ydata()[5])
+        assert np.isfinite(np.delete(line.get_ydata(), 5)).all()
