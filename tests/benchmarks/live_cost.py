@@ -46,9 +46,9 @@ def analyse(job, address=None):
 
 
 @contextlib.contextmanager
-def paced_session(folder: Path):
-    """Open a session of paced exposures in ``folder`` whose analysis keeps a worker process busy."""
-    (folder / "vo2_busy_analysis.py").write_text(BUSY, encoding="utf-8")
+def paced_session(folder: Path, analysis: str = BUSY):
+    """Open a session of paced exposures in ``folder``; by default its analysis keeps a worker process busy."""
+    (folder / "vo2_busy_analysis.py").write_text(analysis, encoding="utf-8")
     sys.path.insert(0, str(folder))
     detector = DetectorConfig(roi=(116, 140, 116, 140))
     crystal = CrystalConfig(size=(300.0, 300.0, 300.0), pitch=(12.5, 12.5, 12.5))
