@@ -50,9 +50,15 @@ def _ended(run: Run, stored: Stored) -> bool:
     """Whether the series' last scan was measured and its results are final, or was broken off."""
     if run.stop and run.stop.get("exit_status") != "success":
         return True
+    return bool(_last(run) and run.stop and stored.record.get("final"))
+
+
+def _last(run: Run) -> bool:
+    """Whether nothing is measured after this run: it is the last scan, or the decision that ends a series."""
+    if run.start.get("purpose") == "decision":
+        return (run.start.get("decision") or {}).get("action", "measure") != "measure"
     last = int(run.start.get("series_index", 0)) + 1 >= int(run.start.get("series_size", 1))
-    rocking = run.start.get("purpose") == "rocking"
-    return bool(rocking and last and run.stop and stored.record.get("final"))
+    return last and run.start.get("purpose") in ("rocking", "guard")
 
 
 def progress(measured: Measured, stored: Stored) -> dict[str, Any]:
@@ -77,12 +83,12 @@ def progress(measured: Measured, stored: Stored) -> dict[str, Any]:
     newest = max([float(p.get("time", 0)) for p in run.points.values()], default=float(start["time"]))
     pace = (newest - begun) / (done - first) if done > first else math.nan
     scan_pace = (newest - float(start["time"])) / len(run.points) if run.points else math.nan
-    over = bool(run.stop and index + 1 >= size)
+    over = bool(run.stop and _last(run))
     analysed = {str(row["run_uid"]) for row in stored.record.get("temperatures", [])}
     done_with = {uid[:8] for uid in analysed} | {stem.rsplit("_", 1)[-1] for stem in stored.failures}
     waiting = sum(r.uid[:8] not in done_with for r in finished)
     return {
-        "activity": _activity(run, index, size, waiting),
+        "activity": _activity(run, waiting),
         "scan": index + 1,
         "scans": size,
         "points": len(run.points) if start.get("purpose") == "rocking" else None,
@@ -100,16 +106,18 @@ def progress(measured: Measured, stored: Stored) -> dict[str, Any]:
     }
 
 
-def _activity(run: Run, index: int, size: int, waiting: int) -> str:
+def _activity(run: Run, waiting: int) -> str:
     kelvin = f"{float(run.start.get('temperature_setpoint') or math.nan):g} K"
     if run.stop:
         status = run.stop.get("exit_status", "")
         if status != "success":
             return f"the scan at {kelvin} ended with '{status}' {run.stop.get('reason', '')}".strip()
-        if run.start.get("purpose") == "rocking" and index + 1 >= size:
+        if _last(run):
             return "measured to its end" + (f", {waiting} in analysis" if waiting else "")
+        done = {"align": "aligned at", "decision": "going to"}
         decided = decided_end(run.start, run.stop).partition(":")[0]
-        return f"between scans, after {kelvin}" + (f", {decided}" if decided else "")
+        where = f"{done.get(str(run.start.get('purpose')), 'between scans, after')} {kelvin}"
+        return where + (f", {decided}" if decided else "")
     verbs = {
         "align": "aligning at",
         "rocking": "rocking at",

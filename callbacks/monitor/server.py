@@ -53,7 +53,8 @@ STAT_EVERY = 1.0
 """Seconds between two looks whether results were written."""
 KEEP_ALIVE = 15.0
 KEPT_PICTURES = 300
-NICE = 10
+NICE = 5
+"""What the process that computes pictures adds to the niceness of the server."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "

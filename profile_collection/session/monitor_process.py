@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import secrets
 import socket
 import time
@@ -25,6 +26,8 @@ from profile_collection.session.settings import Settings, load_settings
 ADDRESS_FILE, LOCK_FILE, LOG_FILE = "monitor.json", "monitor.lock", "monitor.log"
 HOST = "127.0.0.1"
 START_TIMEOUT = 60.0
+NICE = 5
+"""What a monitor adds to its niceness: it gives way to the acquisition, and goes before the analysis."""
 
 
 class MonitorError(RuntimeError):
@@ -142,6 +145,7 @@ def serve_monitor(
     background.leave_signals_to_uvicorn()
     try:
         with exclusive_lock(lock):
+            os.nice(NICE)
             asyncio.run(_serve(settings, host, port, opened, say))
     except BlockingIOError as error:
         raise MonitorError(

@@ -171,6 +171,9 @@ const DRAW = {
   },
 
   results() {
+    // Before the first result what is measured stands at the top, and what would be empty is left out.
+    document.body.classList.toggle("before-results", !rows().length);
+    element("play").hidden = shown().filter((row) => row.stage === "final").length < 2;
     drawOrder();
     drawTable();
     drawComponents();
@@ -324,7 +327,7 @@ function drawTable() {
   });
   if (!body.length) {
     const empty = document.createElement("tr");
-    empty.append(text_("td", "No result yet: the first comes when the first scan was analysed."));
+    empty.append(text_("td", "No result yet: the first comes when the first scan was analysed.", "empty"));
     empty.firstChild.colSpan = head.length;
     body.push(empty);
   }

@@ -63,10 +63,26 @@ def test_the_end_follows_from_the_pace_so_far_soaking_included(tmp_path):
         (run(0, points=3, begun=0.0, stop="abort"), "the scan at 320 K ended with 'abort'"),
         (run(0, points=10, begun=0.0, stop="success"), "between scans, after 320 K"),
         (run(3, points=10, begun=0.0, stop="success"), "measured to its end, 1 in analysis"),
+        (run(3, points=0, begun=0.0, stop="success", purpose="align"), "aligned at 320 K"),
+        (run(3, points=0, begun=0.0, stop="success", purpose="decision"), "going to 320 K"),
     ],
 )
 def test_what_goes_on_is_said_in_words(tmp_path, one, said):
     assert sections.progress(measured(one), Stored(tmp_path))["activity"] == said
+
+
+def test_a_series_ends_with_its_last_scan_or_a_decision_and_not_with_an_alignment(tmp_path):
+    scans = [run(n, points=10, begun=100.0 * n, stop="success") for n in range(3)]
+    aligned = run(3, points=0, begun=330.0, stop="success", purpose="align")
+    found = sections.progress(measured(*scans, aligned), Stored(tmp_path))
+    assert found["share"] == 3 / 4
+    assert found["ends"] > 330.0
+    assert found["between"] is True
+    enough = run(3, points=0, begun=330.0, stop="success", purpose="decision")
+    enough.start["decision"] = {"action": "stop"}
+    found = sections.progress(measured(*scans, enough), Stored(tmp_path))
+    assert (found["share"], found["ends"]) == (1.0, None)
+    assert found["activity"].startswith("measured to its end")
 
 
 def test_curve_and_trace_hold_the_points_in_order():
