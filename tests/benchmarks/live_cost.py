@@ -47,7 +47,7 @@ def analyse(job, address=None):
 
 @contextlib.contextmanager
 def paced_session(folder: Path, analysis: str = BUSY):
-    """Open a session of paced exposures in ``folder``; by default its analysis keeps a worker process busy."""
+    """Open a session of paced exposures in ``folder``; by default its analysis keeps a worker busy."""
     (folder / "vo2_busy_analysis.py").write_text(analysis, encoding="utf-8")
     sys.path.insert(0, str(folder))
     detector = DetectorConfig(roi=(116, 140, 116, 140))

@@ -1,6 +1,6 @@
 """What ten browsers at the monitor cost the RunEngine: points paced at 0.2 s, the monitor on and off in turn.
 
-Prints; judges nothing. ``make benchmark`` runs it; alone: ``python tests/benchmarks/monitor_cost.py --scans 4``.
+Prints; judges nothing. ``make benchmark`` runs it; for long: ``python tests/benchmarks/monitor_cost.py --scans 9``.
 A browser is here what it asks for: the stream of news and, at most once a second as the page does, the newest
 frame. It draws elsewhere.
 
@@ -83,20 +83,21 @@ class Stopwatch:
         self.processes, self.rng = processes, rng
         self.points, self.last, self.running = 0, None, True
         self.block, self.pair, self.pairs = [], {}, []
-        self._begin()
 
     def __call__(self, name, doc):
         now = time.perf_counter()
-        if self.last is not None and self.points % BLOCK:
+        if self.last is None:
+            self._begin()
+        elif self.points % BLOCK:
             self.block.append(now - self.last)
         self.points, self.last = self.points + 1, now
         if self.points % BLOCK == 0:
             self._end()
 
     def stop(self, name, doc):
-        """Forget the time between two scans, and a block that they would have cut."""
+        """Forget the time between two scans, and a block that they would have cut; all run meanwhile."""
         self.points, self.last, self.block, self.pair = 0, None, [], {}
-        self._begin()
+        self.signal(signal.SIGCONT)
 
     def _begin(self):
         """Begin a pair, with the one or the other."""
@@ -146,7 +147,7 @@ def interval(pairs, statistic, rng):
 
 
 def measure(session, scans):
-    """Return the paired blocks of paced scans, what the browsers were given, and the monitor's CPU seconds."""
+    """Return paired blocks of paced scans, what the browsers were given, and the monitor's CPU seconds."""
     status = ensure_monitor(session.settings)
     command = [sys.executable, __file__, "--browse", status.address]
     browsers = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -159,7 +160,9 @@ def measure(session, scans):
     try:
         for number in range(scans):
             session.RE(rocking_scan(session.beamline, WINDOW))
-            print(f"scan {number + 1} of {scans}, {len(watch.pairs)} pairs", file=sys.stderr, flush=True)
+            share, low, high = interval(np.array(watch.pairs), np.median, np.random.default_rng(0))
+            so_far = f"{len(watch.pairs)} pairs, {share:+.2%} ({low:+.2%} to {high:+.2%})"
+            print(f"scan {number + 1} of {scans}: {so_far}", file=sys.stderr, flush=True)
     finally:
         watch.signal(signal.SIGCONT)
         for token in tokens:
@@ -189,9 +192,7 @@ def main():
     print(f"the monitor used {used:.1f} CPU s in {seconds:.0f} s of scanning with it")
     for name, statistic in (("medians", np.median), ("means", np.mean)):
         share, low, high = interval(pairs, statistic, np.random.default_rng(0))
-        print(
-            f"slower with them, by blocks' {name}: {share:+.2%}, 95 % confidence {low:+.2%} to {high:+.2%}"
-        )
+        print(f"slower with them, by blocks' {name}: {share:+.2%}, 95 % confidence {low:+.2%} to {high:+.2%}")
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ function layout(extra) {
 }
 
 /** Draw a chart; where there is nothing to draw yet it says so, without axes of numbers that mean nothing. */
-function draw(id, traces, options) {
+function draw(id, traces, options, otherwise = "comes with the first result") {
   if (!traces.some((trace) => trace.x && trace.x.length)) {
-    const said = { text: "comes with the first result", xref: "paper", yref: "paper", x: 0.5, y: 0.5, showarrow: false };
+    const said = { text: otherwise, xref: "paper", yref: "paper", x: 0.5, y: 0.5, showarrow: false };
     const none = { xaxis: { visible: false }, yaxis: { visible: false }, annotations: [{ ...said, font: { size: 14 } }] };
     return Plotly.react(element(id), [], layout(none), { displayModeBar: false, responsive: true });
   }
@@ -116,8 +116,10 @@ function boundingBox(support, shape, margin = 3) {
 
 const axisNames = (qAxis) => ["x", "y", "z"].map((name, axis) => (axis === qAxis ? `${name} ∥ Q` : name));
 
-/** Draw the surface; the camera stays where the person left it. */
-function drawCrystal(found, reach) {
+let view = null; // Plotly's camera as the mouse left it: the same for all temperatures
+
+/** Draw the surface, seen from where the person left it. */
+async function drawCrystal(found, reach) {
   // A colour for each point: values would be interpolated across the wrap from π to −π, colours meet there.
   const level = (phase) => Math.max(0, Math.min(255, Math.round(((phase + Math.PI) * 255) / (2 * Math.PI))));
   const [count, faces] = [found.points_shape[1], found.faces_shape[1]];
@@ -134,11 +136,17 @@ function drawCrystal(found, reach) {
     lighting: { ambient: 0.62, diffuse: 0.7, specular: 0.25, roughness: 0.55, fresnel: 0.05 },
     lightposition: { x: 2000, y: 3000, z: 4000 },
   };
+  const far = element("crystal").offsetWidth < 420 ? 1.25 : 1; // a telephone cuts the labels off
   const options = {
     paper_bgcolor: "rgba(0,0,0,0)", margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: "crystal",
     font: { family: "system-ui, sans-serif", size: 12, color: css("--quiet") },
     scene: { aspectmode: "cube", xaxis: axis("x (nm)"), yaxis: axis("y (nm)"), zaxis: axis("z (nm)"),
-      camera: { eye: { x: 1.35, y: 1.1, z: 0.75 }, center: { x: 0, y: 0, z: -0.12 } }, uirevision: "crystal" },
+      camera: view ?? { eye: { x: 1.35 * far, y: 1.1 * far, z: 0.75 * far }, center: { x: 0, y: 0, z: -0.12 } }, uirevision: "crystal" },
   };
-  return Plotly.react(element("crystal"), [mesh], options, { displayModeBar: false, responsive: true });
+  const chart = element("crystal"), fresh = !chart.data;
+  await Plotly.react(chart, [mesh], options, { displayModeBar: false, responsive: true });
+  if (!fresh) return;
+  for (const turned of ["plotly_relayouting", "plotly_relayout"]) {
+    chart.on(turned, (change) => { view = change["scene.camera"] ?? view; });
+  }
 }

@@ -56,11 +56,13 @@ async function showSurface(uid, row) {
 }
 
 async function showSlices(uid) {
+  element("slices").classList.add("waiting"); // what is still shown belongs to another temperature
   try {
     const found = await kept(crystals, "crystal", uid);
     if (uid !== selected) return;
     buildSlices(found);
-    paintSlices();
+    await paintSlices();
+    element("slices").classList.remove("waiting");
     await paintDifference();
   } catch (error) { element("slices-note").textContent = error.message; }
 }
@@ -140,10 +142,19 @@ function chooseDifference() {
 }
 
 async function paintDifference() {
-  const [a, b] = [element("first").value, element("second").value];
-  if (!a || !b || a === b || !places) return;
-  const [one, two] = await Promise.all([kept(crystals, "crystal", a), kept(crystals, "crystal", b)]);
-  if (one.pitch[0] !== two.pitch[0]) return;  // one of them is being replaced
+  const [a, b] = [element("first").value, element("second").value], note = element("difference-note"), card = element("difference");
+  if (!a || !b || !places) return;
+  card.classList.add("waiting"); // until the chosen two are there it shows others
+  if (a === b) { note.textContent = "choose two different temperatures"; return; }
+  note.textContent = "being drawn …";
+  let one, two;
+  try {
+    [one, two] = await Promise.all([kept(crystals, "crystal", a), kept(crystals, "crystal", b)]);
+  } catch (error) { note.textContent = error.message; return; }
+  if (a !== element("first").value || b !== element("second").value) return; // chosen anew since
+  if (one.pitch[0] !== two.pitch[0]) { note.textContent = "one of them is being replaced"; return; }
+  card.classList.remove("waiting");
+  note.textContent = "";
   const hue = palettes.phase.map(rgb), diverging = palettes.difference.map(rgb);
   eachSlice("difference", (axis, index, left, right) => {
     paintSlice(left, places.shape, axis, index, places.box, places.pitch, (at) => {

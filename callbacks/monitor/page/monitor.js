@@ -129,7 +129,7 @@ const DRAW = {
     draw("trace", [
       { x, y: setpoint, mode: "lines", name: "setpoint", line: { color: css("--quiet"), width: 1.4, dash: "dot", shape: "hv" } },
       { x, y: temperature, mode: "lines", name: "sample", line: { color: css("--warm"), width: 2.2 } },
-    ], { showlegend: true, yaxis: { title: { text: "temperature (K)" }, ...atLeast(temperature, 2) },
+    ], { showlegend: true, yaxis: { title: { text: "temperature (K)" }, ...atLeast([...temperature, ...setpoint.filter(Number.isFinite)], 2) },
       xaxis: { type: "date", tickformat: time[time.length - 1] - time[0] > 480 ? "%H:%M" : "%H:%M:%S", nticks: element("trace").offsetWidth < 360 ? 4 : 6, tickangle: 0, title: { text: "time of day" } } });
     const last = temperature.length - 1;
     element("trace-note").textContent = last < 0 ? "" :
@@ -202,10 +202,14 @@ function trustInWords() {
   return done.length ? [text_("b", done.length === 1 ? "trusted" : "all trusted", "pill good")] : [];
 }
 
-/** Return a range that is no narrower than `least`, so that noise about a setpoint does not fill the chart. */
+/** Return a range about the values, no narrower than `least`, so that noise about a setpoint does not fill the chart. */
 function atLeast(values, least) {
-  const low = Math.min(...values), high = Math.max(...values), middle = (low + high) / 2;
-  return high - low < least ? { range: [middle - least / 2, middle + least / 2] } : {};
+  if (!values.length) return {};
+  // A loop: the values may be too many for the arguments of Math.min. The range is always given: a chart that had
+  // one and loses it is not scaled again by Plotly, and its lines are out of sight.
+  const low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
+  const half = Math.max(least / 2, 0.55 * (high - low)), middle = (low + high) / 2;
+  return { range: [middle - half, middle + half] };
 }
 
 function tick() {
@@ -266,7 +270,12 @@ function drawOrder() {
 }
 
 function drawComponents() {
-  const { eigenvalues, explained } = state.results;
+  const { eigenvalues, explained } = state.results, enough = rows().filter((row) => row.order !== null && row.order !== undefined).length > 1;
+  if (!enough) {
+    for (const id of ["scree", "clusters"]) draw(id, [], {}, "comes with the second result");
+    element("scree-note").textContent = "";
+    return;
+  }
   draw("scree", [{ x: eigenvalues.map((_, n) => n + 1), y: eigenvalues, mode: "lines+markers", line: { color: css("--blue") },
     text: explained.map((share) => `${(100 * (share || 0)).toFixed(1)} %`), hovertemplate: "%{text}<extra></extra>" }],
   { xaxis: { title: { text: "principal component" }, dtick: 1 }, yaxis: { title: { text: "eigenvalue λ (rad²)" }, rangemode: "tozero" } });
@@ -299,9 +308,9 @@ function drawStructure() {
   draw("quality", [line("χ²", "chi_squared", "--blue"), { ...line("noise ratio", "noise_ratio", "--warm"), yaxis: "y2" },
     ...(early.length ? [hollow] : [])],
     { showlegend: early.length > 0, xaxis: { ...labels, anchor: "y2" },
-      yaxis: { type: "log", title: { text: "χ²" }, dtick: 1, exponentformat: "power", color: css("--blue"), domain: [0.54, 1] },
+      yaxis: { type: "log", title: { text: "χ²" }, dtick: 1, exponentformat: "power", color: css("--blue"), domain: [0.58, 1] },
       yaxis2: { ...valueAxis(), title: { text: "noise ratio", standoff: 8 }, rangemode: "tozero", nticks: 4, color: css("--warm"),
-        domain: [0, 0.46] } });
+        domain: [0, 0.42] } });
 }
 
 function drawTable() {

@@ -146,6 +146,7 @@ def test_a_distrusted_result_is_hollow_and_says_why_and_what_to_do(page):
     shown = cells(page, 1)
     assert WHY in shown[2]
     assert "vo2 reanalyse" in shown[2]
+    assert page.evaluate("element('play').hidden") is False  # two temperatures are there to play through
     symbols = page.evaluate(
         "element('order').data.filter(t => t.marker).map(t => [t.marker.symbol, t.x.length])"
     )
@@ -173,6 +174,36 @@ def test_the_crystal_is_drawn(page):
     assert page.evaluate(colours) > 20
 
 
+def test_the_crystal_turns_under_the_mouse_and_the_other_temperatures_are_seen_from_there(page):
+    page.evaluate("element('crystal').scrollIntoView({block: 'center'})")
+    box = page.evaluate("(() => { const b = element('crystal').getBoundingClientRect();"
+                        "return [b.x + b.width / 2, b.y + b.height / 2] })()")  # fmt: skip
+    camera = "JSON.stringify(element('crystal')._fullLayout.scene._scene.getCamera().eye)"
+    before = page.evaluate(camera)
+
+    def mouse(kind, moved, buttons):
+        place = {"x": box[0] + moved, "y": box[1] + moved / 2}
+        page.call(
+            "Input.dispatchMouseEvent", type=kind, button="left", buttons=buttons, clickCount=1, **place
+        )
+
+    mouse("mousePressed", 0, 1)
+    for moved in range(10, 110, 10):
+        mouse("mouseMoved", moved, 1)
+        time.sleep(0.05)
+    mouse("mouseReleased", 100, 0)
+    page.wait_for(f"{camera} !== {before!r} && view")
+    time.sleep(1.0)  # the turn comes to rest
+    turned = page.evaluate("JSON.stringify(view.eye)")
+    other = page.evaluate("shown().find(row => row.uid !== selected).uid")
+    page.evaluate(f"choose('{other}')")
+    page.wait_for(f"element('crystal').dataset.shown === '{other}'", 240)
+    seen = page.evaluate("(({x, y, z}) => [x, y, z])(element('crystal')._fullLayout.scene.camera.eye)")
+    assert seen == pytest.approx(page.evaluate("[view.eye.x, view.eye.y, view.eye.z]"), abs=1e-3)
+    assert turned != before
+    page.evaluate("choose(shown()[shown().length - 1].uid)")  # and goes on following the newest
+
+
 def test_the_curve_grows_and_the_result_comes_when_the_scan_finishes(experiment, page):
     def half_way(uid):
         page.wait_for(f"state.curve.uid === '{uid}' && state.curve.angle.length === {POINTS // 2 + 1}", 120)
@@ -187,6 +218,16 @@ def test_the_curve_grows_and_the_result_comes_when_the_scan_finishes(experiment,
     assert page.evaluate("element('frame-most').textContent").endswith(" counts")
     assert cells(page, 2)[3] == "0.0789"
     page.wait_for(f"element('crystal').dataset.shown === '{start['uid']}'", 240)
+
+
+def test_the_temperature_stays_in_sight_when_the_series_leaves_its_first_setpoint(page):
+    """The chart of one setpoint has a range of its own, which the next temperature leaves."""
+    trace = "{{time: [1e9, 1e9 + 1], temperature: [320, {0}], setpoint: [320, {0}]}}"
+    for kelvin in (320.01, 350.0):
+        page.evaluate(f"state.trace = {trace.format(kelvin)}, DRAW.trace(), true")
+        low, high = page.evaluate("[...element('trace')._fullLayout.yaxis.range]")
+        assert low < 320
+        assert high > kelvin
 
 
 def test_both_sides_may_be_started_again(experiment, page):
