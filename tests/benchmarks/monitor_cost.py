@@ -1,6 +1,6 @@
 """What ten browsers at the monitor cost the RunEngine: points paced at 0.2 s, the monitor on and off in turn.
 
-Prints; judges nothing. ``make benchmark`` runs it; for long: ``python tests/benchmarks/monitor_cost.py --scans 9``.
+Prints; judges nothing. ``make benchmark`` runs one scan; ``monitor_cost.py --scans 9`` several, for less noise.
 A browser is here what it asks for: the stream of news and, at most once a second as the page does, the newest
 frame. It draws elsewhere.
 
