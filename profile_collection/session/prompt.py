@@ -26,6 +26,12 @@ logger = logging.getLogger(__name__)
 
 OURS = ("analysis", "callbacks", "profile_collection", "vo2_plans")
 """Packages whose errors are sentences for a person: at the prompt they stand without a traceback."""
+PAUSED = (
+    "paused: RE.resume() goes on and takes the interrupted point again, RE.abort() ends the scan and keeps "
+    "its frames, status() shows the beamline. A series can be changed before it goes on: skip_temperature(), "
+    "retake(345), stop_after_this_scan()"
+)
+"""What is said instead of a traceback where a plan was paused by hand."""
 STARTUP = Path(__file__).resolve().parents[1] / "startup"
 
 
@@ -245,6 +251,9 @@ def _log_errors(shell: Any, session: Session) -> None:
         _: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: Any = None
     ) -> None:
         """Show an error that reached the prompt, in IPython's signature of such a handler."""
+        if isinstance(error, RunEngineInterrupted) and session.RE.state == "paused":
+            session.view.say(PAUSED)
+            return
         modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(trace)]
         in_plan = "bluesky.run_engine" in modules
         if told := server_said(error) or in_words(error, modules[-1:]):

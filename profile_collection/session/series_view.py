@@ -85,6 +85,8 @@ class SeriesView:
         return self.table()
 
     def __repr__(self) -> str:
+        if not self.rows:
+            return f"series {self.uid}: no temperature is analysed yet"
         console = Console(file=StringIO(), width=120)
         console.print(self.table())
         return str(console.file.getvalue()).rstrip()  # type: ignore[attr-defined]

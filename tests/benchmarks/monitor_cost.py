@@ -1,6 +1,6 @@
 """What ten browsers at the monitor cost the RunEngine: points paced at 0.2 s, the monitor on and off in turn.
 
-Prints; judges nothing. ``make benchmark`` runs one scan; ``monitor_cost.py --scans 9`` several, for less noise.
+Prints; judges nothing. ``make benchmark`` runs one scan; ``monitor_cost.py --scans 9`` more, for less noise.
 A browser is here what it asks for: the stream of news and, at most once a second as the page does, the newest
 frame. It draws elsewhere.
 
@@ -46,29 +46,38 @@ def analyse(job, address=None):
 
 
 async def browse(address, counts):
-    """Ask, for ever, for what a page asks for."""
-    uri = address.split("/?")[0]
+    """Ask, for ever, for what a page asks for; go on as a page does where the connection is lost."""
     async with httpx.AsyncClient(timeout=None, trust_env=False) as client:
-        await client.get(address, follow_redirects=True)
-        async with client.stream("GET", f"{uri}/events") as news:
-            section, series, asked = "", "", 0.0
-            async for line in news.aiter_lines():
-                if line.startswith("event: "):
-                    section = line.removeprefix("event: ")
-                    counts["news"] += 1
-                elif line.startswith("data: ") and section == "heading":
-                    series = json.loads(line.removeprefix("data: "))["uid"]
-                elif line.startswith("data: ") and section == "frame" and series:
-                    found = json.loads(line.removeprefix("data: "))
-                    if found and time.monotonic() - asked > FRAME_EVERY:
-                        asked = time.monotonic()
-                        path = f"{uri}/frame/{series}/{found['uid']}?v={found['points']}"
-                        counts["frames"] += (await client.get(path)).status_code == 200
+        while True:
+            try:
+                await watch_page(client, address, counts)
+            except httpx.HTTPError:
+                counts["lost"] += 1
+                await asyncio.sleep(2.0)
+
+
+async def watch_page(client, address, counts):
+    """Follow the stream of news, and ask for frames, until the connection is lost."""
+    uri, section, series, asked = address.split("/?")[0], "", "", 0.0
+    await client.get(address, follow_redirects=True)
+    async with client.stream("GET", f"{uri}/events") as news:
+        async for line in news.aiter_lines():
+            if line.startswith("event: "):
+                section = line.removeprefix("event: ")
+                counts["news"] += 1
+            elif line.startswith("data: ") and section == "heading":
+                series = json.loads(line.removeprefix("data: "))["uid"]
+            elif line.startswith("data: ") and section == "frame" and series:
+                found = json.loads(line.removeprefix("data: "))
+                if found and time.monotonic() - asked > FRAME_EVERY:
+                    asked = time.monotonic()
+                    path = f"{uri}/frame/{series}/{found['uid']}?v={found['points']}"
+                    counts["frames"] += (await client.get(path)).status_code == 200
 
 
 async def browse_all(address):
     """Be `BROWSERS` browsers until SIGTERM; then print what they were given."""
-    counts = {"news": 0, "frames": 0}
+    counts = {"news": 0, "frames": 0, "lost": 0}
     browsing = asyncio.gather(*(browse(address, counts) for _ in range(BROWSERS)))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, browsing.cancel)
     with contextlib.suppress(asyncio.CancelledError):

@@ -105,6 +105,8 @@ def test_a_series_shows_itself_as_a_table_and_in_jupyter_with_its_figure(tmp_pat
     assert "run_uid" not in repr(view)
     assert "…" not in repr(view)  # no heading is cut off
     assert "<img" not in view._repr_html_()
+    (tmp_path / "order_parameter.csv").write_text(CSV.splitlines()[0])
+    assert "no temperature is analysed yet" in repr(SeriesView.read("20261122-a", tmp_path))
     (tmp_path / "figures" / "order_parameter.png").write_bytes(b"png")
     assert 'src="data:image/png;base64,' in view._repr_html_()
     with pytest.raises(FileNotFoundError, match=r"list_series\(\) shows what is stored"):
