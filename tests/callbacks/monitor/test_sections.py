@@ -65,6 +65,7 @@ def test_the_end_follows_from_the_pace_so_far_soaking_included(tmp_path):
         (run(3, points=10, begun=0.0, stop="success"), "measured to its end, 1 in analysis"),
         (run(3, points=0, begun=0.0, stop="success", purpose="align"), "aligned at 320 K"),
         (run(3, points=0, begun=0.0, stop="success", purpose="decision"), "going to 320 K"),
+        (run(3, points=0, begun=0.0, stop="success", purpose="guard"), "measured to its end"),
     ],
 )
 def test_what_goes_on_is_said_in_words(tmp_path, one, said):
