@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,6 +92,39 @@ def counts(
     with explained():
         table = scatter_table(_cases(CALIBRATION_SEEDS, crystals, classes, seed))
     console.print(table)
+
+
+@benchmark_app.command()
+def peers(
+    crystals: CrystalsOption = 6,
+    classes: ClassesOption = None,
+    seed: Annotated[int, typer.Option(help="First of the judging seeds.")] = 8400,
+    starts: Annotated[int, typer.Option(help="Random starts that each peer makes of a crystal.", min=1)] = 5,
+    python: Annotated[
+        list[str] | None,
+        typer.Option(help="Interpreter that has a peer, beside the one that runs this; may be given again."),
+    ] = None,
+    output: RowsOption = Path("benchmark_peers.csv"),
+) -> None:
+    """Phase the same judging crystals with this package and with other programs, where they are installed."""
+    from analysis.benchmark import JUDGING_SEEDS
+    from analysis.benchmark.peer_programs import PEERS
+    from analysis.benchmark.peers import find_peers, peers_table, run_peers
+
+    with explained():
+        found, missing = find_peers([*(python or []), sys.executable])
+        for peer in found:
+            settings = ", ".join(f"{key}={value!r}" for key, value in PEERS[peer.name][3].items())
+            console.print(f"{peer.name} {peer.version}, {starts} starts: {settings}", highlight=False)
+        rows = []
+        for row in run_peers(_cases(JUDGING_SEEDS, crystals, classes, seed), found, starts, output):
+            rows.append(row)
+            console.print(
+                f"{row.seed} {row.kind}, {row.program}: overlap {row.overlap:.3f}, "
+                f"{row.cpu_seconds:.1f} CPU s",
+                highlight=False,
+            )
+    console.print(peers_table(rows, missing))
 
 
 def _cases(seeds: range, crystals: int, classes: str | None, first: int) -> list[Case]:
