@@ -4,6 +4,7 @@
 # make test:      lint, types, import contracts and all tests, with the coverage of analysis and vo2_plans
 # make docs:      the pages and the API reference as HTML in build/docs, to be read without a network
 # make benchmark: what an iteration, the live analysis and the monitor cost on this machine; judges nothing
+# make benchmark-gpu: phasing and training on an accelerator beside the CPU; without one it says so
 # PYTHON=/path/to/python3 chooses the interpreter (3.11 or newer), VENV=folder the environment.
 
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 WATCHED := $(if $(filter-out 0 no,$(MONITOR)),--monitor)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: series quick test docs benchmark lint clean-env python
+.PHONY: series quick test docs benchmark benchmark-gpu lint clean-env python
 .DEFAULT_GOAL := series
 
 series: $(VENV)/installed
@@ -34,6 +35,9 @@ benchmark: $(VENV)/installed-dev
 	$(BIN)/python tests/benchmarks/live_cost.py
 	$(BIN)/python tests/benchmarks/monitor_cost.py
 	$(BIN)/python tests/benchmarks/large_scan.py
+
+benchmark-gpu: $(VENV)/installed
+	$(BIN)/python tests/benchmarks/gpu.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
