@@ -2,8 +2,8 @@
 
 Needs torch, numpy and this repository, nothing installed beside; made to finish within 8 minutes. Prints;
 fails only where a result on the accelerator differs from the CPU's by more than the tolerance beside it.
-Without an accelerator it says so and ends. ``make benchmark-gpu`` runs it; alone: ``python tests/benchmarks/gpu.py``;
-``--device cpu --small`` goes the same way on the CPU, with small arrays.
+Without an accelerator it says so and ends. ``make benchmark-gpu`` runs it; alone:
+``python tests/benchmarks/gpu.py``; ``--device cpu --small`` goes the same way on the CPU, with small arrays.
 """
 
 import argparse
