@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from importlib.metadata import version
 from os import cpu_count, environ
 from pathlib import Path
@@ -158,9 +159,7 @@ def run_peers(
             (OURS, ours, *label, 0): _by_us
         }
         for peer in peers:
-            makers[peer.name, peer.version, *label, starts] = lambda pattern, peer=peer: _by_peer(
-                peer, pattern, starts
-            )
+            makers[peer.name, peer.version, *label, starts] = partial(_by_peer, peer, starts=starts)
         pattern = None
         for key, make in makers.items():
             if key not in rows:
@@ -182,7 +181,7 @@ def _by_us(pattern: BenchmarkPattern) -> tuple[float, float]:
     return _judged(found.object, pattern), round(used, 3)
 
 
-def _by_peer(peer: Installed, pattern: BenchmarkPattern, starts: int) -> tuple[float, float]:
+def _by_peer(peer: Installed, pattern: BenchmarkPattern, *, starts: int) -> tuple[float, float]:
     found, used = phase_with(peer, pattern, starts)
     return _judged(found, pattern), round(used, 3)
 
