@@ -14,10 +14,11 @@ from profile_collection.cli.common import (
     configured,
     console,
     explained,
+    progress_bar,
     warn,
     with_options,
 )
-from profile_collection.cli.files import IngestOptions, progress_bar, ready_file, run_job
+from profile_collection.cli.files import IngestOptions, ready_file, run_job
 
 if TYPE_CHECKING:
     from analysis.exposure import ExposureConfig, ExposureTable

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +22,7 @@ from profile_collection.cli.common import (
     explained,
     opened,
     output_file,
+    progress_bar,
     warn,
     with_options,
 )
@@ -405,19 +405,3 @@ def _phased(path: Path, output: Path, seed: int) -> Reconstruction:
     )
     np.savez_compressed(output, object=found.object, support=found.support)
     return found
-
-
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a progress bar a file while frames are copied."""
-    from rich.progress import Progress
-
-    with Progress(console=console, transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def show(what: str, done: int, of: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=of)
-            bar.update(tasks[what], completed=done)
-
-        yield show

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ophyd import EpicsSignal
 
@@ -86,3 +86,12 @@ def connect_beamline(
         undo.callback(heartbeat.stop)
         heartbeat.start()
     return None, beamline
+
+
+def close_shutter(beamline: Beamline, fail: Callable[[str], None]) -> None:
+    """Close the shutter; hardware that does not answer must not keep the analysis from being finished."""
+    try:
+        beamline.beam.shutter.close()
+    except Exception as error:
+        logger.exception("the shutter could not be closed")
+        fail(f"the shutter could not be closed, close it by hand: {error}")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import vo2_plans
 from callbacks.catalogue import (
     Catalogue,
     UnknownRunError,
@@ -17,15 +18,21 @@ from callbacks.catalogue import (
     last_series,
     unanalysed_runs,
 )
+from callbacks.journal.recovery import unfinished_runs
 from callbacks.replay import send
 from callbacks.scan_end import is_complete
 from callbacks.series import failed_scans
 from vo2_plans import OrderReading, SeriesProgress
+from vo2_plans.adaptive_series import NAME as ADAPTIVE
 from vo2_plans.run_metadata import Branch
 from vo2_plans.series import setup_of
 
 if TYPE_CHECKING:
+    from bluesky.utils import MsgGenerator
+
     from callbacks.pipeline import Pipeline
+    from vo2_plans import BeamlineLike, EarlyReader, OrderParameterReader
+    from vo2_plans.steering import Steering
 
 CIRCLES = ("mu", "chi", "phi", "delta", "gam")
 
@@ -99,6 +106,24 @@ def fixed_by_decisions(progress: SeriesProgress) -> SeriesProgress:
     arguments |= {name: progress.arguments[name] for name in kept if name in progress.arguments}
     arguments["temperatures"] = [float(one["temperature"]) for one in decided]
     return dataclasses.replace(progress, arguments=arguments)
+
+
+def plan_of_rest(
+    beamline: BeamlineLike,
+    progress: SeriesProgress,
+    *,
+    reader: OrderParameterReader,
+    early: EarlyReader | None,
+    steering: Steering,
+) -> MsgGenerator[Any]:
+    """Return the plan of what is left of a stored series, fixed or adaptive, with its own arguments."""
+    if progress.arguments.get("plan") == ADAPTIVE:
+        call = vo2_plans.adaptive_call_of(progress.arguments)
+        return vo2_plans.adaptive_temperature_series(
+            beamline, progress=progress, reader=reader, steering=steering, early=early, **call
+        )
+    call = vo2_plans.call_of(progress.arguments)
+    return vo2_plans.temperature_series(beamline, progress=progress, steering=steering, early=early, **call)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,3 +206,17 @@ def analyse_rest(catalogue: Catalogue, pipeline: Pipeline, series_uid: str | Non
             send([find_run(catalogue, uid)], pipeline.collector)
         queue.release(uid)
     return len(queue.taken) - before
+
+
+def left_undone(catalogue: Catalogue) -> list[str]:
+    """Return in words what earlier sessions left undone, with the command that does it."""
+    found = []
+    for start in unfinished_runs(catalogue):
+        found.append(
+            f"the scan {start['uid'][:8]} at {start.get('temperature_setpoint', 0):g} K never ended; "
+            f"go on with its series: vo2 series --resume {start.get('series_uid', '-1')}, or complete "
+            f"the scan from its frames: vo2 recover {start['uid'][:8]}"
+        )
+    if waiting := unanalysed_runs(catalogue):
+        found.append(f"{len(waiting)} stored scans are not analysed yet; do it: vo2 replay --pending")
+    return found

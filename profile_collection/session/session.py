@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from bluesky import RunEngine
 
 import vo2_plans
-from callbacks.catalogue import Catalogue, unanalysed_runs
+from callbacks.catalogue import Catalogue
 from callbacks.jobs import Listeners, OrderPoint
-from callbacks.journal.recovery import unfinished_runs
 from callbacks.journal.reingest import report
 from callbacks.live import LiveView, make_console
 from callbacks.pipeline import Pipeline, PipelineSettings
@@ -27,7 +26,7 @@ from profile_collection.catalogue.client import ServerError, check_writable
 from profile_collection.devices.beamline import Beamline
 from profile_collection.session import stored_runs
 from profile_collection.session.alert import Alert
-from profile_collection.session.hardware import connect_beamline
+from profile_collection.session.hardware import close_shutter, connect_beamline
 from profile_collection.session.monitor_process import MonitorError, ensure_monitor
 from profile_collection.session.published_early import PublishedEarly, require_early_results
 from profile_collection.session.resuming import (
@@ -35,6 +34,8 @@ from profile_collection.session.resuming import (
     PublishedOrder,
     analyse_rest,
     fixed_by_decisions,
+    left_undone,
+    plan_of_rest,
     series_progress,
 )
 from profile_collection.session.session_log import session_log
@@ -53,7 +54,6 @@ from profile_collection.session.storage import (
 from profile_collection.session.suspenders import BEAM_SETTLES, install_suspenders
 from profile_collection.session.waiting import HearingTask
 from vo2_plans import AdaptiveSettings, EtaWindow, SeriesProgress
-from vo2_plans.adaptive_series import NAME as ADAPTIVE
 from vo2_plans.steering import Steering, all_but, place_of
 
 if TYPE_CHECKING:
@@ -182,13 +182,9 @@ class Session:
         temperatures: vo2_plans.Temperatures | None = None,
         window: EtaWindow | None = None,
         *,
-        locate: bool = True,
-        pre_expose: bool = True,
-        guard: str = "",
         until: str | None = None,
-        rest: bool = False,
-        undersampled: bool = False,
         resume: str | int | None = None,
+        **options: Any,
     ) -> MsgGenerator[Any]:
         """Return the plan of a series on this session's devices, or of what is left of a stored one.
 
@@ -196,8 +192,8 @@ class Session:
         ----------
         temperatures, window
             K, and the rocking curve; the session's own where not given.
-        locate, pre_expose, guard, until, rest, undersampled
-            As for `vo2_plans.temperature_series`.
+        until, **options
+            As for `vo2_plans.temperature_series`: locate, pre_expose, guard, rest, undersampled.
         resume
             Uid of the series to go on with, -1 for the last; it keeps its own arguments.
 
@@ -214,18 +210,15 @@ class Session:
                 self.beamline,
                 self.experiment.temperatures if temperatures is None else temperatures,
                 window or window_of(self.experiment),
-                locate=locate,
-                pre_expose=pre_expose,
-                guard=guard,
-                undersampled=undersampled,
                 steering=self.steering,
                 until=until,
                 early=None if until is None else self._early_of(until),
-                rest=rest,
+                **options,
             )
-        if temperatures is not None or window is not None or until is not None or rest:
+        others = [temperatures is not None, window is not None, until is not None]
+        if any(others) or any(options.get(name) for name in ("guard", "rest", "undersampled")):
             raise ValueError(
-                "a resumed series keeps its own temperatures, rocking curve and rule: resume was to be given "
+                "a resumed series keeps its own temperatures, rocking curve and rules: resume is given "
                 "alone, other arguments came too; leave them out"
             )
         progress = self.resume(vo2_plans.series_name(resume))
@@ -236,11 +229,8 @@ class Session:
         asked: AdaptiveSettings | None = None,
         window: EtaWindow | None = None,
         *,
-        locate: bool = True,
-        pre_expose: bool = True,
         until: str | None = None,
-        rest: bool = False,
-        undersampled: bool = False,
+        **options: Any,
     ) -> MsgGenerator[Any]:
         """Return the plan of a series that chooses its temperatures from the results published so far.
 
@@ -250,7 +240,7 @@ class Session:
         ----------
         asked
             Range, steps, beam time; the experiment's range, where not given.
-        window, locate, pre_expose, until, rest, undersampled
+        window, until, **options
             As for `temperature_series`.
         """
         self.steering.clear()
@@ -260,13 +250,10 @@ class Session:
             asked or AdaptiveSettings(min(kelvin), max(kelvin)),
             window or window_of(self.experiment),
             reader=PublishedOrder(self.settings.series_folder),
-            locate=locate,
-            pre_expose=pre_expose,
-            undersampled=undersampled,
             steering=self.steering,
             until=until,
             early=self._early_of(until),
-            rest=rest,
+            **options,
         )
 
     def rocking_scan(
@@ -298,22 +285,12 @@ class Session:
         return self._go_on(dataclasses.replace(progress, complete=others))
 
     def _go_on(self, progress: SeriesProgress) -> MsgGenerator[Any]:
-        early = self._early_of(progress.arguments.get("until"))
-        if progress.arguments.get("plan") == ADAPTIVE:
-            return vo2_plans.adaptive_temperature_series(
-                self.beamline,
-                progress=progress,
-                reader=PublishedOrder(self.settings.series_folder),
-                steering=self.steering,
-                early=early,
-                **vo2_plans.adaptive_call_of(progress.arguments),
-            )
-        return vo2_plans.temperature_series(
+        return plan_of_rest(
             self.beamline,
-            progress=progress,
+            progress,
+            reader=PublishedOrder(self.settings.series_folder),
+            early=self._early_of(progress.arguments.get("until")),
             steering=self.steering,
-            early=early,
-            **vo2_plans.call_of(progress.arguments),
         )
 
     def replay(self, which: Any = -1, output: Path | None = None) -> tuple[OrderPoint, ...]:
@@ -339,16 +316,7 @@ class Session:
 
     def remarks(self) -> list[str]:
         """Return what earlier sessions left undone, with the command that does it."""
-        found = []
-        for start in unfinished_runs(self.catalogue):
-            found.append(
-                f"the scan {start['uid'][:8]} at {start.get('temperature_setpoint', 0):g} K never ended; "
-                f"go on with its series: vo2 series --resume {start.get('series_uid', '-1')}, or complete "
-                f"the scan from its frames: vo2 recover {start['uid'][:8]}"
-            )
-        if waiting := unanalysed_runs(self.catalogue):
-            found.append(f"{len(waiting)} stored scans are not analysed yet; do it: vo2 replay --pending")
-        return found
+        return left_undone(self.catalogue)
 
     def catch_up(self) -> None:
         """Store what the catalogue missed while it did not answer."""
@@ -387,14 +355,6 @@ class Session:
             )
         self.pipeline.finish(tick=self.view.waiting)
 
-    def _close_shutter(self) -> None:
-        """Close the shutter; hardware that does not answer must not keep the analysis from being finished."""
-        try:
-            self.beamline.beam.shutter.close()
-        except Exception as error:
-            logger.exception("the shutter could not be closed")
-            self.view.fail(f"the shutter could not be closed, close it by hand: {error}")
-
     def close(self) -> None:
         """Close the shutter, finish the analysis, give everything back; safe to call twice."""
         if self._closed:
@@ -402,7 +362,7 @@ class Session:
         self._closed = True
         if self.RE.state == "paused":
             self.RE.abort("the session was closed")
-        self._close_shutter()
+        close_shutter(self.beamline, self.view.fail)
         try:
             self.drain()
             if self.writer.wait_for_revival(REVIVAL_TIME):

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from analysis.results import read_scan
-from callbacks.catalogue import as_v3, derived_runs, find_run, unanalysed_runs
+from callbacks.catalogue import as_v3, derived_runs, find_run, rocking_starts, unanalysed_runs
 from callbacks.live import LiveView
 from callbacks.scan_end import decided_end
 from profile_collection.catalogue.client import stop_server
@@ -71,9 +71,9 @@ def measured(tmp_path_factory):
     session = open_session(settings, view=view)
     try:
         session.RE.subscribe(Pace(view))
-        uids = session.RE(session.temperature_series([320.0], until="trusted"))
+        session.RE(session.temperature_series([320.0], until="trusted"))
         session.drain()
-        yield session, view, uids[0]
+        yield session, view, str(rocking_starts(session.catalogue)[-1]["uid"])
     finally:
         session.close()
         with contextlib.suppress(Exception):

@@ -132,7 +132,7 @@ def test_what_cannot_be_resumed_is_refused_in_words(served, make_session):
     session = make_session(served)
     with pytest.raises(UnknownRunError, match="'20250101-nothing' came"):
         session.RE(session.temperature_series(resume="20250101-nothing"))
-    with pytest.raises(ValueError, match="resume was to be given "):
+    with pytest.raises(ValueError, match="resume is given "):
         session.RE(session.temperature_series([320.0], resume="-1"))
     progress = SeriesProgress("s", setup={"sample": "X"})
     with pytest.raises(ValueError, match=r"sample was 'X' and is 'VO2 nanocrystal'. Open the session as"):
