@@ -305,10 +305,12 @@ function drawStructure() {
   const hollow = { x: early.map((row) => row.label), y: early.map((row) => row.chi_squared), mode: "markers",
     name: "χ², not final", text: early.map((row) => row.verdict), hovertemplate: "%{text}<br>χ² %{y:.4f}<extra></extra>",
     marker: { size: 9, color: css("--blue"), symbol: early.map((row) => (row.stage === "early" ? "circle-open" : "diamond-open")) } };
+  const chi = { type: "log", title: { text: "χ²" }, dtick: 1, exponentformat: "power", color: css("--blue") };
+  // Before the first final result there is no noise ratio, and Plotly places no axis beside one without a trace.
+  if (!found.length) return void draw("quality", early.length ? [hollow] : [], { showlegend: true, xaxis: labels, yaxis: chi });
   draw("quality", [line("χ²", "chi_squared", "--blue"), { ...line("noise ratio", "noise_ratio", "--warm"), yaxis: "y2" },
     ...(early.length ? [hollow] : [])],
-    { showlegend: early.length > 0, xaxis: { ...labels, anchor: "y2" },
-      yaxis: { type: "log", title: { text: "χ²" }, dtick: 1, exponentformat: "power", color: css("--blue"), domain: [0.58, 1] },
+    { showlegend: early.length > 0, xaxis: { ...labels, anchor: "y2" }, yaxis: { ...chi, domain: [0.58, 1] },
       yaxis2: { ...valueAxis(), title: { text: "noise ratio", standoff: 8 }, rangemode: "tozero", nticks: 4, color: css("--warm"),
         domain: [0, 0.42] } });
 }

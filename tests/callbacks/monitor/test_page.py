@@ -230,6 +230,18 @@ def test_the_temperature_stays_in_sight_when_the_series_leaves_its_first_setpoin
         assert high > kelvin
 
 
+def test_before_the_first_final_result_the_quality_is_drawn_without_a_noise_ratio(page):
+    page.evaluate("""(() => {
+        const rows = state.results.rows, begun = rows.slice(0, 1).map((row) => ({ ...row, stage: "preview" }));
+        Plotly.purge(element("quality"));
+        state.results.rows = begun, drawStructure();
+        state.results.rows = rows; return true })()""")
+    assert page.evaluate("element('quality').data.map((trace) => trace.name)") == ["χ², not final"]
+    page.evaluate("drawStructure(), true")
+    assert "noise ratio" in page.evaluate("element('quality').data.map((trace) => trace.name)")
+    assert not [said for said in page.complaints if "NaN" in said]
+
+
 def test_both_sides_may_be_started_again(experiment, page):
     settings = experiment.settings
     stop_server(settings.data)
