@@ -169,7 +169,7 @@ def located(job: ScanJob) -> Iterator[LocatedScan]:
             dark=read_array(job.frame_file, job.dataset, DARK),
             shape=shape,
             frame_index=job.frame_index,
-            stopped_early=job.incomplete,
+            stopped_early=job.incomplete and not growing,  # one that grows is judged by `analyse_early`
         )
 
 

@@ -1,5 +1,6 @@
 """Scans with fewer points than asked for: whole where a decision ended them, and in no other case."""
 
+import contextlib
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import event_model
 import numpy as np
 import pytest
 
+from callbacks import analyse
 from callbacks.catalogue import _can_be_analysed
 from callbacks.collect import ScanCollector
 from callbacks.frames import write_frames
@@ -227,3 +229,18 @@ def test_progress_shows_the_points_and_not_that_some_are_missing(tmp_path, docum
     text = next(tmp_path.glob("2026*/*.md")).read_text()
     assert "11 to 20 points" in text
     assert f"12 of 20 points measured, **decided**: {WHY}" in text
+
+
+@pytest.mark.parametrize(("stage", "refused"), [("early", False), ("final", True)])
+def test_only_a_scan_that_was_broken_off_needs_a_quarter_of_the_crop_behind_its_peak(
+    job, monkeypatch, stage, refused
+):
+    """An early result needs an eighth, as `analyse_early` says."""
+    asked = []
+    monkeypatch.setattr(analyse, "scan_geometry", lambda job: None)
+    monkeypatch.setattr(analyse, "known_bad_pixels", lambda job, geometry: None)
+    monkeypatch.setattr(analyse, "open_frames", lambda *_, **__: contextlib.nullcontext())
+    monkeypatch.setattr(analyse, "locate_scan", lambda *_, stopped_early, **__: asked.append(stopped_early))
+    with analyse.located(replace(job, incomplete=True, stage=stage)):
+        pass
+    assert asked == [refused]

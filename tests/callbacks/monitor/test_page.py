@@ -232,7 +232,8 @@ def test_the_temperature_stays_in_sight_when_the_series_leaves_its_first_setpoin
 
 def test_before_the_first_final_result_the_quality_is_drawn_without_a_noise_ratio(page):
     page.evaluate("""(() => {
-        const rows = state.results.rows, begun = rows.slice(0, 1).map((row) => ({ ...row, stage: "preview" }));
+        const rows = state.results.rows;
+        const begun = rows.slice(0, 1).map((row) => ({ ...row, stage: "preview" }));
         Plotly.purge(element("quality"));
         state.results.rows = begun, drawStructure();
         state.results.rows = rows; return true })()""")
