@@ -41,6 +41,7 @@ ELSEWHERE = {
     r"vo2 ioc": SERIES,
     r"vo2 recover <": "tests/integration/test_interruptions.py",
     r"vo2 reconstruct": "tests/profile_collection/cli/test_cli.py",
+    r"vo2 exposure": "tests/profile_collection/cli/test_exposure_command.py",
     r"vo2 repeat": "tests/callbacks/test_seeds.py",
     r"vo2 transfer": "tests/callbacks/test_transfer.py",
     r"vo2 doctor": "tests/profile_collection/session/test_doctor.py",
@@ -145,7 +146,8 @@ def place(tmp_path_factory, make_scan):
             file[f"entry/instrument/merlin/{name}"] = values
     pattern = np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(ball(32))))) ** 2
     pattern = np.random.default_rng(1).poisson(pattern / pattern.max() * 1e5)
-    np.savez(folder / "pattern.npz", intensity=pattern, mask=np.zeros(pattern.shape, dtype=bool))
+    hidden = np.zeros(pattern.shape, dtype=bool)
+    np.savez(folder / "pattern.npz", intensity=pattern, mask=hidden, monitor=np.full(32, 1000))
     ensure_server(settings.data)
     yield folder
     with contextlib.suppress(Exception):
