@@ -22,6 +22,7 @@ from profile_collection.devices.merlin import DetectorGeometry, Merlin
 from profile_collection.devices.signals import FastShutter
 
 _POLL = 0.02  # real seconds between two looks at a cancelled or late exposure
+_ASKED = 3  # times for an image
 
 
 class MerlinCam(CamBase):
@@ -115,9 +116,16 @@ class EpicsCounter:
         return count - 1
 
     def _frame(self) -> NDArray[np.uint32]:
+        """Return the newest frame, (rows, columns); what a busy server is late with is asked for again."""
         rows, columns = self._merlin.geometry.frame_shape
-        counts = np.asarray(self._merlin.arr.array_data.get(count=rows * columns))
-        return counts.reshape(rows, columns).astype(np.uint32)
+        for _ in range(_ASKED):
+            counts = np.asarray(self._merlin.arr.array_data.get(count=rows * columns))
+            if counts.size == rows * columns:
+                return counts.reshape(rows, columns).astype(np.uint32)
+        raise TimeoutError(
+            f"an image of {rows} × {columns} pixels was expected; asked {_ASKED} times, the detector's "
+            f"server gave {counts.size} values: is it busy, or EPICS_CA_MAX_ARRAY_BYTES too small?"
+        )
 
 
 class CapturedFile:

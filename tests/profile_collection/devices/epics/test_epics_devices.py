@@ -12,6 +12,7 @@ import pytest
 from ophyd.status import MoveStatus
 from ophyd.utils import LimitError
 
+from profile_collection.devices.epics.merlin import EpicsCounter
 from profile_collection.devices.epics.signals import EpicsAxis, fresh_text, put_and_wait
 
 START = {"uid": "0123456789", "series_uid": "epics", "purpose": "align", "plan_name": "test"}
@@ -190,3 +191,17 @@ def test_a_new_session_finds_the_shutter_open_and_closes_it(beamline, pv, data_f
     assert beamline.beam.shutter.position == "open"
     make_epics(read_process_variables(port=None), data_folder, identity={}, experiment=paper().document())
     assert beamline.beam.shutter.position == "closed"
+
+
+def test_an_image_that_is_late_is_asked_for_again_and_missed_in_words():
+    answers = [None, np.arange(6)]
+    image = SimpleNamespace(get=lambda count: answers.pop(0))
+    merlin = SimpleNamespace(
+        geometry=SimpleNamespace(frame_shape=(2, 3)), arr=SimpleNamespace(array_data=image)
+    )
+    source = object.__new__(EpicsCounter)
+    source._merlin = merlin
+    np.testing.assert_array_equal(source._frame(), [[0, 1, 2], [3, 4, 5]])
+    answers += [None, None, None]
+    with pytest.raises(TimeoutError, match="asked 3 times, the detector's server gave 1 values"):
+        source._frame()
