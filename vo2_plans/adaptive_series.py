@@ -339,9 +339,8 @@ class _Series:
         record = DecisionRecord(choice, str(self.md["series_plan"]["rule"]["name"]), self.size)
         place = self._place(choice)
         decision = {**choice, "inputs": json.dumps(choice.get("inputs", []))}
-        yield from record_decision(
-            self.beamline, place, record, decision, "decide_temperature", "decision", self.md
-        )
+        names = ("decide_temperature", "decision")
+        yield from record_decision(self.beamline, place, record, record.sentence, decision, *names, self.md)
         _log.info("%s", record.sentence)
 
 

@@ -94,8 +94,6 @@ class DecisionRecord(Record):
     @property
     def sentence(self) -> str:
         """The decision in words."""
-        if self.values["decision_action"] in ("again", "keep"):
-            return f"{self.values['decision_temperature']:g} K: {self.values['decision_reason']}"
         if self.values["decision_action"] != "measure":
             return f"the series ends: {self.values['decision_reason']}"
         return (
@@ -107,7 +105,8 @@ class DecisionRecord(Record):
 def record_decision(
     beamline: BeamlineLike,
     place: SeriesPlace,
-    record: DecisionRecord,
+    record: Record,
+    sentence: str,
     decision: Mapping[str, Any],
     plan_name: str,
     purpose: str,
@@ -120,7 +119,9 @@ def record_decision(
     beamline, place
         Where and for what it was taken.
     record
-        What is read into the event; its sentence is the reason in the stop document.
+        What is read into the event.
+    sentence
+        The decision in words, the reason in the stop document.
     decision
         What the start document says under ``decision``.
     plan_name, purpose
@@ -145,5 +146,5 @@ def record_decision(
     yield Msg("create", None, name=STREAM)
     yield Msg("read", record)
     yield Msg("save")
-    yield from bps.close_run(exit_status="success", reason=record.sentence)
+    yield from bps.close_run(exit_status="success", reason=sentence)
     yield from bps.checkpoint()

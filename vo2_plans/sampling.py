@@ -9,7 +9,9 @@ from typing import Any
 
 from vo2_plans.run_metadata import EtaWindow
 
-_HC = 12.398419843320026  # keV Å (CODATA 2018, exact)
+HC = 12.398419843320026
+"""Photon energy times wavelength, keV Å (CODATA 2018, exact)."""
+
 DIRECTIONS = ("along the rocking direction", "along Q", "horizontally")
 
 UNIQUE = 2.0
@@ -49,14 +51,19 @@ def sampling_of(metadata: Mapping[str, Any], window: EtaWindow) -> Sampling:
         `UB` (Å⁻¹, 2π included), `reflection`, `energy` (keV) and `detector` as in the start document.
     window : EtaWindow
     """
-    reflection = metadata["reflection"]
-    q = sqrt(sum(sum(row[i] * reflection[i] for i in range(3)) ** 2 for row in metadata["UB"]))
-    wave_number = 2 * pi * float(metadata["energy"]) / _HC
+    q = momentum_transfer(metadata)
+    wave_number = 2 * pi * float(metadata["energy"]) / HC
     detector = metadata["detector"]
     per_pixel = wave_number * float(detector["pixel_size_mm"]) / float(detector["distance_mm"])
     per_step = q * radians(window.step)
     rocking, pixel = (2 * pi / step / 10 for step in (per_step, per_pixel))
     return Sampling((rocking, pixel, pixel))
+
+
+def momentum_transfer(metadata: Mapping[str, Any]) -> float:
+    """Return abs(Q) of the measured reflection, Å⁻¹, from ``UB`` (2π included) of a start document."""
+    hkl = metadata["reflection"]
+    return sqrt(sum(sum(row[i] * hkl[i] for i in range(3)) ** 2 for row in metadata["UB"]))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from bluesky.utils import MsgGenerator
 
 from vo2_plans.alignment import RockingCurve
 from vo2_plans.attenuation import HEADROOM, brightest_step
-from vo2_plans.decisions import DecisionRecord, record_decision
+from vo2_plans.decisions import Record, record_decision
 from vo2_plans.preflight import check_window
 from vo2_plans.protocols import BeamlineLike, Readings, value_of
 from vo2_plans.rocking import rocking_scan
@@ -293,16 +293,14 @@ def _put_on_record(
     how += f" with transmission {dimmer:g}" if again and dimmer is not None else ""
     reason = f"{found}. {'Measured again' + how if again else 'It is kept as it is'}."
     _log.warning("The scan at %g K: %s", place.temperature, reason)
-    choice = {
-        "index": place.index,
+    decision = {
         "action": "again" if again else "keep",
-        "temperature": place.temperature,
+        "temperature": float(place.temperature),
         "branch": place.branch,
-        "passage": 0,
-        "reason": reason,
-        "fallback": False,
         "attempt": place.attempt,
+        "rule": RULE,
+        "reason": reason,
     }
-    yield from record_decision(
-        beamline, place, DecisionRecord(choice, RULE, place.size), {**choice}, "guard_scan", "guard", md or {}
-    )
+    record = Record({f"decision_{key}": one for key, one in decision.items()}, {"decision_temperature": "K"})
+    sentence = f"{place.temperature:g} K: {reason}"
+    yield from record_decision(beamline, place, record, sentence, decision, "guard_scan", "guard", md or {})

@@ -17,10 +17,9 @@ from bluesky.utils import Msg, MsgGenerator
 
 from vo2_plans.decisions import STREAM, Record
 from vo2_plans.run_metadata import EtaWindow
+from vo2_plans.sampling import HC, momentum_transfer
 
 _log = logging.getLogger(__name__)
-
-_HC = 12.398419843320026  # keV Å (CODATA 2018, exact)
 
 STOP, REST = "stop", "measure the rest"
 """What can be decided when a scan is known: to end it, or to go on to its end because that was asked for."""
@@ -213,7 +212,9 @@ def _second_lattice(metadata: Mapping[str, Any], window: EtaWindow, measured: fl
     other = experiment.get("counterpart")
     if not other:
         return []
-    first, second = _theta_of_q(metadata), _theta_of(other, float(metadata["energy"]))
+    energy = float(metadata["energy"])
+    first = degrees(asin(momentum_transfer(metadata) * HC / energy / (4 * pi)))
+    second = _theta_of(other, energy)
     peak = window.centre + second - first  # the same direction of Q: eta follows the Bragg angle
     found = [f"{other['phase']}'s peak, expected at eta {peak:.2f}°, "]
     if peak > measured:
@@ -226,13 +227,6 @@ def _second_lattice(metadata: Mapping[str, Any], window: EtaWindow, measured: fl
         found[0] += f", but the wide crop that {other['phase']} is phased in needs eta up to {end:.2f}°: "
         found[0] += "rest=True measures it"
     return found
-
-
-def _theta_of_q(metadata: Mapping[str, Any]) -> float:
-    """Return the Bragg angle of the measured reflection, degrees, from ``UB`` (Å⁻¹, 2π included)."""
-    hkl = metadata["reflection"]
-    q = sqrt(sum(sum(row[i] * hkl[i] for i in range(3)) ** 2 for row in metadata["UB"]))
-    return degrees(asin(q * _HC / float(metadata["energy"]) / (4 * pi)))
 
 
 def _theta_of(reflection: Mapping[str, Any], energy: float) -> float:
@@ -248,7 +242,7 @@ def _theta_of(reflection: Mapping[str, Any], energy: float) -> float:
     form += 2 * (h * k / (a * b) * (ca * cb - cg) + k * l / (b * c) * (cb * cg - ca))
     form += 2 * h * l / (a * c) * (ca * cg - cb)
     volume = 1 - ca**2 - cb**2 - cg**2 + 2 * ca * cb * cg
-    return degrees(asin(_HC / energy / 2 * sqrt(form / volume)))
+    return degrees(asin(HC / energy / 2 * sqrt(form / volume)))
 
 
 class Stopping:

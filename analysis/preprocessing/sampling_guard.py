@@ -9,12 +9,10 @@ from math import ceil, floor, inf, log10, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.preprocessing.binning import LEAST
 from analysis.preprocessing.prepared import autocorrelation_wrap
 
 AXES = ("along the rocking direction", "along the detector's rows", "along the detector's columns")
-UNIQUE = 2.0
-"""Oversampling below which an autocorrelation wraps."""
-
 UNKNOWN = 1.5
 """Oversampling for which a remedy is given where nobody knows it; about what the paper's crystal has."""
 
@@ -122,7 +120,7 @@ def sampling_words(
             f"sampling: the autocorrelation wraps {name} (level {found.wrap[axis]:.3f} at the edge of its "
             "box), so the crystal is oversampled less than 2 times there"
         )
-        if ratio < UNIQUE:
+        if ratio < LEAST:
             remedy = _remedy(axis, step, distance, energy, ratio)
             what += f": {ratio:.2f} times by the reconstructed object; {remedy} would do"
         else:
@@ -135,7 +133,7 @@ def sampling_words(
 
 def _remedy(axis: int, step: float, distance: float, energy: float, ratio: float) -> str:
     """Return in words what makes the field of view long enough."""
-    share = ratio / UNIQUE
+    share = ratio / LEAST
     if axis == 0:
         return f"a step of {_down(step * share)}°"
     return f"a distance of {ceil(distance / share)} mm, or {_down(energy * share)} keV"
