@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from callbacks.jobs import Listener, ScanSummary
 from callbacks.pool import IDLE, make_pool
 from callbacks.queue import Analysis, AnalysisQueue, PendingRecord
 from callbacks.series import SeriesState, finish_series
+from callbacks.worker import warm_up
 
 DEFAULT_ANALYSIS = "callbacks.worker:analyse_scan"
 BESIDE = "callbacks.worker:analyse_beside"
@@ -95,7 +97,13 @@ class Pipeline:
         usual = settings.analysis == DEFAULT_ANALYSIS
         self.queue = AnalysisQueue(
             import_function(settings.analysis),
-            make_executor or partial(make_pool, threads=settings.threads, log=settings.log),
+            make_executor
+            or partial(
+                make_pool,
+                threads=settings.threads,
+                log=settings.log,
+                first=warm_up if usual and settings.live else os.getpid,
+            ),
             listener=listener,
             address=settings.address,
             pending=PendingRecord(settings.pending) if settings.pending else None,

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -62,9 +62,14 @@ def _end_with_parent() -> None:
 
 
 def make_pool(
-    *, workers: int = 1, nice: int = NICE, threads: int = 1, log: Path | None = None
+    *,
+    workers: int = 1,
+    nice: int = NICE,
+    threads: int = 1,
+    log: Path | None = None,
+    first: Callable[[], object] = os.getpid,
 ) -> ProcessPoolExecutor:
-    """Return a pool whose processes are already coming up.
+    """Return a pool whose processes are already coming up, and begin with the importable ``first``.
 
     A Ctrl-C in the seconds before a fresh process ignores it would kill it: it is born with the
     signal blocked.
@@ -76,7 +81,7 @@ def make_pool(
         initargs=(nice, threads, log),
     )
     with _sigint_blocked(), _nameless_main():
-        pool.submit(os.getpid)
+        pool.submit(first)
     return pool
 
 

@@ -30,6 +30,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def warm_up() -> None:
+    """Load what the analysis needs, before the first scan ends: its preview then waits for none of it."""
+    import callbacks.analyse  # noqa: F401
+    from analysis.phasing.network.pretrained import load_pretrained
+
+    load_pretrained()
+
+
 def analyse_scan(job: ScanJob, address: Address | None = None) -> ScanSummary:
     """Analyse one scan and store, publish and summarise the result.
 

@@ -90,9 +90,10 @@ def survey(stack: RockingStack, geometry: ScanGeometry, known_bad: NDArray[np.bo
     totals = np.zeros(stack.shape[0])
     for steps, counts, held in stack.blocks():
         total += counts.sum(axis=0)
-        readings += held.sum(axis=0)
-        blocks[steps] = _block_sums(counts * usable, side)
-        totals[steps] = (counts * usable).sum(axis=(1, 2), dtype=float)
+        readings += len(steps) if held.all() else held.sum(axis=0)
+        counts *= usable
+        blocks[steps] = _block_sums(counts, side)
+        totals[steps] = counts.reshape(len(steps), -1).sum(axis=1, dtype=float)
     unread = readings < stack.present.sum() / 2
     usable &= ~unread
     _leave_out_blank(stack, totals)
@@ -128,9 +129,11 @@ def _note_bands(stack: RockingStack, defects: Defects, masked: bool) -> None:
 
 
 def _block_sums(counts: Counts, side: int) -> Counts:
+    """Return the sums of ``side`` × ``side`` pixels: rows first, which lie far apart, then columns."""
     n, rows, cols = counts.shape
     trimmed = counts[:, : rows // side * side, : cols // side * side]
-    return trimmed.reshape(n, rows // side, side, cols // side, side).sum(axis=(2, 4))
+    bands = trimmed.reshape(n, rows // side, side, -1).sum(axis=2)
+    return bands.reshape(n, rows // side, cols // side, side).sum(axis=3)
 
 
 def _background(
@@ -178,9 +181,12 @@ def coarse_peak(view: Survey, geometry: ScanGeometry) -> tuple[float, float, flo
             f"no pixel of the frames (roi {geometry.roi!r}) sees d = {geometry.expected_d!r} Å: "
             "check delta, gam, energy and the reflection"
         )
-    summit = (smooth == ndimage.maximum_filter(smooth, 5)) & allowed & (smooth > 0)
-    candidates = smooth * (summit if summit.any() else allowed)
-    step, row, col = np.unravel_index(int(np.argmax(candidates)), candidates.shape)
+    step, row, col = np.unravel_index(int(np.argmax(smooth * allowed)), smooth.shape)
+    around = tuple(slice(max(int(place) - 2, 0), int(place) + 3) for place in (step, row, col))
+    if smooth[step, row, col] < smooth[around].max():  # the flank of a peak that lies outside
+        summit = (smooth == ndimage.maximum_filter(smooth, 5)) & allowed & (smooth > 0)
+        candidates = smooth * (summit if summit.any() else allowed)
+        step, row, col = np.unravel_index(int(np.argmax(candidates)), candidates.shape)
     return float(step), (row + 0.5) * view.side - 0.5, (col + 0.5) * view.side - 0.5
 
 
@@ -206,12 +212,18 @@ def further_peak(
     sums = ndimage.uniform_filter(view.blocks - level * view.good, (5, 5, 5), mode="constant")
     sizes = np.array([1, view.side, view.side])
     own = np.rint((centre + 0.5) / sizes - 0.5).astype(int)
-    summit = (sums == ndimage.maximum_filter(sums, 7)) & _spacing_window(view, geometry)
-    distance = np.abs(np.indices(sums.shape).T * sizes + (sizes - 1) / 2 - centre).T
-    summit &= (distance > np.array(shape)[:, None, None, None] / 2).any(axis=0)
-    others = np.where(summit, sums, 0)
+    beyond = [
+        np.abs(np.arange(blocks) * size + (size - 1) / 2 - middle) > voxels / 2
+        for blocks, size, middle, voxels in zip(sums.shape, sizes, centre, shape, strict=True)
+    ]
+    outside = beyond[0][:, None, None] | beyond[1][:, None] | beyond[2]
+    outside &= _spacing_window(view, geometry)
+    least = SECOND * max(float(sums[tuple(np.clip(own, 0, None))]), 1.0)
+    if np.max(sums, initial=0, where=outside) < least:
+        return ""
+    others = np.where(outside & (sums == ndimage.maximum_filter(sums, 7)), sums, 0)
     place = np.array(np.unravel_index(int(np.argmax(others)), others.shape))
-    share = float(others[tuple(place)]) / max(float(sums[tuple(np.clip(own, 0, None))]), 1.0)
+    share = SECOND * float(others[tuple(place)]) / least
     if share < SECOND:
         return ""
     step, row, col = (place + 0.5) * sizes - 0.5

@@ -10,15 +10,17 @@ import pytest
 
 from callbacks.pool import IDLE, NICE, make_pool
 from callbacks.queue import AnalysisQueue
+from callbacks.worker import warm_up
 
 FAKE = """
-import os, signal, time
+import os, signal, sys, time
 from callbacks.jobs import ScanSummary
 
 def conditions():
     import torch
     blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    return os.nice(0), blocked or signal.getsignal(signal.SIGINT) == signal.SIG_IGN, torch.get_num_threads()
+    deaf = blocked or signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    return os.nice(0), deaf, torch.get_num_threads(), "callbacks.analyse" in sys.modules
 
 def slow(job, address):
     time.sleep(1.0)
@@ -36,15 +38,16 @@ def fake(tmp_path, monkeypatch):
     return fake_worker
 
 
-def test_the_worker_is_niced_deaf_to_ctrl_c_and_has_its_threads(fake):
-    pool = make_pool(threads=1)
+def test_the_worker_is_niced_deaf_to_ctrl_c_has_its_threads_and_is_warm(fake):
+    pool = make_pool(threads=1, first=warm_up)
     try:
-        nice, deaf, threads = pool.submit(fake.conditions).result(timeout=60)
+        nice, deaf, threads, loaded = pool.submit(fake.conditions).result(timeout=60)
     finally:
         pool.shutdown()
     assert nice == min(os.nice(0) + NICE, 19)
     assert deaf
     assert threads == 1
+    assert loaded  # before the first job
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="idle priority is Linux's")

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 DESCRIBED = """
 extends = "paper"
 name = "VO2 (200)"
-temperatures = [320, 330, 335, 340, 345]
+temperatures = [320, 325, 330, 335, 338]
 region = [96, 160, 96, 160]
 crop = [48, 48, 48]
 

@@ -40,7 +40,7 @@ def ingested(tmp_path_factory):
     settings = Settings(data=folder / "data", results=folder / "results", transfer_epochs=0)
     view = LiveView(Console(file=io.StringIO(), width=200))
     with contextlib.closing(open_catalogue(settings)) as catalogue:
-        scans, extras = read_scans(SCAN, read_given(GEOMETRY)), Extras(crop=(64, 128, 128))
+        scans, extras = read_scans(SCAN, read_given(GEOMETRY)), Extras(crop=(64, 64, 64))
         found = stored_runs.ingest(catalogue, settings, view, scans, name="gold", extras=extras)
         yield catalogue, settings, found
     stop_server(settings.data)
@@ -89,7 +89,7 @@ def test_the_raw_files_with_white_field_monitor_and_another_seed_agree(ingested,
         name: read_array(published / "example_data" / f"{file}.tif", scan.frames.shape)
         for name, file in (("flat_field", "whitefield"), ("dark", "dark"))
     }
-    extras = Extras(**images, crop=(64, 128, 128))
+    extras = Extras(**images, crop=(64, 64, 64))
     (one,) = ready([scan], extras)
     (result,) = reconstruct_ready(one, extras, seeds=(1,)).results
     found = read_scan(ingested[2].summary.result_file)
