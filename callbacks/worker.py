@@ -31,7 +31,9 @@ logger = logging.getLogger(__name__)
 
 
 def warm_up() -> None:
-    """Load what the analysis needs, before the first scan ends: its preview then waits for none of it."""
+    """Load what analysis and publishing need, before the first scan ends: its preview waits for none of it."""
+    import bluesky_tiled_plugins  # noqa: F401  two seconds
+
     import callbacks.analyse  # noqa: F401
     from analysis.phasing.network.pretrained import load_pretrained
 
