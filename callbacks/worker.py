@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def warm_up() -> None:
-    """Load what analysis and publishing need, before the first scan ends: its preview waits for none of it."""
+    """Load what analysis and publishing need before the first scan ends, so that no preview waits for it."""
     import bluesky_tiled_plugins  # noqa: F401  two seconds
 
     import callbacks.analyse  # noqa: F401
