@@ -31,13 +31,10 @@ logger = logging.getLogger(__name__)
 
 
 def warm_up() -> None:
-    """Load what analysis and publishing need before the first scan ends, so that no preview waits for it."""
-    import bluesky_tiled_plugins  # noqa: F401  two seconds
+    """Import what analysis and publishing need before the first scan ends: no preview waits for that."""
+    import bluesky_tiled_plugins  # noqa: F401
 
     import callbacks.analyse  # noqa: F401
-    from analysis.phasing.network.pretrained import load_pretrained
-
-    load_pretrained()
 
 
 def analyse_scan(job: ScanJob, address: Address | None = None) -> ScanSummary:

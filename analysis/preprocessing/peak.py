@@ -28,6 +28,9 @@ MOST_BLOCKS = 2**25
 NARROWER, WIDER = 0.8, 1.6
 """Windows, in units of the chosen one, between which a centre of mass may wander: 16 to 32 pixels for 20."""
 
+REACH = 2
+"""Steps and blocks within which a local maximum is the largest."""
+
 BACKGROUND_ERROR = 0.1
 """Relative error that the background is granted."""
 
@@ -182,9 +185,9 @@ def coarse_peak(view: Survey, geometry: ScanGeometry) -> tuple[float, float, flo
             "check delta, gam, energy and the reflection"
         )
     step, row, col = np.unravel_index(int(np.argmax(smooth * allowed)), smooth.shape)
-    around = tuple(slice(max(int(place) - 2, 0), int(place) + 3) for place in (step, row, col))
+    around = tuple(slice(max(int(place) - REACH, 0), int(place) + REACH + 1) for place in (step, row, col))
     if smooth[step, row, col] < smooth[around].max():  # the flank of a peak that lies outside
-        summit = (smooth == ndimage.maximum_filter(smooth, 5)) & allowed & (smooth > 0)
+        summit = (smooth == ndimage.maximum_filter(smooth, 2 * REACH + 1)) & allowed & (smooth > 0)
         candidates = smooth * (summit if summit.any() else allowed)
         step, row, col = np.unravel_index(int(np.argmax(candidates)), candidates.shape)
     return float(step), (row + 0.5) * view.side - 0.5, (col + 0.5) * view.side - 0.5
@@ -218,12 +221,12 @@ def further_peak(
     ]
     outside = beyond[0][:, None, None] | beyond[1][:, None] | beyond[2]
     outside &= _spacing_window(view, geometry)
-    least = SECOND * max(float(sums[tuple(np.clip(own, 0, None))]), 1.0)
-    if np.max(sums, initial=0, where=outside) < least:
+    counts = max(float(sums[tuple(np.clip(own, 0, None))]), 1.0)
+    if np.max(sums, initial=0, where=outside) < SECOND * counts:
         return ""
     others = np.where(outside & (sums == ndimage.maximum_filter(sums, 7)), sums, 0)
     place = np.array(np.unravel_index(int(np.argmax(others)), others.shape))
-    share = SECOND * float(others[tuple(place)]) / least
+    share = float(others[tuple(place)]) / counts
     if share < SECOND:
         return ""
     step, row, col = (place + 0.5) * sizes - 0.5

@@ -14,8 +14,16 @@ from analysis.preprocessing import (
     locate_scan,
     prepare_scan,
 )
+from analysis.preprocessing import peak as peak_module
 from analysis.preprocessing.frames import RockingStack
-from analysis.preprocessing.peak import MOST_BLOCKS, block_side
+from analysis.preprocessing.peak import (
+    MOST_BLOCKS,
+    SECOND,
+    Survey,
+    block_side,
+    coarse_peak,
+    further_peak,
+)
 from analysis.unit_cells import VO2_RUTILE
 
 I16 = instrument_named("Diamond I16")
@@ -428,3 +436,32 @@ def test_a_shorter_exposure_keeps_place_mask_and_background_of_all_counts():
     assert tenth.counts == pytest.approx(0.1 * full.counts, rel=0.02)
     raw = tenth.intensity / tenth.monitor_factors[:, None, None]
     np.testing.assert_allclose(raw, np.rint(raw), atol=1e-3)  # thinned before the monitor, not after
+
+
+def looked_at(**brightness):
+    """Return the coarse look at 40 × 40 blocks with Gaussian peaks, by column, in row 20 of step 20."""
+    step, row, col = np.indices((40, 40, 40))
+    blocks = sum(
+        counts * np.exp(-((step - 20) ** 2 + (row - 20) ** 2 + (col - int(name[1:])) ** 2) / 18)
+        for name, counts in brightness.items()
+    )
+    return Survey(blocks.astype(np.float32), np.ones((40, 40), np.float32), 1, None, 0.0)
+
+
+def test_the_flank_of_a_brighter_peak_outside_the_window_is_not_the_peak(monkeypatch):
+    allowed = np.broadcast_to(np.arange(40) > 12, (40, 40))
+    monkeypatch.setattr(peak_module, "_spacing_window", lambda view, geometry: allowed)
+    view = looked_at(c10=1000, c30=100)
+    assert view.blocks[20, 20, 13] > view.blocks[20, 20, 30]
+    assert coarse_peak(view, geometry()) == (20, 20, 30)
+
+
+def test_the_flank_of_the_peak_beyond_the_crop_is_no_other_peak(monkeypatch):
+    monkeypatch.setattr(peak_module, "_spacing_window", lambda view, geometry: np.ones((40, 40), bool))
+    centre, shape = np.array([20, 20, 15.0]), (10, 10, 10)
+    alone, beside = looked_at(c15=1000), looked_at(c15=1000, c32=200)
+    assert alone.blocks[20, 20, 21] > SECOND * alone.blocks.max()
+    assert further_peak(alone, geometry(), centre, shape) == ""
+    assert "20% of the counts, lies at point 21, row 20, column 32" in further_peak(
+        beside, geometry(), centre, shape
+    )
