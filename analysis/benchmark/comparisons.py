@@ -19,7 +19,7 @@ from analysis.benchmark.generator import Case
 from analysis.benchmark.judge import overlap_with_truth
 from analysis.phasing import reconstruct
 from analysis.phasing.config import DEFAULT, TrustConfig
-from analysis.phasing.counting import least_bend, not_counted, not_poisson, quiet_scatter
+from analysis.phasing.counting import least_bend, lone_share, not_counted, not_poisson
 from analysis.phasing.network.pretrained import load_pretrained
 from analysis.phasing.pattern import Pattern
 from analysis.phasing.reconstruction import Reconstruction, checked_pattern, from_guesses, from_network
@@ -86,6 +86,7 @@ def _phased(pattern: Pattern, policy: str, seed: int) -> Reconstruction:
 MADE: dict[str, Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]] = {
     "counts": lambda c, rng: c,
     "counts, a tenth of them": lambda c, rng: rng.binomial(c.astype(np.int64), 0.1),
+    "counts, a hundredth of them": lambda c, rng: rng.binomial(c.astype(np.int64), 0.01),
     "counts with a background of 0.5": lambda c, rng: c + rng.poisson(0.5, c.shape),
     "1 subtracted, cut at 0": lambda c, rng: np.maximum(c - 1, 0),
     "a background of 0.5 subtracted, cut at 0": lambda c, rng: np.maximum(
@@ -93,8 +94,12 @@ MADE: dict[str, Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]] = {
     ),
     "a background of 2 subtracted, cut at 0": lambda c, rng: np.maximum(c + rng.poisson(2.0, c.shape) - 2, 0),
     "a background of 5 subtracted, cut at 0": lambda c, rng: np.maximum(c + rng.poisson(5.0, c.shape) - 5, 0),
+    "a background of 20 subtracted, cut at 0": lambda c, rng: np.maximum(
+        c + rng.poisson(20.0, c.shape) - 20, 0
+    ),
     "times 0.7": lambda c, rng: 0.7 * c,
     "times 1.3": lambda c, rng: 1.3 * c,
+    "times 1.3, rounded": lambda c, rng: np.rint(1.3 * c),
     "square roots": lambda c, rng: np.sqrt(c),
     "logarithms, log(1 + counts)": lambda c, rng: np.log1p(c),
     "over 30": lambda c, rng: c / 30,
@@ -111,8 +116,8 @@ MADE: dict[str, Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]] = {
 """What people hand over for counts, made of counts."""
 
 
-def scatter_table(cases: Sequence[Case], limits: TrustConfig = DEFAULT.trust) -> Table:
-    """Return the scatter of the quietest blocks (`counting.quiet_scatter`) of `MADE` of each of ``cases``.
+def counts_table(cases: Sequence[Case], limits: TrustConfig = DEFAULT.trust) -> Table:
+    """Return of `MADE` of each of ``cases`` the share of lone neighbours (`counting.lone_share`).
 
     Beside it their least bends (`counting.least_bend`), and the share that is found to be no counts by
     anything that is asked.
@@ -125,19 +130,19 @@ def scatter_table(cases: Sequence[Case], limits: TrustConfig = DEFAULT.trust) ->
         counts = np.asarray(made.counts, np.float64)
         for name, change in MADE.items():
             given = change(counts, np.random.default_rng(case.seed))
-            scatter = quiet_scatter(given, made.mask, limits)
-            found[name] += [] if scatter is None else [scatter]
+            share = lone_share(given, made.mask, limits)
+            found[name] += [] if share is None else [share]
             bends[name].append(least_bend(given, made.mask, limits))
             words = (*not_counted(given, made.mask, limits), *not_poisson(given, made.mask, limits))
             refuted[name].append(bool(words))
-    limit = limits.most_scatter
+    limit = limits.most_lone
     table = Table("what is given", "of", "least", "median", "most", f"above {limit:g}", "bends", "no counts")
     for name, values in found.items():
-        share = f"{np.mean([v > limit for v in values]):.1%}" if values else "–"
+        beyond = f"{np.mean([v > limit for v in values]):.1%}" if values else "–"
         least, median, most = (f"{q:.3f}" for q in np.quantile(values or [np.nan], [0, 0.5, 1]))
         bent = f"{min(bends[name], default=np.nan):.2f}–{max(bends[name], default=np.nan):.2f}"
         no_counts = f"{np.mean(refuted[name]):.1%}" if cases else "–"
-        table.add_row(name, f"{len(values)} of {len(cases)}", least, median, most, share, bent, no_counts)
+        table.add_row(name, f"{len(values)} of {len(cases)}", least, median, most, beyond, bent, no_counts)
     return table
 
 

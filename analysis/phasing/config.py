@@ -266,17 +266,14 @@ class TrustConfig:
     fano, faint, fewest_counted : float, float, int
         Least ratio of squared difference to sum of neighbours whose sum is at most ``faint`` (of 9 or 27
         voxels: twice that), from so many pairs on. Counts have 1 or more. Source: issue 14.
-    some, beside_none : float, float
-        Of neighbours with ``some`` to ``faint`` counts together, the largest share in which one has none.
-        Two counts of one mean have 2^(1 − sum); sharp fringes left up to 0.10 along the best axis, 20 counts
-        of dark subtracted and cut at 0 at least 0.33. Source: patterns of `analysis.benchmark.generator`,
-        seeds 5907 to 5912, in between.
-    edge, faintest, brightest, fewest_quiet : int, float, float, int
-        Blocks of so many voxels a side with a mean between these counts are quiet; so many are needed.
-    quietest, most_scatter : float, float
-        At this quantile of the quiet blocks counts scatter as Poisson counts do, at most so much more. Not
-        at least: a scan that was measured at uneven angles is interpolated. Source: `vo2 benchmark counts`,
-        which prints what counts and what was made of them come to.
+    edge, faintest, brightest : int, float, float
+        Blocks of so many voxels a side with a mean between these counts are quiet.
+    fewest_pairs, fewest_quiet : int, int
+        So many pairs of neighbours that count two together make a block's share (`counting.lone_share`), and
+        so many blocks are needed.
+    quietest, most_lone : float, float
+        At this quantile of the quiet blocks the share in which one of the two has none is at most this.
+        Source: `vo2 benchmark counts`, which prints what counts and what was made of them come to.
     """
 
     agreement: float = 0.975
@@ -296,14 +293,13 @@ class TrustConfig:
     fano: float = 0.8
     faint: float = 20.0
     fewest_counted: int = 1000
-    some: float = 8.0
-    beside_none: float = 0.25
-    edge: int = 8
+    edge: int = 4
     faintest: float = 0.2
-    brightest: float = 1.0
-    fewest_quiet: int = 16
+    brightest: float = 4.0
+    fewest_pairs: int = 4
+    fewest_quiet: int = 40
     quietest: float = 0.25
-    most_scatter: float = 1.1
+    most_lone: float = 0.46
 
 
 @dataclass(frozen=True)

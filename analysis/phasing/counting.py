@@ -36,6 +36,8 @@ class ValueConfig:
         So many frames must show a spacing of their own.
     pairs, whole : int, float
         So many faint values are needed, and this share of them must be multiples of their pixel's least.
+    largest, beside : int, int
+        Up to this number none may be missing that so many voxels have one more than, and one less.
     """
 
     nothing: float = 1e-9
@@ -49,6 +51,8 @@ class ValueConfig:
     frames: int = 8
     pairs: int = 1000
     whole: float = 0.95
+    largest: int = 20
+    beside: int = 50
 
 
 VALUES = ValueConfig()
@@ -76,7 +80,41 @@ def not_counted(
     For counts before anything of our own is done to them: the monitor's factors make fractions, and what is
     interpolated to even angles is smoother.
     """
-    return (*not_whole(counts, mask), *too_even(counts, mask, limits))
+    return (
+        *not_whole(counts, mask),
+        *stretched(counts, mask),
+        *too_even(counts, mask, limits),
+        *cut_off(counts, mask, limits),
+    )
+
+
+def stretched(counts: NDArray[Any], mask: NDArray[np.bool_], rules: ValueConfig = VALUES) -> tuple[str, ...]:
+    """Return whether a number is missing among whole ``counts`` (n0, n1, n2): scaled and rounded."""
+    measured = np.asarray(counts, np.float64)[~mask]
+    whole = np.rint(measured)
+    faint = (whole > 0) & (whole <= rules.largest) & (np.abs(measured - whole) <= rules.rounding * whole)
+    voxels = np.bincount(whole[faint].astype(np.int64), minlength=rules.largest + 1)
+    beside = np.minimum(voxels[:-2], voxels[2:])[1:]
+    missing = 2 + np.flatnonzero((voxels[2:-1] == 0) & (beside >= rules.beside))
+    if not missing.size:
+        return ()
+    return (
+        f"no voxel has {missing[0]} counts, many have one more and one less: were they scaled, and rounded?",
+    )
+
+
+def cut_off(
+    counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust
+) -> tuple[str, ...]:
+    """Return whether something was subtracted from ``counts`` (n0, n1, n2), and what fell below 0 cut."""
+    share = lone_share(counts, mask, limits)
+    if share is None or share <= limits.most_lone:
+        return ()
+    return (
+        f"of {share:.0%} of the neighbours that count two together one has none, {limits.most_lone:.0%} is "
+        "accepted: was a background subtracted, and what was left below 0 cut? Give it, or the dark image, "
+        "beside the raw counts",
+    )
 
 
 def too_even(
@@ -207,9 +245,8 @@ def not_poisson(
 
     Counts times a whole number have a common divisor. The squared difference of two Poisson counts of one
     mean is expected to be their sum, whatever that sum is, and larger where their means differ: over faint
-    neighbours less is left only where counts were scaled, smoothed or interpolated. In the quietest blocks,
-    where means hardly differ, more is left only of counts that something was subtracted from and that were
-    cut at 0. Fractions say nothing here: factors of the monitor make them (`not_whole`).
+    neighbours less is left only where counts were scaled, smoothed or interpolated. Fractions say nothing
+    here: factors of the monitor make them (`not_whole`).
     """
     found = []
     if (divisor := common_divisor(counts, mask, limits)) > 1:
@@ -220,29 +257,18 @@ def not_poisson(
         found.append(
             f"faint neighbours differ by {fano:.2f} of what counts would, {limits.fano:g} is the least"
         )
-    cut = min(_beside_none(*one, limits) for one in axes)
-    if cut > limits.beside_none:
-        found.append(
-            f"of {cut:.0%} of the neighbours that hold some counts together one has none: what a background "
-            "that was subtracted left below 0 was cut; give it, or the dark image, beside the raw counts"
-        )
-    scatter = quiet_scatter(counts, mask, limits)
-    if scatter is not None and scatter > limits.most_scatter:
-        found.append(
-            f"where next to nothing is counted, values scatter {scatter:.2f} times as counts would, "
-            f"{limits.most_scatter:g} is the most: was a background subtracted? Give it, or the dark image, "
-            "beside the raw counts"
-        )
     return tuple(found)
 
 
-def quiet_scatter(
+def lone_share(
     counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust
 ) -> float | None:
-    """Return the Fano factor of the quietest blocks of ``counts`` (n0, n1, n2); None of too few blocks.
+    """Return of neighbours that count two together the share of which one has none; None of too few.
 
-    That of a block is Σ(a − 2b + c)²/Σ(a + 4b + c) over three neighbours in a row, along the axis where it is
-    least: 1 for Poisson counts, whose mean may change evenly, and somewhat less because it is the least.
+    It is that of a quantile of the quiet blocks of ``counts`` (n0, n1, n2), in each along the axis where it
+    is least. Two Poisson counts of one mean that sum to 2 are (1, 1) as often as (2, 0) or (0, 2), whatever
+    the mean. Where b was subtracted, all of n ≤ b became 0, and more pairs are (2, 0): 4/7 and more of
+    them for b = 1, whatever the mean.
     """
     edge, fitting = limits.edge, tuple(slice(size // limits.edge * limits.edge) for size in counts.shape)
     measured = np.where(mask, np.nan, np.asarray(counts, np.float64))[fitting]
@@ -251,25 +277,18 @@ def quiet_scatter(
     blocks = blocks.reshape(-1, edge, edge, edge)
     mean = blocks.mean(axis=(1, 2, 3))
     blocks = blocks[(mean > limits.faintest) & (mean <= limits.brightest)]
-    if len(blocks) < limits.fewest_quiet:
-        return None
-    factors = []
-    for axis in (1, 2, 3):
-        rows = np.moveaxis(blocks, axis, 1)
-        before, at, after = rows[:, :-2], rows[:, 1:-1], rows[:, 2:]
-        bent = ((before - 2 * at + after) ** 2).sum(axis=(1, 2, 3))
-        factors.append(bent / (before + 4 * at + after).sum(axis=(1, 2, 3)))
-    return float(np.quantile(np.min(factors, axis=0), limits.quietest))
-
-
-def _beside_none(counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig) -> float:
-    """Return the share of neighbours of some counts along axis 0 of which one has none; 0 of too few."""
-    a, b = (np.asarray(part, np.float64) for part in (counts[1:], counts[:-1]))
-    total = np.where(mask[1:] | mask[:-1], 0, a + b)
-    some = (total >= limits.some) & (total <= limits.faint)
-    if np.count_nonzero(some) < limits.fewest_counted:
-        return 0.0
-    return float(np.count_nonzero(some & ((a == 0) | (b == 0))) / np.count_nonzero(some))
+    shares = np.full((3, len(blocks)), np.inf)
+    for axis in range(3):
+        rows = np.moveaxis(blocks, axis + 1, 1)
+        before, at = rows[:, :-1], rows[:, 1:]
+        two = before + at == 2
+        pairs = np.count_nonzero(two, axis=(1, 2, 3))
+        lone = np.count_nonzero(two & (before != 1), axis=(1, 2, 3))
+        enough = pairs >= limits.fewest_pairs
+        shares[axis, enough] = lone[enough] / pairs[enough]
+    least = shares.min(axis=0)
+    least = least[np.isfinite(least)]
+    return float(np.quantile(least, limits.quietest)) if len(least) >= limits.fewest_quiet else None
 
 
 def common_divisor(counts: NDArray[Any], mask: NDArray[np.bool_], limits: TrustConfig = DEFAULT.trust) -> int:

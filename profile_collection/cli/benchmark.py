@@ -85,12 +85,12 @@ def counts(
     classes: ClassesOption = None,
     seed: Annotated[int, typer.Option(help="First of the calibration seeds.")] = 5120,
 ) -> None:
-    """Show how counts scatter in the quietest blocks, and what was made of them: the limits of trust."""
+    """Show what tells counts from what people make of them: the limits of trust."""
     from analysis.benchmark import CALIBRATION_SEEDS
-    from analysis.benchmark.comparisons import scatter_table
+    from analysis.benchmark.comparisons import counts_table
 
     with explained():
-        table = scatter_table(_cases(CALIBRATION_SEEDS, crystals, classes, seed))
+        table = counts_table(_cases(CALIBRATION_SEEDS, crystals, classes, seed))
     console.print(table)
 
 

@@ -1,11 +1,14 @@
 """Counts are told from what was made of them, and a peak that is cut off from one that is not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from analysis.benchmark.generator import CLASSES, draw_cases
-from analysis.phasing.counting import least_bend, looks_saturated, not_counted, not_poisson, quiet_scatter
+from analysis.phasing.config import DEFAULT
+from analysis.phasing.counting import least_bend, lone_share, looks_saturated, not_counted, not_poisson
 
 
 def test_saturation_is_several_equal_peaks():
@@ -25,10 +28,6 @@ def test_saturation_is_several_equal_peaks():
         (lambda n: n * np.linspace(0.85, 1.2, len(n))[:, None, None], None),  # factors of the monitor
         (lambda n: n * 3, "multiples of 3"),
         (lambda n: n * 0.7, "faint neighbours"),
-        (
-            lambda n: np.maximum(n // 4 + np.random.default_rng(4).poisson(20.0, n.shape) - 20, 0),
-            "was cut; give it",
-        ),
         (lambda n: ndimage.gaussian_filter(n, 0.6), "faint neighbours"),
         (lambda n: ndimage.shift(n, 0.5, order=1), "faint neighbours"),
     ],
@@ -54,13 +53,15 @@ def crystal():
     return case.pattern().counts.astype(float)
 
 
-@pytest.mark.parametrize(("background", "subtracted"), [(2.0, 2.0), (2.0, 3.0), (5.0, 5.0)])
+@pytest.mark.parametrize(
+    ("background", "subtracted"), [(0.0, 1.0), (0.1, 1.0), (2.0, 2.0), (2.0, 3.0), (5.0, 5.0), (20.0, 20.0)]
+)
 def test_a_background_that_was_subtracted_and_cut_at_zero_is_seen(crystal, background, subtracted):
     counts = crystal + np.random.default_rng(6).poisson(background, crystal.shape)
     nothing_hidden = np.zeros(counts.shape, bool)
-    assert not_poisson(counts, nothing_hidden) == ()
-    (words,) = not_poisson(np.maximum(counts - subtracted, 0), nothing_hidden)[-1:]
-    assert "was a background subtracted?" in words
+    assert not_counted(counts, nothing_hidden) == ()
+    (words,) = not_counted(np.maximum(counts - subtracted, 0), nothing_hidden)
+    assert "was a background subtracted" in words
 
 
 def test_counts_that_were_interpolated_to_even_angles_pass(crystal):
@@ -70,14 +71,23 @@ def test_counts_that_were_interpolated_to_even_angles_pass(crystal):
     assert not_poisson(uneven, np.zeros(uneven.shape, bool)) == ()
 
 
-def test_scatter_of_quiet_blocks_is_that_of_poisson_counts_whatever_their_slope():
-    slope = np.broadcast_to(np.linspace(0.2, 0.9, 64)[:, None, None], (64, 64, 64))
-    counts = np.random.default_rng(1).poisson(slope).astype(float)
+@pytest.mark.parametrize("mean", [0.3, 1.0, 3.0])
+def test_half_of_the_neighbours_that_count_two_are_lone_whatever_the_mean(mean):
+    counts = np.random.default_rng(1).poisson(mean, (96, 96, 96)).astype(float)
     hidden = np.zeros(counts.shape, bool)
-    assert 0.8 < quiet_scatter(counts, hidden) < 1.0
-    assert quiet_scatter(1.5 * counts, hidden) == pytest.approx(1.5 * quiet_scatter(counts, hidden), rel=0.1)
-    hidden[:, :, 3::8] = True  # no block is whole
-    assert quiet_scatter(counts, hidden) is None
+    whole = replace(DEFAULT.trust, edge=24, quietest=0.5, fewest_quiet=8)
+    assert lone_share(counts, hidden, whole) == pytest.approx(1 / 2, abs=0.03)
+    cut = np.random.default_rng(2).poisson(mean + 1, (96, 96, 96)) - 1
+    lone = 1 - 3 * (mean + 1) / (7 * (mean + 1) + 4)
+    assert lone_share(np.maximum(cut, 0), hidden, whole) == pytest.approx(lone, abs=0.03)
+
+
+def test_no_share_is_made_of_few_blocks():
+    counts = np.random.default_rng(1).poisson(0.7, (32, 32, 32)).astype(float)
+    hidden = np.zeros(counts.shape, bool)
+    assert lone_share(counts, hidden) is not None
+    hidden[:, :, 3::4] = True  # no block is whole
+    assert lone_share(counts, hidden) is None
 
 
 def monitor(n):
@@ -98,6 +108,8 @@ def monitor(n):
         (lambda n: n / np.random.default_rng(8).normal(1, 0.1, n.shape[1:]), "divided by a flat field"),
         (np.sqrt, "few and not evenly spaced"),
         (np.log1p, "few and not evenly spaced"),
+        (lambda n: np.rint(1.3 * n), "no voxel has 2 counts"),
+        (lambda n: np.rint(1.1 * n), "no voxel has 5 counts"),
         (lambda n: np.rint(n / 30), "bends of faint neighbours"),
         (lambda n: ndimage.shift(n, 0.5, order=1), "multiples of 0.125"),
         (lambda n: np.maximum(ndimage.shift(n, 0.5, order=3), 0), "are fractions, such as"),
@@ -118,6 +130,7 @@ def test_what_was_made_of_counts_before_they_were_given_is_said(crystal, made, w
         lambda n: n / 3.7 * 3.7,  # whole but for rounding
         lambda n: n + np.random.default_rng(2).poisson(0.5, n.shape),
         lambda n: np.random.default_rng(2).binomial(n.astype(int), 0.1),
+        lambda n: np.random.default_rng(2).binomial(n.astype(int), 0.01),
         lambda n: np.where(np.indices(n.shape)[1] == 7, n + 0.3, n),  # fractions where nothing was measured
     ],
 )
