@@ -84,6 +84,13 @@ class Instrument:
         """Return the name of a circle as it stands in `axes`."""
         return self.other_names.get(name.lower(), name.lower())
 
+    def placed(self, read: Mapping[str, float], given: Mapping[str, float]) -> dict[str, float]:
+        """Return angles of circles under their own names: as they were ``given``, else as they were ``read``.
+
+        A circle that a file calls Delta and a person delta is one.
+        """
+        return {self.own(name): float(angle) for name, angle in (*read.items(), *given.items())}
+
     def rocks(self, axis: str) -> bool:
         """Return whether ``axis`` is a circle of the sample, so that scanning it is a rocking scan."""
         return self.own(axis) in dict(self.sample)

@@ -94,9 +94,9 @@ def _bliss_scan(path: Path, scan: h5py.Group, given: Given, folder: Path | None)
     }
     axis = given.axis or next((one for one in BLISS_CIRCLES if one in moved or one in columns), "")
     angles = moved.get(axis, columns.get(axis, np.zeros(0)))
-    positions = {
-        name: float(np.mean(motors[name][()])) for name in BLISS_CIRCLES if name in motors and name != axis
-    } | dict(given.positions)
+    stood = {name: float(np.mean(motors[name][()])) for name in BLISS_CIRCLES if name in motors}
+    positions = ID01.placed(stood, given.positions)
+    positions.pop(ID01.own(axis), None)
     calibration = scan.get(f"instrument/{detector}")
     beside, used = images_beside(calibration, source.shape if source is not None else ())
     monitor = next((one for one in MONITORS if one in columns), "")
@@ -273,7 +273,7 @@ def described(
     instrument, refusal = _instrument(given)
     axis = given.axis or (instrument.sample[0][0] if instrument is not None else "")
     angles = given.rocking(points) if given.rocks else columns.get(axis, np.zeros(0))
-    positions = dict(given.positions)
+    positions = dict(given.positions) if instrument is None else instrument.placed({}, given.positions)
     missing = (
         *(_missing(given, instrument, axis, positions) if instrument is not None else (refusal,)),
         *(

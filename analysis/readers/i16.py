@@ -68,14 +68,14 @@ def _nexus_scan(path: Path, entry: h5py.Group, given: Given, folder: Path | None
     sample = _first(entry, "before_scan/diffractometer_sample", "instrument/diffractometer_sample")
     scanned = {name: values for name, values in _columns(entry).items() if values.size > 1}
     points = max((len(values) for values in scanned.values()), default=1)
-    positions = {name: float(sample[name][()]) for name in CIRCLES if name in sample} if sample else {}
+    stood = {name: float(sample[name][()]) for name in CIRCLES if name in sample} if sample else {}
+    positions = I16.placed(stood, given.positions)
     axis = given.axis or next((name for name in ROCKED if name in scanned), "")
     name, detector = _detector(entry, given)
     source, note = linked_frames(path, detector, "data", folder) if detector is not None else (None, "")
     shape = source.shape[1:] if source is not None else _said_shape(detector)
     beside, used = images_beside(detector, source.shape if source is not None else ())
     energy = given.energy or _energy(entry)
-    positions |= given.positions
     angles = scanned.get(axis, np.zeros(0))
     geometry = None
     if detector is not None and axis and energy and shape:

@@ -126,10 +126,13 @@ def _scan(
     columns, torn = _columns(spec, number, scan.order, labels)
     remarks += torn
     axis = given.axis or labels[0]
+    if axis not in columns:
+        axis = next((name for name in labels if INSTRUMENT.own(name) == INSTRUMENT.own(axis)), axis)
     angles = columns.get(axis, np.zeros(0))
     points = len(next(iter(columns.values()), ()))
-    positions = {name: float(motors[name]) for name in CIRCLES if name in motors and name != axis}
-    positions |= given.positions
+    stood = {name: float(motors[name]) for name in CIRCLES if name in motors}
+    positions = INSTRUMENT.placed(stood, given.positions)
+    positions.pop(INSTRUMENT.own(axis), None)
     known = replace(
         given,
         energy=given.energy or motors.get("Energy"),

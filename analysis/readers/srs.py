@@ -37,9 +37,8 @@ class I16Srs:
         axis = given.axis or next((name for name in ROCKED if name in table), "")
         points = len(next(iter(table.values())))
         stood = {name: _number(said.get(name)) for name in CIRCLES}
-        positions = {name: angle for name, angle in stood.items() if angle is not None} | dict(
-            given.positions
-        )
+        read = {name: angle for name, angle in stood.items() if angle is not None}
+        positions = I16.placed(read, given.positions)
         images, note = _srs_frames(path, said, table, frames)
         known = _completed(given, said)
         missing = [

@@ -225,14 +225,20 @@ def output_folder(given: Path | None, *, overwrite: bool) -> Path | None:
 
 @contextlib.contextmanager
 def opened(settings: Settings) -> Iterator[Catalogue]:
-    """Open the configured catalogue for one command."""
+    """Open the configured catalogue for one command; its log is a file beside the session's."""
+    from profile_collection.session.session_log import session_log
     from profile_collection.session.storage import open_catalogue
 
-    catalogue = open_catalogue(settings)
-    try:
+    with contextlib.ExitStack() as undo:
+        catalogue = undo.enter_context(contextlib.closing(open_catalogue(settings)))
+        with contextlib.suppress(OSError):  # another user's folder: no log
+            undo.enter_context(
+                session_log(
+                    settings.log.with_name("commands.log"),
+                    lambda words: errors.print(escape(words), highlight=False),
+                )
+            )
         yield catalogue
-    finally:
-        catalogue.close()
 
 
 @contextlib.contextmanager

@@ -212,7 +212,7 @@ def test_the_raw_scan_54_is_the_one_in_the_npz(scan54):
     scan.require()
     counts = np.load(real("aps34idc_scan54.npz"))["counts"]
     np.testing.assert_array_equal(scan.frames[0:201], counts)
-    assert scan.positions["Delta"] == 32.174
+    assert scan.positions["delta"] == 32.174
     assert scan.monitor.min() == 1000
     assert scan.temperature is None
     assert "SPEC" in scan.format
@@ -254,6 +254,15 @@ def test_motors_that_belong_to_no_position_are_not_used(tmp_path):
     assert scan.positions == {}
     assert "names 3 motors and the scan has 2 positions" in " ".join(scan.notes)
     assert "the angle of delta" in " ".join(scan.missing)
+
+
+def test_a_circle_that_file_and_person_write_differently_is_one(tmp_path):
+    """Stored under two names that differ in case, a run was refused by the catalogue's server."""
+    path = spec_folder(tmp_path, [(7, 4)])
+    scan = one(path, Given(positions={"del": 30.0, "chi": 90.0}, axis="Theta"))
+    assert scan.positions == {"delta": 30.0, "gamma": 12.6346, "chi": 90.0}
+    assert scan.axis == "th"
+    np.testing.assert_allclose(scan.angles, [0, 0.1, 0.2, 0.3])
 
 
 def test_a_spec_file_without_scans_and_a_scan_without_points_are_said(tmp_path):
