@@ -17,7 +17,7 @@ from callbacks.jobs import Listener, ScanSummary
 from callbacks.pool import IDLE, make_pool
 from callbacks.queue import Analysis, AnalysisQueue, PendingRecord
 from callbacks.series import SeriesState, finish_series
-from callbacks.worker import warm_up
+from callbacks.worker import LOADED, warm_up
 
 DEFAULT_ANALYSIS = "callbacks.worker:analyse_scan"
 BESIDE = "callbacks.worker:analyse_beside"
@@ -82,7 +82,7 @@ class Pipeline:
     listener
         Shows what happens.
     make_executor
-        Makes the executor; a pool with one spawned process by default. Give ``client.get_executor`` of a
+        Makes the executor; a pool with one process by default. Give ``client.get_executor`` of a
         ``dask.distributed.Client`` to analyse on a cluster.
     """
 
@@ -95,20 +95,20 @@ class Pipeline:
         self.settings = settings
         self.listener = listener
         usual = settings.analysis == DEFAULT_ANALYSIS
+        pool = partial(make_pool, log=settings.log, loaded=LOADED if usual else ())
         self.queue = AnalysisQueue(
             import_function(settings.analysis),
             make_executor
             or partial(
-                make_pool,
+                pool,
                 threads=settings.threads,
-                log=settings.log,
                 first=warm_up if usual and settings.live else os.getpid,
             ),
             listener=listener,
             address=settings.address,
             pending=PendingRecord(settings.pending) if settings.pending else None,
             beside=import_function(BESIDE) if usual else None,
-            make_behind=make_executor or partial(make_pool, nice=IDLE, log=settings.log),
+            make_behind=make_executor or partial(pool, nice=IDLE),
         )
         self.collector = ScanCollector(
             self.queue.submit,

@@ -1,4 +1,4 @@
-"""The worker process of the analysis: spawned, niced, deaf to Ctrl-C, with a fixed number of threads."""
+"""The worker processes of the analysis: niced, deaf to Ctrl-C, with a fixed number of threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -24,8 +24,14 @@ IDLE = 19
 """Of work that nobody waits for; from this niceness on a process computes only where no other wants to."""
 
 
-def prepare_worker(nice: int, threads: int, log: Path | None = None) -> None:
-    """Set up a worker process before it imports anything heavy.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""Variables that numerical libraries read as they are loaded."""
+
+
+def prepare_worker(
+    nice: int, threads: int, log: Path | None = None, environment: Mapping[str, str] | None = None
+) -> None:
+    """Set up a worker process before it does anything.
 
     Parameters
     ----------
@@ -35,7 +41,12 @@ def prepare_worker(nice: int, threads: int, log: Path | None = None) -> None:
         Of every numerical library; fixed, because the same seed must give the same result.
     log
         File for what a person need not read; standard error where there is none.
+    environment
+        That of the session: a forked process has the one of when the first was.
     """
+    if environment is not None:
+        os.environ.clear()
+        os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(nice)
@@ -44,13 +55,16 @@ def prepare_worker(nice: int, threads: int, log: Path | None = None) -> None:
     # The session rotates the file: whoever writes into it too follows it to the new one.
     handlers = None if log is None else [logging.handlers.WatchedFileHandler(log, encoding="utf-8")]
     logging.basicConfig(handlers=handlers, level=logging.WARNING, format=LOG_FORMAT)
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
-        os.environ[name] = str(threads)
+    os.environ |= dict.fromkeys(THREADS, str(threads))
     os.environ["MPLBACKEND"] = "Agg"
     with contextlib.suppress(ImportError):
         import torch
 
         torch.set_num_threads(threads)
+    with contextlib.suppress(ImportError):  # of libraries that were loaded before it was forked
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(threads)
 
 
 def _end_with_parent() -> None:
@@ -68,21 +82,42 @@ def make_pool(
     threads: int = 1,
     log: Path | None = None,
     first: Callable[[], object] = os.getpid,
+    loaded: Sequence[str] = (),
 ) -> ProcessPoolExecutor:
     """Return a pool whose processes are already coming up, and begin with the importable ``first``.
 
-    A Ctrl-C in the seconds before a fresh process ignores it would kill it: it is born with the
-    signal blocked.
+    With modules that are ``loaded`` one process, shared by all such pools, imports them, and the others are
+    forked from it, on Linux; else each is spawned and imports what it needs. A Ctrl-C in the seconds before a
+    fresh process ignores it would kill it: it is born with the signal blocked.
     """
+    forked = bool(loaded) and sys.platform == "linux"
+    context = multiprocessing.get_context("forkserver" if forked else "spawn")
+    if forked:
+        context.set_forkserver_preload(list(loaded))
     pool = ProcessPoolExecutor(
         workers,
-        mp_context=multiprocessing.get_context("spawn"),
+        mp_context=context,
         initializer=prepare_worker,
-        initargs=(nice, threads, log),
+        initargs=(nice, threads, log, dict(os.environ)),
     )
-    with _sigint_blocked(), _nameless_main():
+    with _sigint_blocked(), _nameless_main(), _one_thread():
         pool.submit(first)
     return pool
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let libraries that a process loads which starts meanwhile have one thread: it will be forked."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ |= dict.fromkeys(THREADS, "1")
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager

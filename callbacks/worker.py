@@ -30,6 +30,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+LOADED = (
+    "callbacks.catalogue",
+    "bluesky_tiled_plugins",
+    "torch",
+    "h5py",
+    "scipy.ndimage",
+    "scipy.optimize",
+    "scipy.stats",
+    "skimage.measure",
+    "skimage.morphology",
+    "skimage.restoration",
+    "sklearn.decomposition",
+)
+"""What analysis and publishing import: it takes seconds, and the workers of a session share it. Nothing of
+ours that looks for a GPU, which a process must not have done before others are forked from it."""
+
+
 def warm_up() -> None:
     """Import what analysis and publishing need before the first scan ends: no preview waits for that."""
     import bluesky_tiled_plugins  # noqa: F401

@@ -56,6 +56,11 @@ def unread(raw: NDArray[Any]) -> NDArray[np.bool_]:
     return beyond | (raw < 0) if raw.dtype.kind == "i" else beyond
 
 
+def _all_read(raw: NDArray[Any]) -> bool:
+    """Return whether `unread` finds nothing in ``raw``: a look at its extremes makes no array of its size."""
+    return not unread(np.array([raw.min(), raw.max()])).any() if raw.size else True
+
+
 class RockingStack:
     """Frames in the order of an even angle grid; angles that were not measured are known as such.
 
@@ -230,6 +235,8 @@ class RockingStack:
         """
         steps = np.asarray(steps, dtype=int)
         raw = _picked(self._frames, self._index[steps], rows, cols)
+        if self._mask is None and _all_read(raw):
+            return raw, np.broadcast_to(np.True_, raw.shape)
         absent = unread(raw)
         if self._mask is not None:
             absent |= _picked(self._mask, self._point[steps], rows, cols).astype(bool)
@@ -240,13 +247,13 @@ class RockingStack:
         """Frames that are held in memory at a time: at most 16, fewer of a large detector."""
         return max(1, min(16, BLOCK_PIXELS // (self.shape[1] * self.shape[2])))
 
-    def blocks(self) -> Iterator[tuple[NDArray[np.int64], Counts, NDArray[np.bool_]]]:
-        """Yield (steps, monitor-normalised counts, whether there are counts), block by block."""
+    def blocks(self) -> Iterator[tuple[NDArray[np.int64], Counts, NDArray[np.int64] | int]]:
+        """Yield (steps, raw counts, in how many of them a pixel holds counts), block by block."""
         measured, size = np.flatnonzero(self.present), self.together
         for start in range(0, len(measured), size):
             steps = measured[start : start + size]
             raw, held = self.read(steps)
-            yield steps, raw * self.factors[steps, None, None].astype(np.float32), held
+            yield steps, raw.astype(np.float32), held.sum(axis=0) if any(held.strides) else len(steps)
 
     def spread(self, count: int = 24) -> Counts:
         """Return ``count`` frames spread evenly over the scan, (count, rows, cols) float32 counts.

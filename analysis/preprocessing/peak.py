@@ -87,16 +87,18 @@ def survey(stack: RockingStack, geometry: ScanGeometry, known_bad: NDArray[np.bo
     known = np.zeros((rows, cols), dtype=bool) if known_bad is None else np.asarray(known_bad, dtype=bool)
     hot = hot_pixels(stack.spread(), gap | known)
     usable = ~(gap | known | hot)
+    bad = np.flatnonzero(~usable)
     total, readings = np.zeros((rows, cols)), np.zeros((rows, cols), dtype=int)
     side = block_side(*stack.shape)
     blocks = np.zeros((stack.shape[0], rows // side, cols // side), dtype=np.float32)
     totals = np.zeros(stack.shape[0])
-    for steps, counts, held in stack.blocks():
-        total += counts.sum(axis=0)
-        readings += len(steps) if held.all() else held.sum(axis=0)
-        counts *= usable
-        blocks[steps] = _block_sums(counts, side)
-        totals[steps] = counts.reshape(len(steps), -1).sum(axis=1, dtype=float)
+    for steps, counts, readable in stack.blocks():
+        factors, each = stack.factors[steps], counts.reshape(len(steps), -1)
+        total += (factors.astype(np.float32) @ each).reshape(rows, cols)
+        readings += readable
+        each[:, bad] = 0
+        blocks[steps] = _block_sums(counts, side) * factors[:, None, None]
+        totals[steps] = blocks[steps].sum(axis=(1, 2), dtype=float)
     unread = readings < stack.present.sum() / 2
     usable &= ~unread
     _leave_out_blank(stack, totals)
@@ -134,9 +136,9 @@ def _note_bands(stack: RockingStack, defects: Defects, masked: bool) -> None:
 def _block_sums(counts: Counts, side: int) -> Counts:
     """Return the sums of ``side`` × ``side`` pixels: rows first, which lie far apart, then columns."""
     n, rows, cols = counts.shape
-    trimmed = counts[:, : rows // side * side, : cols // side * side]
-    bands = trimmed.reshape(n, rows // side, side, -1).sum(axis=2)
-    return bands.reshape(n, rows // side, cols // side, side).sum(axis=3)
+    bands = counts[:, : rows // side * side].reshape(n, rows // side, side, cols).sum(axis=2)
+    whole = bands[:, :, : cols // side * side]
+    return sum((whole[:, :, place::side] for place in range(1, side)), start=whole[:, :, ::side])
 
 
 def _background(

@@ -8,6 +8,7 @@ with ``--data DATA`` it phases their first frames, as they would have been phase
 import argparse
 import contextlib
 import io
+import json
 import math
 import os
 import tempfile
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest import mock
 
+import httpx
 import numpy as np
 import torch
 from rich.console import Console
@@ -29,16 +31,19 @@ from analysis.phasing.registration import overlap
 from analysis.phasing.schedules import resample
 from analysis.results import read_scan
 from callbacks.analyse import analyse_early
-from callbacks.catalogue import connect, derived_runs
+from callbacks.catalogue import derived_runs
 from callbacks.collect import EarlyRule
 from callbacks.journal.recovery import find_frame_file
 from callbacks.live import LiveView
 from profile_collection.catalogue.client import stop_server
 from profile_collection.session import session as session_module
 from profile_collection.session import simulation
+from profile_collection.session.monitor_process import ensure_monitor, stop_monitor
 from profile_collection.session.settings import Settings
 from profile_collection.session.stored_runs import file_job
 from profile_collection.twin import Clock
+
+SHOWN = ("preview", "final")
 
 EXPOSURE = 30.0
 """Seconds of the beamline that a point takes in the default series."""
@@ -46,11 +51,12 @@ EXPOSURE = 30.0
 
 @dataclass
 class Scan:
-    """When the last frame of a scan came and when its results did, seconds of one clock."""
+    """When the last frame of a scan came and when its results did, seconds since 1970."""
 
     last_frame: float = 0.0
-    preview: float = float("nan")
     final: float = float("nan")
+    published: dict = field(default_factory=dict)  # by stage: when its derived run ended …
+    shown: dict = field(default_factory=dict)  # … and when the monitor's page had its row
     early: list = field(default_factory=list)  # summary and object of each
 
 
@@ -71,33 +77,36 @@ class Watch(LiveView):
             self.scan(summary.run_uid).early.append((summary, found))
 
     def scan_analysed(self, summary):
-        self.scan(summary.run_uid).final = time.monotonic()
+        self.scan(summary.run_uid).final = time.time()
         self.summaries[summary.run_uid] = summary
         super().scan_analysed(summary)
 
 
-class PreviewClock:
-    """Looks, after each scan, when its preview is in the catalogue."""
+class LastFrame:
+    """Notes when the last frame of each scan came."""
 
-    def __init__(self, address, watch):
-        self.address, self.watch, self.uid = address, watch, ""
+    def __init__(self, watch):
+        self.watch, self.uid = watch, ""
 
     def __call__(self, name, doc):
         if name == "start":
             self.uid = doc["uid"] if doc.get("purpose") == "rocking" else ""
         elif name == "event" and self.uid:
-            self.watch.scan(self.uid).last_frame = time.monotonic()
-        elif name == "stop" and doc["run_start"] == self.uid:
-            threading.Thread(target=self.look, args=(self.uid,), daemon=True).start()
+            self.watch.scan(self.uid).last_frame = time.time()
 
-    def look(self, uid):
-        with contextlib.closing(connect(self.address)) as catalogue:
-            until = time.monotonic() + 60
-            while time.monotonic() < until:
-                if derived_runs(catalogue, uid, "preview"):
-                    self.watch.scan(uid).preview = time.monotonic()
-                    return
-                time.sleep(0.1)
+
+def follow_page(address, watch):
+    """Note, as a browser at the monitor is told of them, when previews and results are on the page."""
+    with contextlib.suppress(httpx.HTTPError), httpx.Client(timeout=None, trust_env=False) as client:
+        client.get(address, follow_redirects=True)
+        with client.stream("GET", f"{address.split('/?')[0]}/events") as news:
+            section = ""
+            for line in news.iter_lines():
+                if line.startswith("event: "):
+                    section = line.removeprefix("event: ")
+                elif line.startswith("data: ") and section == "results":
+                    for row in json.loads(line.removeprefix("data: "))["rows"]:
+                        watch.scan(row["uid"]).shown.setdefault(row["stage"], time.time())
 
 
 def measure(folder, *, quick, pace, temperatures):
@@ -109,10 +118,18 @@ def measure(folder, *, quick, pace, temperatures):
         session = session_module.open_session(settings, view=watch)
         try:
             session.pipeline.queue.call(os.getpid).result()
-            session.RE.subscribe(PreviewClock(session.catalogue.address, watch))
+            session.RE.subscribe(LastFrame(watch))
+            page = ensure_monitor(settings).address
+            threading.Thread(target=follow_page, args=(page, watch), daemon=True).start()
             session.RE(session.temperature_series(temperatures))
             session.drain()
+            time.sleep(5.0)  # the page may be behind
+            for uid, scan in watch.scans.items():
+                for stage in SHOWN:
+                    for run in derived_runs(session.catalogue, uid, stage)[:1]:
+                        scan.published[stage] = run.metadata["stop"]["time"]
         finally:
+            stop_monitor(settings)
             session.close()
             with contextlib.suppress(Exception):
                 stop_server(settings.data)
@@ -131,11 +148,14 @@ def report(watch):
         print(f"{final.label}, final after {scan.final - scan.last_frame:.1f} s, trusted {final.trusted}")
         if path.exists():
             guess = read_scan(path)
+            late = scan.published.get("preview", math.nan) - scan.last_frame
             print(
-                f"  preview {scan.preview - scan.last_frame:.2f} s after the last frame, "
+                f"  preview {late:.2f} s after the last frame, "
                 f"χ² {guess.chi_squared:.3f}, "
                 f"overlap with the final object {overlap(guess.object, final.object):.3f}"
             )
+        late = scan.shown.get("final", math.nan) - scan.published.get("final", math.nan)
+        print(f"  the result is on the monitor's page {late:+.2f} s after its publication ended")
         for early, found in scan.early:
             if early.error:
                 print(f"  early: none, {early.error}")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import textwrap
 import time
 
@@ -10,7 +11,7 @@ import pytest
 
 from callbacks.pool import IDLE, NICE, make_pool
 from callbacks.queue import AnalysisQueue
-from callbacks.worker import warm_up
+from callbacks.worker import LOADED, warm_up
 
 FAKE = """
 import os, signal, sys, time
@@ -20,7 +21,8 @@ def conditions():
     import torch
     blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
     deaf = blocked or signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    return os.nice(0), deaf, torch.get_num_threads(), "callbacks.analyse" in sys.modules
+    warm, said = "callbacks.analyse" in sys.modules, os.environ["SAID_LATER"]
+    return os.nice(0), deaf, torch.get_num_threads(), warm, said
 
 def slow(job, address):
     time.sleep(1.0)
@@ -38,16 +40,19 @@ def fake(tmp_path, monkeypatch):
     return fake_worker
 
 
-def test_the_worker_is_niced_deaf_to_ctrl_c_has_its_threads_and_is_warm(fake):
-    pool = make_pool(threads=1, first=warm_up)
+@pytest.mark.parametrize("loaded", [(), LOADED])
+def test_the_worker_is_niced_deaf_to_ctrl_c_has_its_threads_and_is_warm(fake, loaded, monkeypatch):
+    monkeypatch.setenv("SAID_LATER", "yes")
+    pool = make_pool(threads=1, first=warm_up, loaded=loaded)
     try:
-        nice, deaf, threads, loaded = pool.submit(fake.conditions).result(timeout=60)
+        nice, deaf, threads, warm, said = pool.submit(fake.conditions).result(timeout=60)
     finally:
         pool.shutdown()
     assert nice == min(os.nice(0) + NICE, 19)
     assert deaf
     assert threads == 1
-    assert loaded  # before the first job
+    assert warm  # before the first job
+    assert said == "yes"  # a process that is forked has the session's environment of now
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="idle priority is Linux's")
@@ -55,6 +60,20 @@ def test_work_behind_results_has_what_no_other_process_wants():
     pool = make_pool(nice=IDLE)
     try:
         assert pool.submit(os.sched_getscheduler, 0).result(timeout=60) == os.SCHED_IDLE
+    finally:
+        pool.shutdown()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_the_process_that_others_are_forked_from_has_not_looked_for_a_gpu():
+    pool = make_pool(loaded=LOADED)
+    try:
+        pool.submit(os.getpid).result(timeout=60)
+        children = psutil.Process().children()
+        (loader,) = (one for one in children if "forkserver" in " ".join(one.cmdline()))
+        paths = [one.path for one in loader.memory_maps()]
+        assert any("torch" in path for path in paths)
+        assert not any("libcuda" in path for path in paths)
     finally:
         pool.shutdown()
 

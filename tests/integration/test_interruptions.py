@@ -63,8 +63,12 @@ def ask(shell, code):
 
 
 def workers_of(shell):
+    """Return the workers: forked from the process that loaded what they need, or spawned."""
     children = psutil.Process(shell.pid).children(recursive=True)
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    loaders = [child.pid for child in children if "multiprocessing.forkserver" in " ".join(child.cmdline())]
+    return [
+        child for child in children if child.ppid() in loaders or "spawn_main" in " ".join(child.cmdline())
+    ]
 
 
 def test_ctrl_c_pauses_cleanly_the_worker_survives_and_the_scan_goes_on(workplace, ipython):
