@@ -58,9 +58,9 @@ def unattended(session: Session, outcome: Outcome) -> Iterator[None]:
         outcome.code = FAILED
         logger.exception("the plan failed")
         first = first_error(error)
-        session.failed(f"{type(first).__name__}: {first}")
+        session.failed(said(first))
         if error is not first:
-            session.view.fail(f"{type(error).__name__}: {error}")
+            session.view.fail(said(error))
 
 
 @contextlib.contextmanager
@@ -88,6 +88,11 @@ def _ended_from_outside(session: Session) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def said(error: BaseException) -> str:
+    """Return what an error says: a refusal is a sentence, of others the kind says half of it."""
+    return str(error) if isinstance(error, ValueError) and str(error) else f"{type(error).__name__}: {error}"
 
 
 def first_error(error: BaseException) -> BaseException:

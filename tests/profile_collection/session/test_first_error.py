@@ -1,6 +1,6 @@
 """What a failed series says went wrong: the cause, not what failed while cleaning up after it."""
 
-from profile_collection.session.unattended import first_error
+from profile_collection.session.unattended import first_error, said
 
 
 def caught(function):
@@ -35,3 +35,8 @@ def test_an_error_that_says_what_another_means_stands_for_it():
 
     error = caught(plan)
     assert first_error(error) is error
+
+
+def test_a_refusal_is_a_sentence_and_another_error_says_its_kind():
+    assert said(ValueError("the step must not be 0; got 0.0")) == "the step must not be 0; got 0.0"
+    assert said(KeyError("x")) == "KeyError: 'x'"
