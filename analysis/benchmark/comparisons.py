@@ -88,6 +88,7 @@ MADE: dict[str, Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]] = {
     "counts, a tenth of them": lambda c, rng: rng.binomial(c.astype(np.int64), 0.1),
     "counts, a hundredth of them": lambda c, rng: rng.binomial(c.astype(np.int64), 0.01),
     "counts with a background of 0.5": lambda c, rng: c + rng.poisson(0.5, c.shape),
+    "counts with a background of 15": lambda c, rng: c + rng.poisson(15.0, c.shape),
     "1 subtracted, cut at 0": lambda c, rng: np.maximum(c - 1, 0),
     "a background of 0.5 subtracted, cut at 0": lambda c, rng: np.maximum(
         c + rng.poisson(0.5, c.shape) - 0.5, 0
@@ -100,6 +101,9 @@ MADE: dict[str, Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]] = {
     "times 0.7": lambda c, rng: 0.7 * c,
     "times 1.3": lambda c, rng: 1.3 * c,
     "times 1.3, rounded": lambda c, rng: np.rint(1.3 * c),
+    "times 0.9, rounded": lambda c, rng: np.rint(0.9 * c),
+    "times 0.7, rounded": lambda c, rng: np.rint(0.7 * c),
+    "2 and less set to 0": lambda c, rng: np.where(c <= 2, 0, c),
     "square roots": lambda c, rng: np.sqrt(c),
     "logarithms, log(1 + counts)": lambda c, rng: np.log1p(c),
     "over 30": lambda c, rng: c / 30,

@@ -36,8 +36,8 @@ class ValueConfig:
         So many frames must show a spacing of their own.
     pairs, whole : int, float
         So many faint values are needed, and this share of them must be multiples of their pixel's least.
-    largest, beside : int, int
-        Up to this number none may be missing that so many voxels have one more than, and one less.
+    largest, errors : int, float
+        How many voxels share a number is looked at up to this one, each granted so many standard errors.
     """
 
     nothing: float = 1e-9
@@ -51,8 +51,8 @@ class ValueConfig:
     frames: int = 8
     pairs: int = 1000
     whole: float = 0.95
-    largest: int = 20
-    beside: int = 50
+    largest: int = 30
+    errors: float = 3.5
 
 
 VALUES = ValueConfig()
@@ -81,25 +81,35 @@ def not_counted(
     interpolated to even angles is smoother.
     """
     return (
-        *not_whole(counts, mask),
-        *stretched(counts, mask),
+        *(not_whole(counts, mask) or no_mixture(counts, mask)),
         *too_even(counts, mask, limits),
         *cut_off(counts, mask, limits),
     )
 
 
-def stretched(counts: NDArray[Any], mask: NDArray[np.bool_], rules: ValueConfig = VALUES) -> tuple[str, ...]:
-    """Return whether a number is missing among whole ``counts`` (n0, n1, n2): scaled and rounded."""
+def no_mixture(counts: NDArray[Any], mask: NDArray[np.bool_], rules: ValueConfig = VALUES) -> tuple[str, ...]:
+    """Return whether the numbers of ``counts`` (n0, n1, n2) are none that Poisson counts of any means have.
+
+    However the means are distributed over the voxels, the share p(k) of those that count k obeys
+    p(k)² ≤ (k + 1)/k · p(k − 1) p(k + 1) (Cauchy–Schwarz, as k! p(k) is the mean of λᵏ exp(−λ) over all λ).
+    Scaled and rounded, two numbers fall on one, or one stays free; faint ones set to 0 leave the next alone.
+    Dark pixels and gaps add to p(0) only, and may.
+    """
     measured = np.asarray(counts, np.float64)[~mask]
     whole = np.rint(measured)
-    faint = (whole > 0) & (whole <= rules.largest) & (np.abs(measured - whole) <= rules.rounding * whole)
-    voxels = np.bincount(whole[faint].astype(np.int64), minlength=rules.largest + 1)
-    beside = np.minimum(voxels[:-2], voxels[2:])[1:]
-    missing = 2 + np.flatnonzero((voxels[2:-1] == 0) & (beside >= rules.beside))
-    if not missing.size:
+    faint = (whole <= rules.largest) & (np.abs(measured - whole) <= rules.rounding * whole)
+    voxels = np.bincount(whole[faint].astype(np.int64), minlength=rules.largest + 1).astype(np.float64)
+    number = np.arange(1, rules.largest)
+    least = np.maximum(voxels - rules.errors * np.sqrt(voxels), 0)
+    most = voxels + rules.errors * (np.sqrt(voxels) + 2)
+    excess = number * least[1:-1] ** 2 / ((number + 1) * most[:-2] * most[2:])
+    odd = int(excess.argmax())
+    if excess[odd] <= 1:
         return ()
+    before, at, after = (int(n) for n in voxels[odd : odd + 3])
     return (
-        f"no voxel has {missing[0]} counts, many have one more and one less: were they scaled, and rounded?",
+        f"{at} voxels have {odd + 1} counts, {before} one less and {after} one more, as no counts do: were "
+        "they scaled and rounded, or faint ones set to 0?",
     )
 
 

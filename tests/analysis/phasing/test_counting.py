@@ -108,8 +108,12 @@ def monitor(n):
         (lambda n: n / np.random.default_rng(8).normal(1, 0.1, n.shape[1:]), "divided by a flat field"),
         (np.sqrt, "few and not evenly spaced"),
         (np.log1p, "few and not evenly spaced"),
-        (lambda n: np.rint(1.3 * n), "no voxel has 2 counts"),
-        (lambda n: np.rint(1.1 * n), "no voxel has 5 counts"),
+        (lambda n: np.rint(1.3 * n), "scaled and rounded"),
+        (lambda n: np.rint(1.1 * n), "scaled and rounded"),
+        (lambda n: np.rint(0.9 * n), "scaled and rounded"),
+        (lambda n: np.rint(0.7 * n), "scaled and rounded"),
+        (lambda n: np.where(n < 2, 0, n), "0 one less"),
+        (lambda n: np.where(n < 10, 0, n), "or faint ones set to 0"),
         (lambda n: np.rint(n / 30), "bends of faint neighbours"),
         (lambda n: ndimage.shift(n, 0.5, order=1), "multiples of 0.125"),
         (lambda n: np.maximum(ndimage.shift(n, 0.5, order=3), 0), "are fractions, such as"),
@@ -131,6 +135,10 @@ def test_what_was_made_of_counts_before_they_were_given_is_said(crystal, made, w
         lambda n: n + np.random.default_rng(2).poisson(0.5, n.shape),
         lambda n: np.random.default_rng(2).binomial(n.astype(int), 0.1),
         lambda n: np.random.default_rng(2).binomial(n.astype(int), 0.01),
+        lambda n: n + np.random.default_rng(2).poisson(15.0, n.shape),
+        lambda n: np.where(  # dark pixels that nobody masked
+            np.indices(n.shape)[2] % 9 == 0, 0, n + np.random.default_rng(2).poisson(15.0, n.shape)
+        ),
         lambda n: np.where(np.indices(n.shape)[1] == 7, n + 0.3, n),  # fractions where nothing was measured
     ],
 )
