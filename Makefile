@@ -12,8 +12,6 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 WATCHED := $(if $(filter-out 0 no,$(MONITOR)),--monitor)
-# Some tests wait for timeouts and servers more than they compute: one worker more than there are processors.
-TESTERS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null | awk '{print ($$1 < 3) ? $$1 + 1 : 4}' || echo 3)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: series quick test docs benchmark benchmark-gpu lint clean-env python
@@ -26,7 +24,7 @@ quick: $(VENV)/installed
 	$(BIN)/vo2 series --quick $(WATCHED)
 
 test: lint
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses $(or $(TESTERS),3) --dist loadfile --no-loadscope-reorder --cov
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov
 
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx --quiet --builder html --conf-dir docs . build/docs
